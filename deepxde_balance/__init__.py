@@ -1,0 +1,44 @@
+"""Adaptive loss weights for physics-informed neural networks in DeepXDE.
+
+import deepxde as dde
+import deepxde_balance as ddb
+
+model = ddb.Model(data, net)                                 # was dde.Model
+model.compile("adam", lr=1e-3, loss_weights="db-kurtosis")   # was a list of numbers
+"""
+
+from ._backend import check_backend
+
+check_backend()
+
+from . import problems, weightings  # noqa: E402 - only once the backend is known to be right
+from .boundary import split_bc  # noqa: E402
+from .callbacks import LossWeighting, Progress  # noqa: E402
+from .model import Model  # noqa: E402
+from .weightings import (  # noqa: E402
+    DB,
+    DN,
+    EMA,
+    GW,
+    BiasCorrectedEMA,
+    GradientWeighting,
+    RunningMean,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DB",
+    "DN",
+    "EMA",
+    "GW",
+    "BiasCorrectedEMA",
+    "GradientWeighting",
+    "LossWeighting",
+    "Model",
+    "Progress",
+    "RunningMean",
+    "problems",
+    "split_bc",
+    "weightings",
+]

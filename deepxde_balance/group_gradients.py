@@ -1,0 +1,68 @@
+"""The gradients of one iteration: one row per group of loss terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class GroupGradients:
+    """Gradients of the unweighted group losses, flattened, one row per group.
+
+    A parameter that a group's loss does not depend on holds 0 in that row and is no part of
+    the row's moments: autograd's "unused" parameters are left out, not counted as zeros.
+
+    Args:
+        values: Tensor of shape (K, P): K groups (the reference first), P parameters.
+        used: Boolean tensor of shape (K, P), False where the group's loss does not depend on
+            the parameter; ``None`` if every group depends on every parameter.
+    """
+
+    values: Tensor
+    used: Tensor | None = None
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Tensor]) -> GroupGradients:
+        """One 1-D gradient per group, all over the same parameters."""
+        return cls(torch.stack(list(rows)))
+
+    def rows(self, stop: int) -> GroupGradients:
+        """The first `stop` groups."""
+        return GroupGradients(self.values[:stop], None if self.used is None else self.used[:stop])
+
+    @cached_property
+    def count(self) -> Tensor | int:
+        """Number of parameters each group depends on: shape (K,), or one number for all."""
+        return self.values.shape[1] if self.used is None else self.used.sum(dim=1)
+
+    @cached_property
+    def _centred(self) -> Tensor:
+        mean = (self.values.sum(dim=1) / self.count).unsqueeze(1)
+        centred = self.values - mean
+        return centred if self.used is None else centred * self.used
+
+    def max_abs(self) -> Tensor:
+        """Largest magnitude in each row, shape (K,)."""
+        return self.values.abs().amax(dim=1)
+
+    def mean_abs(self) -> Tensor:
+        """Mean magnitude of each row, shape (K,)."""
+        return self.values.abs().sum(dim=1) / self.count
+
+    def norm(self, p: float) -> Tensor:
+        """p-norm of each row, shape (K,)."""
+        return torch.linalg.vector_norm(self.values, ord=p, dim=1)
+
+    def std(self) -> Tensor:
+        """Sample standard deviation (n - 1) of each row, shape (K,)."""
+        return (self._centred.square().sum(dim=1) / (self.count - 1)).sqrt()
+
+    def kurtosis(self) -> Tensor:
+        """mean(((g - mean g) / s(g))^4) of each row with the sample s, shape (K,)."""
+        standardised = self._centred / self.std().unsqueeze(1)
+        return standardised.square().square().sum(dim=1) / self.count

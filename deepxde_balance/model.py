@@ -1,0 +1,185 @@
+"""A DeepXDE model whose loss weights adapt."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import deepxde as dde
+import numpy as np
+import torch
+
+from . import weightings
+from .probe import find_terms
+from .step import TrainStep, has_l1, keep_step, start_step
+from .terms import LossGroups, Term, check_length, group_terms, name_terms, ungrouped
+from .weightings import Equal, Fixed, Keep, Weighting
+from .weightings._checks import factor, is_number
+
+LossWeights = str | Weighting | Sequence[float] | np.ndarray | torch.Tensor | None
+
+
+class Model(dde.Model):
+    """A ``dde.Model`` with adaptive loss weights.
+
+    Everything that ``dde.Model`` does, it does; `compile` takes more for `loss_weights`.
+
+    Args:
+        data: ``deepxde.data.Data`` instance.
+        net: ``deepxde.nn.NN`` instance.
+
+    Attributes:
+        losshistory: DeepXDE's loss history, and in `losshistory.loss_weights` the weights that
+            were applied: one mapping from group name to weight for each entry of
+            `losshistory.steps`.
+    """
+
+    def __init__(self, data: dde.data.Data, net: torch.nn.Module):
+        super().__init__(data, net)
+        self._step: TrainStep | None = None
+        self.losshistory.loss_weights = []
+
+    def compile(
+        self,
+        optimizer: str | torch.optim.Optimizer,
+        lr: float | None = None,
+        loss: Any = "MSE",
+        metrics: Sequence[Any] | None = None,
+        decay: tuple[Any, ...] | None = None,
+        loss_weights: LossWeights = None,
+        external_trainable_variables: Any = None,
+        verbose: int = 1,
+        loss_groups: LossGroups | None = None,
+    ) -> None:
+        """Configures the model for training.
+
+        All arguments but two are those of ``dde.Model.compile``. The weights start afresh: an
+        object given as `loss_weights` is copied, and remains as it was.
+
+        With a strategy, `loss_train` and `loss_test` hold the unweighted losses, so that they mean
+        the same at every step. With a list of numbers they hold the weighted ones, as in DeepXDE.
+
+        Under L-BFGS and NNCG the weights are frozen within a step of the optimizer (up to 1000
+        L-BFGS iterations, see ``dde.optimizers.set_LBFGS_options``); a strategy updates them
+        between such steps only, every `update_every`-th.
+
+        Args:
+            loss_weights: One of
+
+                - the name of a strategy (see :func:`deepxde_balance.weightings.names`);
+                - a weighting object, e.g. ``ddb.DB("kurtosis", update_every=10)``;
+                - a list of numbers, one per loss term: fixed weights, as in DeepXDE;
+                - ``"keep"``: the weights that the model has now, frozen;
+                - ``None``: weight 1 for all.
+
+            loss_groups: Which terms share a weight: a mapping from a group's name to its IC/BC
+                objects or their positions. By default each IC/BC object is a group, named by its
+                kind and position (``"bc0"``, ``"ic1"``, ``"data2"``), and the PDE residuals
+                together are the reference. ``"pde"`` takes positions of the residuals that make
+                up the reference; the other residuals then become groups. ``"unweighted"`` takes
+                conditions that stay at weight 1.
+
+        Raises:
+            ValueError: If a name is unknown, a number of weights is not that of the terms, a
+                weight is negative or not finite, the groups don't fit the conditions, or the
+                strategy can't balance this problem. The model then stays as it was.
+            TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
+        """
+        step, numbers = self._prepare(loss_weights, loss_groups, loss)
+        super().compile(
+            optimizer,
+            lr=lr,
+            loss=loss,
+            metrics=metrics,
+            decay=decay,
+            loss_weights=numbers,
+            external_trainable_variables=external_trainable_variables,
+            verbose=verbose,
+        )
+        self._step = step
+        if step is not None and not isinstance(step.weighting, (Equal, Fixed)):
+            self.train_step = step
+
+    def _prepare(
+        self, loss_weights: LossWeights, loss_groups: LossGroups | None, loss: Any
+    ) -> tuple[TrainStep | None, list[float] | None]:
+        """The step of a strategy, and the numbers that DeepXDE is to weigh its losses with."""
+        if loss_weights is None:
+            loss_weights = "equal"
+        if not isinstance(loss_weights, (str, Weighting)):
+            numbers = _checked_numbers(loss_weights)
+            terms = self._find_terms(loss)
+            check_length("loss_weights", numbers, terms)
+            return start_step(self, Fixed(numbers), ungrouped(terms)), numbers
+        weighting = copy.deepcopy(weightings.get(loss_weights))
+        if isinstance(weighting, Keep):
+            return self._kept(loss_groups)
+        if isinstance(weighting, Equal) and loss_groups is None:
+            return None, None  # nothing to find out before training
+        terms = self._find_terms(loss)
+        return start_step(self, weighting, group_terms(terms, loss_groups)), None
+
+    def _find_terms(self, loss: Any) -> tuple[Term, ...]:
+        """The loss terms, found with another model, so that an error leaves this one as it was."""
+        model = dde.Model(self.data, self.net)
+        model.compile("sgd", lr=1.0, loss=loss, verbose=0)
+        return find_terms(model)
+
+    def _kept(self, loss_groups: LossGroups | None) -> tuple[TrainStep | None, list[float] | None]:
+        """What `_prepare` gives for the weights of the phase before."""
+        if self.opt is None:
+            raise ValueError(
+                'loss_weights="keep" keeps the weights of the phase before, but this model has '
+                "not been compiled yet: compile it with a strategy and train it first."
+            )
+        if loss_groups is not None:
+            raise ValueError(
+                'loss_weights="keep" keeps the groups of the phase before: leave loss_groups out.'
+            )
+        if self._step is None or isinstance(self._step.weighting, (Equal, Fixed)):
+            return self._step, self.loss_weights
+        return keep_step(self, self._step), None
+
+    @property
+    def weighting(self) -> Weighting | None:
+        """The weighting at work, with its state; ``None`` if all weights are 1."""
+        return None if self._step is None else self._step.weighting
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights that are applied now, by group name; by term with a list of numbers.
+
+        Terms listed as ``"unweighted"`` are not in it. With weight 1 for all, it is empty until
+        the first evaluation of the losses.
+        """
+        if self._step is not None:
+            return self._step.group_weights()
+        if self.train_state.loss_train is None:
+            return {}
+        num_losses = len(self.train_state.loss_train) - has_l1(self.net)
+        groups = group_terms(name_terms(self.data, num_losses))
+        return dict.fromkeys(groups.names, 1.0)
+
+    @property
+    def gradient_engine(self) -> str:
+        """How gradients per group are computed: ``"per-group"``."""
+        return "per-group"
+
+    def _test(self, verbose: int = 1) -> None:
+        super()._test(verbose=verbose)
+        self.losshistory.loss_weights.append(self.weights)
+        if self._step is not None:
+            self._step.warn_skipped()
+
+
+def _checked_numbers(loss_weights: Any) -> list[float]:
+    """A list of floats from what was given as `loss_weights`."""
+    if isinstance(loss_weights, (np.ndarray, torch.Tensor)):
+        loss_weights = loss_weights.tolist()
+    if not isinstance(loss_weights, (list, tuple)) or not all(map(is_number, loss_weights)):
+        raise TypeError(
+            f"loss_weights={loss_weights!r} is not allowed: give the name of a strategy "
+            f"({', '.join(weightings.names())}), a weighting object, a list of numbers or None."
+        )
+    return [factor(f"loss_weights[{i}]", w) for i, w in enumerate(loss_weights)]

@@ -1,0 +1,47 @@
+"""Finds out which loss terms a problem has, before training."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import deepxde as dde
+import numpy as np
+import torch
+
+from .gradients import Batch, deepxde_losses
+from .terms import Term, check_points, name_terms
+
+
+def find_terms(model: dde.Model) -> tuple[Term, ...]:
+    """The loss terms of a model, from one evaluation of its losses that leaves no trace.
+
+    Args:
+        model: A compiled ``dde.Model``.
+
+    Raises:
+        ValueError: If a condition has no points.
+    """
+    with _no_trace(model.net):
+        losses = deepxde_losses(model, Batch(*model.data.train_next_batch()))
+    terms = name_terms(model.data, len(losses))
+    check_points(model.data, terms)
+    return terms
+
+
+@contextmanager
+def _no_trace(net: torch.nn.Module) -> Iterator[None]:
+    """Puts back the random states, the network's mode and its buffers (batch normalization)."""
+    training = net.training
+    buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+        net.train(mode=training)
+        for buffer, before in buffers:
+            buffer.copy_(before)

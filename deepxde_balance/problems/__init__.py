@@ -1,0 +1,37 @@
+"""Benchmark problems, declared in DeepXDE, with their papers' settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..weightings._checks import unknown_name
+from .base import Problem, Settings
+from .helmholtz import Helmholtz
+from .klein_gordon import KleinGordon
+
+__all__ = ["Problem", "Settings", "get", "names"]
+
+_BY_NAME: dict[str, type[Problem]] = {p.name: p for p in (KleinGordon, Helmholtz)}
+
+
+def names() -> list[str]:
+    """The names of the problems."""
+    return list(_BY_NAME)
+
+
+def get(name: str, points: float = 1.0, iterations: int | None = None, **overrides: Any) -> Problem:
+    """A benchmark problem.
+
+    Args:
+        name: One of :func:`names`, case-blind, with ``-`` or ``_``.
+        points: Factor on its paper's numbers of points.
+        iterations: Iterations of Adam; ``None`` for the paper's.
+        **overrides: Other settings, see :class:`Settings`.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    plain = name.strip().lower().replace("_", "-")
+    if plain not in _BY_NAME:
+        raise unknown_name("problem", name, _BY_NAME)
+    return _BY_NAME[plain](points, iterations, **overrides)

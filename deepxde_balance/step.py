@@ -1,0 +1,221 @@
+"""One training iteration under a weighting."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import deepxde as dde
+import torch
+from torch import Tensor
+
+from .gradients import Batch, GradientEngine, IterationGradients, PerGroupEngine
+from .terms import TermGroups, problem_of
+from .weightings import Keep, Weighting
+
+
+class TrainStep:
+    """Stands in for a DeepXDE model's `train_step`: points in, weights and parameters updated.
+
+    An iteration with an update of the weights takes the per-group gradients of its points,
+    updates the weights from them and hands the optimizer their weighted sum; nothing is computed
+    twice. An iteration without takes one ordinary backward of the weighted sum. An optimizer that
+    evaluates its closure several times in a step (L-BFGS, NNCG) sees the same weights in all.
+
+    Args:
+        model: A compiled ``dde.Model``.
+        weighting: The weighting, reset to the groups of `engine`.
+        engine: Gives losses and gradients.
+    """
+
+    def __init__(self, model: dde.Model, weighting: Weighting, engine: GradientEngine):
+        self.model = model
+        self.weighting = weighting
+        self.engine = engine
+        self._scale = weighting.weights.new_tensor(engine.scale)
+        self._term_rows = torch.tensor(
+            [_row_of(i, engine.groups.rows) for i in range(len(engine.groups.terms))],
+            device=self._scale.device,
+        )
+        self._warned: set[str] = set()
+
+    def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
+        batch = Batch(inputs, targets, auxiliary_vars)
+        closure = (
+            self._graph_closure(batch) if self.model.opt_name == "NNCG" else self._closure(batch)
+        )
+        self.model.opt.step(closure)
+        if self.model.lr_scheduler is not None:
+            self.model.lr_scheduler.step()
+        self.weighting.iteration += 1
+
+    def goes_on_with(self, model: dde.Model, groups: TermGroups) -> bool:
+        """Whether this step, with its state, fits a model and its groups."""
+        return self.model is model and self.engine.groups == groups
+
+    def _closure(self, batch: Batch) -> Callable[[], Tensor]:
+        """For optimizers that read the parameters' `grad`."""
+        due = self.weighting.due()
+
+        def closure() -> Tensor:
+            nonlocal due
+            self.model.opt.zero_grad()
+            if due:
+                due = False
+                return self._update_and_set_gradients(batch)
+            with _autocast():
+                loss = self.weighted_loss(batch)
+                loss.backward()
+            return loss
+
+        return closure
+
+    def _graph_closure(self, batch: Batch) -> Callable[[], Tensor]:
+        """For optimizers that differentiate the loss themselves."""
+        if self.weighting.due():
+            with _autocast():
+                computed = self.engine.gradients(batch)
+            self._update_weights(computed)
+
+        def closure() -> Tensor:
+            self.model.opt.zero_grad()
+            with _autocast():
+                return self.weighted_loss(batch)
+
+        return closure
+
+    def weighted_loss(self, batch: Batch) -> Tensor:
+        """The loss to minimise: the weighted sum over the terms, and the regularization."""
+        losses = torch.stack(self.engine.losses(batch))
+        return torch.sum(losses * self.term_weights()) + self._penalty()
+
+    def term_weights(self) -> Tensor:
+        """What each term is multiplied with, in the order of DeepXDE's losses."""
+        return self._row_weights()[self._term_rows] * self._scale
+
+    def group_weights(self) -> dict[str, float]:
+        """The weights now, by group name. Copies them to the host."""
+        return dict(zip(self.engine.groups.names, self.weighting.weights.tolist(), strict=True))
+
+    def warn_skipped(self) -> None:
+        """Warns, once for each group, that a group kept its weight. Copies to the host."""
+        names = zip(self.engine.groups.names, self.weighting.skipped().tolist(), strict=True)
+        new = [name for name, skipped in names if skipped and name not in self._warned]
+        if new:
+            self._warned.update(new)
+            warnings.warn(
+                f"The gradient statistic of {', '.join(map(repr, new))} was 0, infinite or nan in "
+                "at least one update: there, the group kept its weight (a condition already met, "
+                "frozen layers or a loss that is not finite).",
+                stacklevel=2,
+            )
+
+    def _row_weights(self) -> Tensor:
+        weights = self.weighting.weights
+        return (
+            torch.cat([weights, weights.new_ones(1)]) if self.engine.groups.unweighted else weights
+        )
+
+    def _update_and_set_gradients(self, batch: Batch) -> Tensor:
+        with _autocast():
+            computed = self.engine.gradients(batch)
+        self._update_weights(computed)
+        self._set_gradients(computed)
+        penalty = self._penalty()
+        if isinstance(penalty, Tensor) and penalty.requires_grad:
+            penalty.backward()
+        return torch.sum(computed.losses * self.term_weights()) + penalty
+
+    @torch.no_grad()
+    def _update_weights(self, computed: IterationGradients) -> None:
+        num_groups = len(self.engine.groups.names)
+        losses = torch.stack(
+            [loss.to(self._scale) for loss in self.engine.row_losses(computed.losses.unbind())]
+        )
+        self.weighting.update(losses[:num_groups], computed.network.rows(num_groups))
+
+    @torch.no_grad()
+    def _set_gradients(self, computed: IterationGradients) -> None:
+        """Puts the weighted sum of the rows into the parameters' `grad`."""
+        weights = self._row_weights().unsqueeze(1)
+        network, external = self.engine.parameters()
+        gradients = [
+            gradient
+            for parameters, rows in (
+                (network, computed.network.values),
+                (external, computed.external),
+            )
+            for gradient in (weights * rows).sum(dim=0).split([p.numel() for p in parameters])
+        ]
+        for parameter, gradient, reached in zip(
+            [*network, *external], gradients, computed.reached, strict=True
+        ):
+            parameter.grad = gradient.view_as(parameter) if reached else None
+
+    def _penalty(self) -> Tensor | float:
+        """The L1 regularization; L2 is the optimizer's weight decay."""
+        if not has_l1(self.model.net):
+            return 0.0
+        return self.model.net.regularizer[1] * sum(
+            p.abs().sum() for p in self.model.net.parameters()
+        )
+
+
+def has_l1(net: torch.nn.Module) -> bool:
+    """Whether DeepXDE adds an L1 regularization to the losses, as their last entry."""
+    regularizer: Any = net.regularizer
+    return regularizer is not None and regularizer[0] == "l1" and regularizer[1] > 0
+
+
+def start_step(
+    model: dde.Model,
+    weighting: Weighting,
+    groups: TermGroups,
+) -> TrainStep:
+    """A training step that starts afresh: all weights 1, no update made yet.
+
+    Args:
+        model: The model; it need not be compiled yet.
+        weighting: The weighting; it is reset.
+        groups: The groups of its loss terms.
+
+    Raises:
+        ValueError: If the weighting can't balance these groups.
+    """
+    if weighting.dynamic and problem_of(model.data) is None and len(groups.names) < 2:
+        raise ValueError(
+            f"{type(model.data).__name__} gives {len(groups.terms)} loss(es), not told apart as "
+            "PDE residuals and conditions. With several, choose the reference by "
+            'loss_groups={"pde": [0]}; with one, use loss_weights="equal".'
+        )
+    if weighting.dynamic and not groups.members[0]:
+        raise ValueError(
+            "There is no PDE residual, so the weights have no reference. Use "
+            'loss_weights="equal" or a list of numbers.'
+        )
+    weighting.check(groups.names)
+    scale = groups.scale_factors(weighting.scale)
+    weighting.reset(len(groups.names), like=next(model.net.parameters()).detach())
+    return TrainStep(model, weighting, PerGroupEngine(model, groups, scale))
+
+
+def keep_step(model: dde.Model, before: TrainStep) -> TrainStep:
+    """A training step with the groups of the one `before` and the weights it has now, frozen."""
+    engine = PerGroupEngine(model, before.engine.groups, before.engine.scale)
+    weighting = Keep()
+    weighting.reset(len(engine.groups.names), like=before.weighting.weights)
+    weighting.weights = before.weighting.weights.clone()
+    return TrainStep(model, weighting, engine)
+
+
+def _row_of(term: int, rows: tuple[tuple[int, ...], ...]) -> int:
+    return next(k for k, row in enumerate(rows) if term in row)
+
+
+def _autocast() -> AbstractContextManager[Any]:
+    """DeepXDE's mixed precision, if the user has set it."""
+    if not dde.config.mixed:
+        return nullcontext()
+    return torch.autocast(device_type=torch.get_default_device().type, dtype=torch.float16)

@@ -1,0 +1,251 @@
+"""The loss terms of a data object: their names and kinds, and the groups that share a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import deepxde as dde
+import numpy as np
+
+from .weightings._checks import unknown_name
+
+LossGroups = Mapping[str, Any]
+
+REFERENCE = "pde"
+UNWEIGHTED = "unweighted"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One entry of DeepXDE's list of losses.
+
+    Args:
+        name: ``"pde"``, or ``"pde0"``, ``"pde1"`` ... with several residuals; a condition's kind
+            and its position among the IC/BC objects: ``"bc0"``, ``"ic1"``, ``"data2"``.
+        condition: The IC/BC object, ``None`` for a residual.
+    """
+
+    name: str
+    condition: Any = None
+
+
+@dataclass(frozen=True)
+class TermGroups:
+    """Which terms share a weight.
+
+    Args:
+        terms: All terms, in the order of DeepXDE's losses: residuals, then conditions.
+        names: Names of the weighted groups, the reference first.
+        members: For each weighted group the positions of its terms in `terms`.
+        unweighted: Positions of the terms that stay at weight 1 and are in no group.
+    """
+
+    terms: tuple[Term, ...]
+    names: tuple[str, ...]
+    members: tuple[tuple[int, ...], ...]
+    unweighted: tuple[int, ...] = ()
+
+    @property
+    def rows(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the terms whose gradients are summed: the groups, then the unweighted."""
+        return self.members + ((self.unweighted,) if self.unweighted else ())
+
+    def scale_factors(
+        self, scale: Mapping[str, float] | Sequence[float] | None
+    ) -> tuple[float, ...]:
+        """One static factor per term from a weighting's `scale`.
+
+        Raises:
+            ValueError: If the number of factors, or a name, is not that of the terms or groups.
+        """
+        if scale is None:
+            return (1.0,) * len(self.terms)
+        if not isinstance(scale, Mapping):
+            check_length("scale", scale, self.terms)
+            return tuple(scale)
+        positions = {name: m for name, m in zip(self.names, self.members, strict=True)}
+        positions |= {term.name: (i,) for i, term in enumerate(self.terms)}
+        factors = [1.0] * len(self.terms)
+        for name, factor in scale.items():
+            if name not in positions:
+                raise unknown_name("loss term or group in scale", name, positions)
+            for i in positions[name]:
+                factors[i] *= factor
+        return tuple(factors)
+
+
+def check_length(what: str, values: Sequence[float], terms: Sequence[Term]) -> None:
+    """Raises a ValueError unless there is one value per term."""
+    if len(values) != len(terms):
+        raise ValueError(
+            f"{what} has {len(values)} numbers, but there are {len(terms)} loss terms: "
+            f"{', '.join(term.name for term in terms)}."
+        )
+
+
+def problem_of(data: dde.data.Data) -> dde.data.PDE | None:
+    """The data object that holds residuals and IC/BC objects, if there is one."""
+    for holder in (data, getattr(data, "pde", None)):  # PDEOperator has its problem in `pde`
+        if isinstance(holder, dde.data.PDE):
+            return holder
+    return None
+
+
+def name_terms(data: dde.data.Data, num_losses: int) -> tuple[Term, ...]:
+    """Names the entries of the data's list of losses.
+
+    Args:
+        data: The data object.
+        num_losses: How many losses it gives.
+    """
+    problem = problem_of(data)
+    conditions = [] if problem is None else list(problem.bcs)
+    prefix = "loss" if problem is None else REFERENCE
+    num_residuals = num_losses - len(conditions)
+    names = [prefix] if num_residuals == 1 else [f"{prefix}{i}" for i in range(num_residuals)]
+    return (
+        *(Term(name) for name in names),
+        *(Term(f"{_kind(problem, i)}{i}", condition) for i, condition in enumerate(conditions)),
+    )
+
+
+def _kind(problem: dde.data.PDE, position: int) -> str:
+    """``"ic"``, ``"data"`` or ``"bc"`` for the condition at `position`."""
+    condition = problem.bcs[position]
+    if isinstance(condition, dde.icbc.IC):
+        return "ic"
+    if hasattr(problem.geom, "on_initial"):
+        start = sum(problem.num_bcs[:position])
+        points = problem.train_x_bc[start : start + problem.num_bcs[position]]
+        if len(points) and np.all(problem.geom.on_initial(points)):
+            return "ic"
+    if isinstance(condition, (dde.icbc.PointSetBC, dde.icbc.PointSetOperatorBC)):
+        return "data"
+    return "bc"
+
+
+def check_points(data: dde.data.Data, terms: Sequence[Term]) -> None:
+    """Refuses a condition without points, whose loss is the mean over nothing: nan.
+
+    Raises:
+        ValueError: If there is one; the message names it.
+    """
+    problem = problem_of(data)
+    if problem is None:
+        return
+    conditions = [term for term in terms if term.condition is not None]
+    for term, number in zip(conditions, problem.num_bcs, strict=True):
+        if number == 0:
+            raise ValueError(
+                f"The condition {term.name} ({type(term.condition).__name__}) has no points: its "
+                "loss would be nan. Sample more boundary or initial points, or leave it out."
+            )
+
+
+def group_terms(terms: Sequence[Term], loss_groups: LossGroups | None = None) -> TermGroups:
+    """Forms the groups: by default all residuals are the reference, each condition a group.
+
+    Args:
+        terms: The loss terms, residuals first.
+        loss_groups: Mapping from a group's name to its terms: IC/BC objects, their positions
+            among the IC/BC objects, or names of terms. Every condition must be named once. The
+            key ``"pde"`` takes positions of the residuals that make up the reference; residuals
+            not named there become condition groups. The key ``"unweighted"`` takes the
+            conditions that stay at weight 1.
+
+    Raises:
+        TypeError: If `loss_groups` is no mapping.
+        ValueError: If a group names what is not there, a term is in two groups or in none.
+    """
+    terms = tuple(terms)
+    num_residuals = sum(term.condition is None for term in terms)
+    residuals = range(num_residuals)
+    if loss_groups is None:
+        conditions = [(terms[i].name, (i,)) for i in range(num_residuals, len(terms))]
+        return _assemble(terms, tuple(residuals), conditions, ())
+    if not isinstance(loss_groups, Mapping):
+        raise TypeError(
+            f"loss_groups={loss_groups!r} is not allowed: give a mapping from a group's name to "
+            'its conditions, e.g. {"bc": [bc_left, bc_right], "ic": [ic]}.'
+        )
+    owner: dict[int, str] = {}
+    groups: dict[str, tuple[int, ...]] = {}
+    for name, members in loss_groups.items():
+        groups[name] = tuple(_position(terms, member, name) for member in _listed(members))
+        if not groups[name] and name != UNWEIGHTED:
+            raise ValueError(f"loss_groups[{name!r}] is empty.")
+        for i in groups[name]:
+            if i in owner:
+                raise ValueError(
+                    f"The loss term {terms[i].name} is named twice in loss_groups: in "
+                    f"{owner[i]!r} and in {name!r}."
+                )
+            owner[i] = name
+    missing = [terms[i].name for i in range(num_residuals, len(terms)) if i not in owner]
+    if missing:
+        raise ValueError(
+            f"loss_groups names no group for {', '.join(missing)}: every condition must be named "
+            f"once ({UNWEIGHTED!r} lists those that stay at weight 1)."
+        )
+    reference = groups.pop(REFERENCE, tuple(residuals))
+    unweighted = groups.pop(UNWEIGHTED, ())
+    named = {i for members in groups.values() for i in members}
+    others = [
+        (terms[i].name, (i,)) for i in residuals if i not in (*reference, *unweighted, *named)
+    ]
+    return _assemble(terms, reference, [*others, *groups.items()], unweighted)
+
+
+def ungrouped(terms: Sequence[Term]) -> TermGroups:
+    """Each term by itself, residuals too: what a list of numbers weighs."""
+    terms = tuple(terms)
+    return TermGroups(terms, tuple(t.name for t in terms), tuple((i,) for i in range(len(terms))))
+
+
+def _assemble(
+    terms: tuple[Term, ...],
+    reference: tuple[int, ...],
+    conditions: Iterable[tuple[str, tuple[int, ...]]],
+    unweighted: tuple[int, ...],
+) -> TermGroups:
+    names, members = [REFERENCE], [reference]
+    for name, group in conditions:
+        if name in names:
+            raise ValueError(f"There are two groups of the name {name!r}: name yours otherwise.")
+        names.append(name)
+        members.append(group)
+    return TermGroups(terms, tuple(names), tuple(members), unweighted)
+
+
+def _listed(members: Any) -> list[Any]:
+    return list(members) if isinstance(members, (list, tuple)) else [members]
+
+
+def _position(terms: tuple[Term, ...], member: Any, group: str) -> int:
+    """The position among all terms of what a group names."""
+    where = f"loss_groups[{group!r}]"
+    names = [term.name for term in terms]
+    if isinstance(member, str):
+        if member not in names:
+            raise unknown_name(f"loss term in {where}:", member, names)
+        return names.index(member)
+    if isinstance(member, (int, np.integer)) and not isinstance(member, bool):
+        what = "residuals" if group == REFERENCE else "conditions"
+        positions = [
+            i for i, t in enumerate(terms) if (t.condition is None) == (what == "residuals")
+        ]
+        if not 0 <= member < len(positions):
+            raise ValueError(
+                f"{where} names position {member}, but there are {len(positions)} {what}: "
+                f"{', '.join(names[i] for i in positions)}."
+            )
+        return positions[int(member)]
+    for i, term in enumerate(terms):
+        if member is not None and term.condition is member:
+            return i
+    raise ValueError(
+        f"{where} names {member!r}, which is no condition of this problem. Its loss terms: "
+        f"{', '.join(names)}."
+    )

@@ -1,0 +1,95 @@
+"""The weightings: one strategy a file, and the registry of their names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ._checks import unknown_name
+from .averages import EMA, Average, BiasCorrectedEMA, RunningMean
+from .base import Weighting
+from .fixed import Equal, Fixed, Keep
+from .gradient import DB, DN, GW, GradientWeighting
+
+__all__ = [
+    "DB",
+    "DN",
+    "EMA",
+    "GW",
+    "Average",
+    "BiasCorrectedEMA",
+    "Equal",
+    "Fixed",
+    "GradientWeighting",
+    "Keep",
+    "RunningMean",
+    "Weighting",
+    "canonical",
+    "get",
+    "names",
+]
+
+_PRESETS: dict[str, Callable[..., Weighting]] = {
+    "equal": Equal,
+    "keep": Keep,
+    "gw-mean": partial(GW, "mean"),
+    "gw-std": partial(GW, "std"),
+    "gw-kurtosis": partial(GW, "kurtosis"),
+    "dn": DN,
+    "dn-l1": partial(DN, p=1),
+    "dn-linf": partial(DN, p=math.inf),
+    "db-mean": partial(DB, "mean"),
+    "db-std": partial(DB, "std"),
+    "db-kurtosis": partial(DB, "kurtosis"),
+    "db-norm": partial(DB, "norm"),
+}
+
+_ALIASES = {"ma": "gw-mean", "lra": "gw-mean", "id": "gw-std", "dn-l2": "dn"}
+
+
+def names() -> list[str]:
+    """The names of the strategies, without aliases."""
+    return list(_PRESETS)
+
+
+def canonical(name: str) -> str:
+    """The name of a strategy as :func:`names` has it.
+
+    Args:
+        name: A name or an alias (``"ma"``, ``"lra"``, ``"id"``, ``"dn-l2"``), case-blind, with
+            ``-`` or ``_``.
+
+    Raises:
+        ValueError: If the name is unknown; the message lists the known ones and the closest.
+    """
+    plain = name.strip().lower().replace("_", "-")
+    plain = _ALIASES.get(plain, plain)
+    if plain not in _PRESETS:
+        raise unknown_name("strategy", name, [*_PRESETS, *_ALIASES])
+    return plain
+
+
+def get(weighting: str | Weighting, **parameters: Any) -> Weighting:
+    """A weighting from its name, or itself.
+
+    Args:
+        weighting: A name or an alias, see :func:`canonical`; or a :class:`Weighting`.
+        **parameters: The preset's parameters, with a name only, e.g. ``update_every=10``.
+
+    Raises:
+        ValueError: If the name is unknown.
+        TypeError: If `weighting` is neither a name nor a :class:`Weighting`, or the preset has
+            no such parameter.
+    """
+    if isinstance(weighting, str):
+        return _PRESETS[canonical(weighting)](**parameters)
+    if not isinstance(weighting, Weighting):
+        raise TypeError(
+            f"loss_weights={weighting!r} is not allowed: give the name of a strategy "
+            f"({', '.join(names())}), a weighting object, a list of numbers or None."
+        )
+    if parameters:
+        raise TypeError(f"{', '.join(parameters)}: parameters go with a name, not with an object.")
+    return weighting

@@ -1,0 +1,96 @@
+"""Allocations: from the ratios of an update to its instantaneous weights.
+
+A ratio that is nan marks a condition group that is left out of this update: it takes no part in
+the sums over the groups, and its instantaneous weight is nan.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ._checks import choose
+
+
+class Allocation(nn.Module, ABC):
+    """Gives each condition group its instantaneous weight."""
+
+    def reset(self, num_conditions: int, like: Tensor) -> None:
+        """Forgets all updates; the state takes the device and type of `like`."""
+
+    @abstractmethod
+    def forward(self, ratios: Tensor, losses: Tensor) -> Tensor:
+        """Returns the instantaneous weights.
+
+        Args:
+            ratios: The statistic's ratios, shape (M,); nan where a group is left out.
+            losses: The unweighted condition losses, shape (M,).
+
+        Returns:
+            Tensor of shape (M,), nan where a group is left out.
+        """
+
+
+class Pairwise(Allocation):
+    """lambda^_i = r_i: each condition by itself against the reference."""
+
+    def forward(self, ratios: Tensor, losses: Tensor) -> Tensor:
+        return ratios
+
+
+class EqualShare(Allocation):
+    """lambda^_i = (r_1 + ... + r_M) / M: the aggregated weight in equal parts ("DB-PINN-Avg").
+
+    Zhou et al. 2025, sec. 4.4.
+    """
+
+    def forward(self, ratios: Tensor, losses: Tensor) -> Tensor:
+        return torch.where(ratios.isnan(), ratios, ratios.nanmean())
+
+
+class Difficulty(Allocation):
+    """lambda^_i = G I_i / (I_1 + ... + I_M): the aggregated weight by difficulty index.
+
+    G = r_1 + ... + r_M and I_i = L_i / mu_i, with mu_i the running mean of L_i over the updates
+    so far, this one included. Zhou et al. 2025, eqs. 5 to 7.
+    """
+
+    mean_losses: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reset(0, torch.empty(0))
+
+    def reset(self, num_conditions: int, like: Tensor) -> None:
+        self.register_buffer("mean_losses", like.new_zeros(num_conditions))
+        self.register_buffer("count", like.new_zeros(num_conditions))
+
+    def forward(self, ratios: Tensor, losses: Tensor) -> Tensor:
+        finite = losses.isfinite()
+        self.count = self.count + finite
+        mean = self.mean_losses + (losses - self.mean_losses) / self.count
+        self.mean_losses = torch.where(finite, mean, self.mean_losses)
+        index = torch.where(ratios.isnan(), ratios, losses / self.mean_losses)
+        aggregated = torch.where(index.isnan(), index, ratios).nansum()
+        return aggregated * index / index.nansum()
+
+
+_BY_NAME: dict[str, Callable[[], Allocation]] = {
+    "pairwise": Pairwise,
+    "average": EqualShare,
+    "difficulty": Difficulty,
+}
+
+
+def get(allocation: str | Allocation) -> Allocation:
+    """An allocation from its name (``"pairwise"``, ``"average"``, ``"difficulty"``) or itself.
+
+    Raises:
+        ValueError: If the name is unknown.
+        TypeError: If `allocation` is neither a name nor an :class:`Allocation`.
+    """
+    return choose("allocation", allocation, Allocation, _BY_NAME)

@@ -1,0 +1,118 @@
+"""Averages: from the instantaneous weights of an update to the weights that are applied.
+
+An average keeps one entry per condition group. Where an instantaneous weight is nan, that group
+is left out of the update: its weight and its count of updates stay as they are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from ._checks import in_interval
+
+
+class Average(nn.Module, ABC):
+    """Smooths the weights over the updates; its state is one tensor per buffer, shape (M,)."""
+
+    @abstractmethod
+    def reset(self, num_conditions: int, like: Tensor) -> None:
+        """Forgets all updates; the state takes the device and type of `like`."""
+
+    @abstractmethod
+    def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
+        """Takes one update in.
+
+        Args:
+            weights: The weights applied so far, shape (M,); 1 before the first update.
+            instantaneous: This update's weights, shape (M,); nan leaves a group out.
+
+        Returns:
+            The weights to apply from now on, shape (M,).
+        """
+
+
+class EMA(Average):
+    """(1 - alpha) lambda_i + alpha lambda^_i, from lambda_i = 1.
+
+    Wang et al. 2021; Zhou et al. 2025, sec. 3.3; Deguchi & Asai 2023, eq. 16 (beta = 1 - alpha).
+
+    Args:
+        alpha: Share of the newest weights, in (0, 1].
+
+    Raises:
+        ValueError: If `alpha` is outside (0, 1].
+    """
+
+    def __init__(self, alpha: float = 0.1):
+        super().__init__()
+        self.alpha = in_interval("alpha", alpha, 0, 1, "(]")
+
+    def reset(self, num_conditions: int, like: Tensor) -> None:
+        pass
+
+    def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
+        moved = (1 - self.alpha) * weights + self.alpha * instantaneous
+        return torch.where(instantaneous.isnan(), weights, moved)
+
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha}"
+
+
+class BiasCorrectedEMA(Average):
+    """m_i = beta m_i + (1 - beta) lambda^_i from m_i = 0; lambda_i = m_i / (1 - beta^t).
+
+    Deguchi & Asai 2023, eq. 26.
+
+    Args:
+        beta: Share of the older weights, in [0, 1).
+
+    Raises:
+        ValueError: If `beta` is outside [0, 1).
+    """
+
+    moment: Tensor
+    count: Tensor
+
+    def __init__(self, beta: float = 0.99):
+        super().__init__()
+        self.beta = in_interval("beta", beta, 0, 1, "[)")
+        self.reset(0, torch.empty(0))
+
+    def reset(self, num_conditions: int, like: Tensor) -> None:
+        self.register_buffer("moment", like.new_zeros(num_conditions))
+        self.register_buffer("count", like.new_zeros(num_conditions))
+
+    def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
+        skipped = instantaneous.isnan()
+        moved = self.beta * self.moment + (1 - self.beta) * instantaneous
+        self.moment = torch.where(skipped, self.moment, moved)
+        self.count = self.count + ~skipped
+        return torch.where(skipped, weights, self.moment / (1 - self.beta**self.count))
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}"
+
+
+class RunningMean(Average):
+    """lambda_i + (lambda^_i - lambda_i) / t: the mean of all updates, by Welford's recursion.
+
+    Zhou et al. 2025, eq. 8. No hyperparameter; the first update's weights are taken as they are.
+    """
+
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reset(0, torch.empty(0))
+
+    def reset(self, num_conditions: int, like: Tensor) -> None:
+        self.register_buffer("count", like.new_zeros(num_conditions))
+
+    def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
+        skipped = instantaneous.isnan()
+        self.count = self.count + ~skipped
+        moved = weights + (instantaneous - weights) / self.count
+        return torch.where(skipped, weights, moved)

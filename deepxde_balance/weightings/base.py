@@ -1,0 +1,99 @@
+"""What every weighting is: group losses and gradients in, one weight per group out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..group_gradients import GroupGradients
+from . import _checks
+
+Scale = Mapping[str, float] | Sequence[float]
+
+
+class Weighting(nn.Module, ABC):
+    """Base class of the weightings.
+
+    A weighting knows no model, no data and no network. Groups come in one order: the reference
+    first, then the conditions. Its state (weights, averages, the count of iterations) is saved
+    and loaded with `state_dict` and `load_state_dict`.
+
+    Args:
+        update_every: Iterations from one update of the weights to the next; the first update
+            comes at the first iteration. Under L-BFGS and NNCG an iteration is one outer step.
+        scale: Static factors on the losses, applied before anything else: one number per loss
+            term in DeepXDE's order, or a mapping from names of terms or groups to factors
+            (1 for those not named).
+
+    Raises:
+        ValueError: If `update_every` is not an integer of at least 1, or a factor is negative
+            or not finite.
+    """
+
+    #: Whether `update` needs the gradients of every group.
+    uses_gradients: bool = True
+    #: Whether the weights ever change, so that `update` is called at all.
+    dynamic: bool = True
+
+    weights: Tensor
+
+    def __init__(self, update_every: int = 1, scale: Scale | None = None):
+        super().__init__()
+        self.update_every = _checks.positive_int("update_every", update_every)
+        self.scale = _checked_scale(scale)
+        self.iteration = 0
+        self.reset(0, torch.empty(0))
+
+    def reset(self, num_groups: int, like: Tensor) -> None:
+        """Starts afresh with weight 1 for each group, on the device and in the type of `like`."""
+        self.iteration = 0
+        self.register_buffer("weights", like.new_ones(num_groups))
+
+    def check(self, group_names: Sequence[str]) -> None:
+        """Refuses, or warns about, groups that this weighting can't balance.
+
+        Args:
+            group_names: The groups' names, the reference first.
+
+        Raises:
+            ValueError: If the groups are of no use to this weighting.
+        """
+
+    def due(self) -> bool:
+        """Whether the weights are to be updated in the coming iteration."""
+        return self.dynamic and self.iteration % self.update_every == 0
+
+    @abstractmethod
+    def update(self, losses: Tensor, gradients: GroupGradients | None) -> None:
+        """Takes in one iteration's losses and gradients and sets `weights`.
+
+        Args:
+            losses: Unweighted group losses, shape (K,), the reference first.
+            gradients: Gradients of the same losses, K rows; ``None`` unless `uses_gradients`.
+        """
+
+    def skipped(self) -> Tensor:
+        """Groups that ever kept their weight in an update for want of a usable statistic.
+
+        Returns:
+            Boolean tensor of shape (K,), on the weights' device.
+        """
+        return torch.zeros_like(self.weights, dtype=torch.bool)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"iteration": self.iteration}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.iteration = state["iteration"]
+
+
+def _checked_scale(scale: Scale | None) -> Scale | None:
+    if scale is None:
+        return None
+    if isinstance(scale, Mapping):
+        return {name: _checks.factor(f"scale[{name!r}]", c) for name, c in scale.items()}
+    return [_checks.factor(f"scale[{i}]", c) for i, c in enumerate(scale)]

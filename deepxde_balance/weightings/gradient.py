@@ -1,0 +1,188 @@
+"""GW, DN and DB: statistic x allocation x average."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..group_gradients import GroupGradients
+from . import _checks, allocations, statistics
+from .allocations import Allocation
+from .averages import EMA, Average, BiasCorrectedEMA, RunningMean
+from .base import Scale, Weighting
+from .statistics import Norm, Statistic
+
+
+class GradientWeighting(Weighting):
+    """Weights from gradient statistics of the conditions against those of the reference.
+
+    An update makes a ratio for each condition (the statistic), instantaneous weights from the
+    ratios (the allocation), and the weights to apply from those (the average). The reference
+    keeps weight 1. A condition whose statistic is 0, infinite or nan keeps its last weight for
+    that update, while the others are updated; from a loss that is not finite, nothing is.
+
+    Args:
+        statistic: ``"mean"``, ``"std"``, ``"kurtosis"``, ``"norm"`` or a
+            :class:`~deepxde_balance.weightings.statistics.Statistic`.
+        allocation: ``"pairwise"``, ``"average"``, ``"difficulty"`` or an
+            :class:`~deepxde_balance.weightings.allocations.Allocation`.
+        average: An :class:`EMA`, :class:`BiasCorrectedEMA` or :class:`RunningMean`.
+        update_every: Iterations from one update to the next (tau in Deguchi & Asai 2023).
+        max_weight: Upper bound of every instantaneous weight, and so of every weight; at
+            least 1.
+        scale: Static factors on the losses, see :class:`Weighting`.
+
+    Raises:
+        ValueError: If an argument is out of its range or a name is unknown.
+        TypeError: If an argument is of the wrong type.
+    """
+
+    _skipped: Tensor
+
+    def __init__(
+        self,
+        statistic: str | Statistic,
+        allocation: str | Allocation,
+        average: Average,
+        update_every: int = 100,
+        max_weight: float | None = None,
+        scale: Scale | None = None,
+    ):
+        if not isinstance(average, Average):
+            raise TypeError(
+                f"average={average!r} is not allowed: give an EMA, BiasCorrectedEMA or RunningMean."
+            )
+        super().__init__(update_every, scale)
+        self.statistic = statistics.get(statistic)
+        self.allocation = allocations.get(allocation)
+        self.average = average
+        self.max_weight = _checks.max_weight(max_weight)
+
+    def reset(self, num_groups: int, like: Tensor) -> None:
+        super().reset(num_groups, like)
+        self.register_buffer("_skipped", torch.zeros_like(self.weights, dtype=torch.bool))
+        if num_groups:
+            self.allocation.reset(num_groups - 1, like)
+            self.average.reset(num_groups - 1, like)
+
+    def check(self, group_names: Sequence[str]) -> None:
+        if len(group_names) < 2:
+            raise ValueError(
+                f"{self} has nothing to weigh: there is no condition, only a residual. "
+                "Use loss_weights='equal'."
+            )
+        if len(group_names) == 2 and isinstance(self.allocation, allocations.Difficulty):
+            warnings.warn(
+                f"There is one condition group ({group_names[1]!r}), so there is nothing to "
+                "balance between conditions: its share is always 1. Split the condition by "
+                "boundary with deepxde_balance.split_bc (inner-balancing).",
+                stacklevel=2,
+            )
+
+    def update(self, losses: Tensor, gradients: GroupGradients | None) -> None:
+        assert gradients is not None
+        weights = self.weights[1:]
+        ratios = self.statistic(gradients, weights)
+        ratios = torch.where(losses.isfinite().all(), _usable(ratios), torch.nan)
+        instantaneous = _usable(self.allocation(ratios, losses[1:]))
+        if self.max_weight is not None:
+            instantaneous = instantaneous.clamp(max=self.max_weight)
+        self._skipped = torch.cat([self._skipped[:1], self._skipped[1:] | instantaneous.isnan()])
+        self.weights = torch.cat([self.weights[:1], self.average(weights, instantaneous)])
+
+    def skipped(self) -> Tensor:
+        return self._skipped
+
+    def extra_repr(self) -> str:
+        bound = "" if self.max_weight is None else f", max_weight={self.max_weight}"
+        return f"{self.statistic}, update_every={self.update_every}{bound}"
+
+
+def _usable(values: Tensor) -> Tensor:
+    """`values` with nan for what can't be a weight: 0, negative, infinite."""
+    return torch.where(values.isfinite() & (values > 0), values, torch.nan)
+
+
+class GW(GradientWeighting):
+    """Gradient-statistics weights, each condition by itself (GW-PINN), smoothed by an EMA.
+
+    ``GW("mean")`` is the learning-rate annealing of Wang et al. 2021 ("MA-PINN"), ``GW("std")``
+    the inverse-Dirichlet weights of Maddu et al. 2022 ("ID-PINN"), ``GW("kurtosis")`` that of
+    Vemuri & Denzler 2023.
+
+    Args:
+        statistic: See :class:`GradientWeighting`.
+        alpha: Share of the newest weights in the EMA, in (0, 1].
+        update_every: Iterations from one update to the next.
+        max_weight: Upper bound of the weights.
+        scale: Static factors on the losses.
+    """
+
+    def __init__(
+        self,
+        statistic: str | Statistic,
+        alpha: float = 0.1,
+        update_every: int = 100,
+        max_weight: float | None = None,
+        scale: Scale | None = None,
+    ):
+        super().__init__(statistic, "pairwise", EMA(alpha), update_every, max_weight, scale)
+
+
+class DN(GradientWeighting):
+    """Dynamic normalisation: the ratio of gradient norms (DN-PINN, Deguchi & Asai 2023).
+
+    Args:
+        p: Order of the norm: 1, 2 or ``math.inf`` (eqs. 22, 38).
+        beta: Share of the older weights, in [0, 1) (eq. 23).
+        bias_correction: Whether to start from 0 and correct for it (eq. 26), or to start from
+            weight 1 (eq. 23).
+        update_every: Iterations from one update to the next (tau).
+        max_weight: Upper bound of the weights.
+        scale: Static factors on the losses.
+    """
+
+    def __init__(
+        self,
+        p: float = 2,
+        beta: float = 0.99,
+        bias_correction: bool = True,
+        update_every: int = 10,
+        max_weight: float | None = None,
+        scale: Scale | None = None,
+    ):
+        average = BiasCorrectedEMA(beta)  # also checks beta
+        super().__init__(
+            Norm(p),
+            "pairwise",
+            average if bias_correction else EMA(1 - beta),
+            update_every,
+            max_weight,
+            scale,
+        )
+
+
+class DB(GradientWeighting):
+    """Dual balancing: the aggregated weight, shared out by difficulty (DB-PINN, Zhou et al. 2025).
+
+    Inter-balancing is the statistic, intra-balancing the difficulty allocation, and the average
+    is the running mean (algorithm 1).
+
+    Args:
+        statistic: See :class:`GradientWeighting`.
+        update_every: Iterations from one update to the next.
+        max_weight: Upper bound of the weights.
+        scale: Static factors on the losses.
+    """
+
+    def __init__(
+        self,
+        statistic: str | Statistic,
+        update_every: int = 100,
+        max_weight: float | None = None,
+        scale: Scale | None = None,
+    ):
+        super().__init__(statistic, "difficulty", RunningMean(), update_every, max_weight, scale)

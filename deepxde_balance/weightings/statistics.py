@@ -1,0 +1,105 @@
+"""Gradient statistics: the ratios that would bring each condition level with the reference."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from torch import Tensor
+
+from ..group_gradients import GroupGradients
+from ._checks import choose, is_number
+
+
+class Statistic(ABC):
+    """From the gradients of all groups to one ratio per condition group."""
+
+    @abstractmethod
+    def __call__(self, gradients: GroupGradients, weights: Tensor) -> Tensor:
+        """Returns the ratios.
+
+        Args:
+            gradients: Unweighted gradients; row 0 is the reference, rows 1..M the conditions.
+            weights: The conditions' current weights, shape (M,).
+
+        Returns:
+            Tensor of shape (M,).
+        """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class MaxMean(Statistic):
+    """max|g_r| / mean|lambda_i g_i|, the current weight inside (`"mean"`).
+
+    Wang et al. 2021; Zhou et al. 2025, eq. 4 and algorithm 1, line 6; Deguchi & Asai 2023, eq. 15.
+    """
+
+    def __call__(self, gradients: GroupGradients, weights: Tensor) -> Tensor:
+        return gradients.max_abs()[0] / (weights * gradients.mean_abs()[1:])
+
+
+class Std(Statistic):
+    """s(g_r) / s(g_i), s the sample standard deviation (`"std"`).
+
+    Maddu et al. 2022; Deguchi & Asai 2023, eq. 18.
+    """
+
+    def __call__(self, gradients: GroupGradients, weights: Tensor) -> Tensor:
+        level = gradients.std()
+        return level[0] / level[1:]
+
+
+class Kurtosis(Statistic):
+    """[s(g_r) / k(g_r)] / [s(g_i) / k(g_i)], k the kurtosis (`"kurtosis"`).
+
+    Vemuri & Denzler 2023.
+    """
+
+    def __call__(self, gradients: GroupGradients, weights: Tensor) -> Tensor:
+        level = gradients.std() / gradients.kurtosis()
+        return level[0] / level[1:]
+
+
+class Norm(Statistic):
+    """||g_r||_p / ||g_i||_p (`"norm"`, with p = 2).
+
+    Deguchi & Asai 2023, eqs. 22 and 38.
+
+    Args:
+        p: Order of the norm, at least 1; ``math.inf`` for the largest magnitude.
+
+    Raises:
+        ValueError: If `p` is not a number of at least 1.
+    """
+
+    def __init__(self, p: float = 2):
+        if not is_number(p) or not p >= 1:
+            raise ValueError(f"p={p!r} is not allowed: the order of a norm is 1, 2, ... or inf.")
+        self.p = float(p)
+
+    def __call__(self, gradients: GroupGradients, weights: Tensor) -> Tensor:
+        level = gradients.norm(self.p)
+        return level[0] / level[1:]
+
+    def __repr__(self) -> str:
+        return f"Norm(p={self.p})"
+
+
+_BY_NAME: dict[str, Callable[[], Statistic]] = {
+    "mean": MaxMean,
+    "std": Std,
+    "kurtosis": Kurtosis,
+    "norm": Norm,
+}
+
+
+def get(statistic: str | Statistic) -> Statistic:
+    """A statistic from its name (``"mean"``, ``"std"``, ``"kurtosis"``, ``"norm"``) or itself.
+
+    Raises:
+        ValueError: If the name is unknown.
+        TypeError: If `statistic` is neither a name nor a :class:`Statistic`.
+    """
+    return choose("statistic", statistic, Statistic, _BY_NAME)
