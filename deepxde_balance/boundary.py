@@ -162,11 +162,11 @@ def _by_side(bc: Any, by: str) -> tuple[list[str], Labels]:
 
     def on_sides(x: np.ndarray) -> np.ndarray:
         """Whether the points are on each side, shape (N, number of sides)."""
-        sides = np.stack([isclose(x[:, :dim], low), isclose(x[:, :dim], high)], axis=2)
-        return sides.any(axis=2) if by == "axis" else sides.reshape(len(x), -1)
+        ends = isclose(x[:, :dim], low), isclose(x[:, :dim], high)
+        return np.logical_or(*ends) if by == "axis" else np.stack(ends, axis=2).reshape(len(x), -1)
 
-    used = [on_sides(x).any(axis=0) for x in _picked_by_face(bc, low, high)]
-    kept = [k for k in range(len(names)) if any(sides[k] for sides in used)]
+    picked = np.concatenate(list(_picked_by_face(bc, low, high)))
+    kept = np.flatnonzero(on_sides(picked).any(axis=0))
     if len(kept) < 2:
         raise ValueError(
             f"by={by!r} leaves one part ({', '.join(names[k] for k in kept) or 'none'}): "

@@ -166,6 +166,16 @@ class Model(dde.Model):
         """How gradients per group are computed: ``"per-group"``."""
         return "per-group"
 
+    def _outputs_losses(
+        self, training: bool, inputs: Any, targets: Any, auxiliary_vars: Any
+    ) -> list[np.ndarray]:
+        """DeepXDE's, which leaves every parameter trainable; here frozen ones stay frozen."""
+        frozen = [p for p in self.net.parameters() if not p.requires_grad]
+        outputs_losses = super()._outputs_losses(training, inputs, targets, auxiliary_vars)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        return outputs_losses
+
     def _test(self, verbose: int = 1) -> None:
         super()._test(verbose=verbose)
         self.losshistory.loss_weights.append(self.weights)

@@ -97,7 +97,7 @@ class BiasCorrectedEMA(Average):
 
 
 class RunningMean(Average):
-    """lambda_i + (lambda^_i - lambda_i) / t: the mean of all updates, by Welford's recursion.
+    """(1 - 1/t) lambda_i + lambda^_i / t: the mean of all updates, by Welford's recursion.
 
     Zhou et al. 2025, eq. 8. No hyperparameter; the first update's weights are taken as they are.
     """
@@ -114,5 +114,5 @@ class RunningMean(Average):
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
         skipped = instantaneous.isnan()
         self.count = self.count + ~skipped
-        moved = weights + (instantaneous - weights) / self.count
+        moved = (1 - 1 / self.count) * weights + instantaneous / self.count
         return torch.where(skipped, weights, moved)

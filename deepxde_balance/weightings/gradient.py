@@ -87,11 +87,13 @@ class GradientWeighting(Weighting):
         weights = self.weights[1:]
         ratios = self.statistic(gradients, weights)
         ratios = torch.where(losses.isfinite().all(), _usable(ratios), torch.nan)
-        instantaneous = _usable(self.allocation(ratios, losses[1:]))
-        if self.max_weight is not None:
-            instantaneous = instantaneous.clamp(max=self.max_weight)
+        instantaneous = self._bounded(_usable(self.allocation(ratios, losses[1:])))
         self._skipped = torch.cat([self._skipped[:1], self._skipped[1:] | instantaneous.isnan()])
-        self.weights = torch.cat([self.weights[:1], self.average(weights, instantaneous)])
+        averaged = self._bounded(self.average(weights, instantaneous))
+        self.weights = torch.cat([self.weights[:1], averaged])
+
+    def _bounded(self, weights: Tensor) -> Tensor:
+        return weights if self.max_weight is None else weights.clamp(max=self.max_weight)
 
     def skipped(self) -> Tensor:
         return self._skipped

@@ -1,0 +1,23 @@
+import os
+
+os.environ["DDE_BACKEND"] = "pytorch"
+
+import deepxde as dde
+import pytest
+import torch
+
+torch.set_num_threads(1)  # the tensors of the tests are small
+
+
+@pytest.fixture
+def float64():
+    """DeepXDE in double precision for one test."""
+    dde.config.set_default_float("float64")
+    yield
+    dde.config.set_default_float("float32")
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    dde.config.set_random_seed(1234)
+    torch.set_default_dtype(torch.float32)

@@ -1,0 +1,87 @@
+"""Each average on hand-worked numbers; properties by hypothesis."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepxde_balance import EMA, BiasCorrectedEMA, RunningMean
+
+NAN = float("nan")
+
+
+def run(average, rows, dtype=torch.float64):
+    """The weights after each update, from weight 1."""
+    weights = torch.ones(len(rows[0]), dtype=dtype)
+    average.reset(len(weights), weights)
+    applied = []
+    for row in rows:
+        weights = average(weights, torch.tensor(row, dtype=dtype))
+        applied.append(weights)
+    return torch.stack(applied)
+
+
+def test_ema_by_hand():
+    # 0.75 * 1 + 0.25 * 5 = 2; 0.75 * 2 + 0.25 * 10 = 4.
+    applied = run(EMA(0.25), [[5.0], [10.0]])
+    torch.testing.assert_close(applied, torch.tensor([[2.0], [4.0]], dtype=torch.float64))
+
+
+def test_bias_corrected_ema_by_hand():
+    # m = 0.1 * 4 = 0.4, / 0.1 = 4; m = 0.9 * 0.4 + 0.1 * 10 = 1.36, / 0.19.
+    applied = run(BiasCorrectedEMA(0.9), [[4.0], [10.0]])
+    torch.testing.assert_close(applied, torch.tensor([[4.0], [1.36 / 0.19]], dtype=torch.float64))
+
+
+def test_running_mean_by_hand():
+    applied = run(RunningMean(), [[4.0, 1.0], [10.0, 2.0], [1.0, 6.0]])
+    expected = torch.tensor([[4.0, 1.0], [7.0, 1.5], [5.0, 3.0]], dtype=torch.float64)
+    torch.testing.assert_close(applied, expected)
+
+
+@pytest.mark.parametrize("make", [lambda: EMA(0.3), BiasCorrectedEMA, RunningMean])
+def test_a_left_out_group_stays_and_is_not_counted(make):
+    applied = run(make(), [[NAN, 4.0], [6.0, NAN], [8.0, 5.0]])
+    alone_first = run(make(), [[6.0], [8.0]])
+    alone_second = run(make(), [[4.0], [5.0]])
+    assert applied[0, 0] == 1.0
+    assert applied[1, 1] == applied[0, 1]
+    torch.testing.assert_close(applied[1:, 0], alone_first[:, 0])
+    torch.testing.assert_close(applied[[0, 2], 1], alone_second[:, 0])
+
+
+positive = st.floats(1e-6, 1e9)
+
+
+@given(st.lists(positive, min_size=1, max_size=50))
+def test_running_mean_is_numpys_mean(values):
+    applied = run(RunningMean(), [[v] for v in values])
+    means = np.cumsum(values) / np.arange(1, len(values) + 1)
+    np.testing.assert_allclose(applied[:, 0], means, rtol=1e-12)
+    np.testing.assert_allclose(applied[-1, 0], np.mean(values), rtol=1e-12)
+
+
+@given(positive, st.floats(0, 0.9999), st.integers(1, 60))
+def test_bias_correction_is_exact_for_a_constant(value, beta, updates):
+    applied = run(BiasCorrectedEMA(beta), [[value]] * updates)
+    np.testing.assert_allclose(applied[:, 0], value, rtol=1e-10)
+
+
+@given(st.lists(positive, min_size=1, max_size=30), st.floats(0.01, 1))
+def test_ema_stays_within_what_it_has_seen(values, alpha):
+    applied = run(EMA(alpha), [[v] for v in values])
+    assert applied.min() >= min([1.0, *values]) * (1 - 1e-12)
+    assert applied.max() <= max([1.0, *values]) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0, -0.1, 1.5, "0.1", NAN, True])
+def test_alpha_is_checked(alpha):
+    with pytest.raises(ValueError, match=r"alpha=.*must be a number in"):
+        EMA(alpha)
+
+
+@pytest.mark.parametrize("beta", [1, -0.1, 2, None, NAN])
+def test_beta_is_checked(beta):
+    with pytest.raises(ValueError, match=r"beta=.*must be a number in"):
+        BiasCorrectedEMA(beta)
