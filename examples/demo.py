@@ -28,7 +28,7 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # 
 
 def main():
     args = parse_arguments()
-    problem = ddb.problems.get(args.problem, points=args.points, iterations=args.iterations)
+    problem = args.problem
     runs = [train(problem, weights, args.seed) for weights in args.weights]
     print(table(runs))
     args.out.mkdir(parents=True, exist_ok=True)
@@ -50,6 +50,7 @@ def parse_arguments():
     parser.add_argument("--out", type=Path, default=Path("out"))
     args = parser.parse_args()
     try:
+        args.problem = ddb.problems.get(args.problem, args.points, args.iterations)
         args.weights = [ddb.weightings.canonical(name) for name in args.weights]
     except ValueError as error:
         parser.error(str(error))
