@@ -85,20 +85,21 @@ class PerGroupEngine(GradientEngine):
     name = "per-group"
 
     def losses(self, batch: Batch) -> list[Tensor]:
-        return deepxde_losses(self.model, batch)
+        return deepxde_losses(self.model, batch).losses
 
     def gradients(self, batch: Batch) -> IterationGradients:
         network, external = self.parameters()
         losses = self.losses(batch)
         rows = self.row_losses(losses)
         per_row = [
-            _grad(loss, [*network, *external], keep_graph=i < len(rows) - 1)
+            grad(loss, [*network, *external], keep_graph=i < len(rows) - 1)
             for i, loss in enumerate(rows)
         ]
         return lay_out(losses, per_row, network, external)
 
 
-def _grad(loss: Tensor, parameters: list[Tensor], keep_graph: bool) -> Sequence[Tensor | None]:
+def grad(loss: Tensor, parameters: list[Tensor], keep_graph: bool) -> Sequence[Tensor | None]:
+    """The loss's gradient; ``None`` for a parameter that it does not depend on."""
     if not loss.requires_grad:
         return [None] * len(parameters)
     return torch.autograd.grad(loss, parameters, retain_graph=keep_graph, allow_unused=True)
@@ -147,7 +148,19 @@ def _used_mask(
     return flags.repeat_interleave(torch.tensor(sizes, device=device), dim=1)
 
 
-def deepxde_losses(model: dde.Model, batch: Batch) -> list[Tensor]:
+class DeepXDELosses(NamedTuple):
+    """What a data object gave to DeepXDE.
+
+    Args:
+        losses: The unweighted losses.
+        loss_fn: DeepXDE's loss function, or one for each term.
+    """
+
+    losses: list[Tensor]
+    loss_fn: Any
+
+
+def deepxde_losses(model: dde.Model, batch: Batch) -> DeepXDELosses:
     """DeepXDE's training losses, unweighted, as they are before it stacks them.
 
     A loss cut out of the stack would drag every other loss's graph through its backward, and
@@ -155,18 +168,19 @@ def deepxde_losses(model: dde.Model, batch: Batch) -> list[Tensor]:
     """
     with _recorded_losses(model.data) as recorded:
         model.outputs_losses_train(*batch)
-    return recorded
+    return recorded[0]
 
 
 @contextmanager
-def _recorded_losses(data: dde.data.Data) -> Iterator[list[Tensor]]:
-    """Notes the losses that `data` returns to DeepXDE while the context lasts."""
-    recorded: list[Tensor] = []
+def _recorded_losses(data: dde.data.Data) -> Iterator[list[DeepXDELosses]]:
+    """Notes what `data` returns to DeepXDE while the context lasts."""
+    recorded: list[DeepXDELosses] = []
     original = data.losses_train
 
-    def losses_train(*args: Any, **kwargs: Any) -> Any:
-        losses = original(*args, **kwargs)
-        recorded.extend(losses if isinstance(losses, list) else [losses])
+    def losses_train(targets: Any, outputs: Any, loss_fn: Any, *args: Any, **kwargs: Any) -> Any:
+        losses = original(targets, outputs, loss_fn, *args, **kwargs)
+        listed = losses if isinstance(losses, list) else [losses]
+        recorded.append(DeepXDELosses(listed, loss_fn))
         return losses
 
     own = vars(data).get("losses_train")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import deepxde as dde
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 
 from . import weightings
+from .engine import EngineName, check_engine_name
+from .one_pass import reason_against
 from .probe import find_terms
 from .step import TrainStep, has_l1, keep_step, start_step
 from .terms import LossGroups, Term, check_length, group_terms, name_terms, ungrouped
@@ -37,6 +40,7 @@ class Model(dde.Model):
 
     def __init__(self, data: dde.data.Data, net: torch.nn.Module):
         super().__init__(data, net)
+        self.train_step: Callable[..., None] | None
         self._step: TrainStep | None = None
         self.losshistory.loss_weights = []
 
@@ -51,10 +55,11 @@ class Model(dde.Model):
         external_trainable_variables: Any = None,
         verbose: int = 1,
         loss_groups: LossGroups | None = None,
+        gradient_engine: EngineName | None = None,
     ) -> None:
         """Configures the model for training.
 
-        All arguments but two are those of ``dde.Model.compile``. The weights start afresh: an
+        All arguments but three are those of ``dde.Model.compile``. The weights start afresh: an
         object given as `loss_weights` is copied, and remains as it was.
 
         With a strategy, `loss_train` and `loss_test` hold the unweighted losses, so that they mean
@@ -79,14 +84,20 @@ class Model(dde.Model):
                 together are the reference. ``"pde"`` takes positions of the residuals that make
                 up the reference; the other residuals then become groups. ``"unweighted"`` takes
                 conditions that stay at weight 1.
+            gradient_engine: How losses and gradients are computed. ``"one-pass"``: each group's
+                points through their own copies of the parameters, and one backward for all;
+                ``"per-group"``: one backward per group on DeepXDE's own losses. ``None`` takes
+                the one-pass engine wherever it gives the same result, and checks that it does.
 
         Raises:
             ValueError: If a name is unknown, a number of weights is not that of the terms, a
                 weight is negative or not finite, the groups don't fit the conditions, or the
-                strategy can't balance this problem. The model then stays as it was.
+                strategy can't balance this problem, or the one-pass engine is asked for where it
+                can't be right. The model then stays as it was.
             TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
         """
-        step, numbers = self._prepare(loss_weights, loss_groups, loss)
+        check_engine_name(gradient_engine)
+        step, numbers = self._prepare(loss_weights, loss_groups, loss, gradient_engine)
         super().compile(
             optimizer,
             lr=lr,
@@ -98,11 +109,24 @@ class Model(dde.Model):
             verbose=verbose,
         )
         self._step = step
-        if step is not None and not isinstance(step.weighting, (Equal, Fixed)):
+        if step is not None:
             self.train_step = step
+        elif gradient_engine is not None or reason_against(self.data, self.net) is None:
+            self.train_step = partial(self._first_step, gradient_engine)
+
+    def _first_step(self, gradient_engine: EngineName | None, *batch: Any) -> None:
+        """The first iteration with weight 1 for all, whose terms were not asked for before."""
+        groups = group_terms(find_terms(self))
+        self._step = start_step(self, Equal(), groups, gradient_engine)
+        self.train_step = self._step
+        self._step(*batch)
 
     def _prepare(
-        self, loss_weights: LossWeights, loss_groups: LossGroups | None, loss: Any
+        self,
+        loss_weights: LossWeights,
+        loss_groups: LossGroups | None,
+        loss: Any,
+        engine: EngineName | None,
     ) -> tuple[TrainStep | None, list[float] | None]:
         """The step of a strategy, and the numbers that DeepXDE is to weigh its losses with."""
         if loss_weights is None:
@@ -111,14 +135,15 @@ class Model(dde.Model):
             numbers = _checked_numbers(loss_weights)
             terms = self._find_terms(loss)
             check_length("loss_weights", numbers, terms)
-            return start_step(self, Fixed(numbers), ungrouped(terms)), numbers
+            return start_step(self, Fixed(numbers), ungrouped(terms), engine), numbers
         weighting = copy.deepcopy(weightings.get(loss_weights))
         if isinstance(weighting, Keep):
             return self._kept(loss_groups)
         if isinstance(weighting, Equal) and loss_groups is None:
             return None, None  # nothing to find out before training
         terms = self._find_terms(loss)
-        return start_step(self, weighting, group_terms(terms, loss_groups)), None
+        groups = group_terms(terms, loss_groups)
+        return start_step(self, weighting, groups, engine), None
 
     def _find_terms(self, loss: Any) -> tuple[Term, ...]:
         """The loss terms, found with another model, so that an error leaves this one as it was."""
@@ -163,8 +188,8 @@ class Model(dde.Model):
 
     @property
     def gradient_engine(self) -> str:
-        """How gradients per group are computed: ``"per-group"``."""
-        return "per-group"
+        """The gradient engine in use: ``"one-pass"`` or ``"per-group"``, see `compile`."""
+        return "per-group" if self._step is None else self._step.engine.name
 
     def _outputs_losses(
         self, training: bool, inputs: Any, targets: Any, auxiliary_vars: Any

@@ -23,15 +23,15 @@ def find_terms(model: dde.Model) -> tuple[Term, ...]:
     Raises:
         ValueError: If a condition has no points.
     """
-    with _no_trace(model.net):
-        losses = deepxde_losses(model, Batch(*model.data.train_next_batch()))
+    with no_trace(model.net):
+        losses = deepxde_losses(model, Batch(*model.data.train_next_batch())).losses
     terms = name_terms(model.data, len(losses))
     check_points(model.data, terms)
     return terms
 
 
 @contextmanager
-def _no_trace(net: torch.nn.Module) -> Iterator[None]:
+def no_trace(net: torch.nn.Module) -> Iterator[None]:
     """Puts back the random states, the network's mode and its buffers (batch normalization)."""
     training = net.training
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]

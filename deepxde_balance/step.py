@@ -11,7 +11,8 @@ import deepxde as dde
 import torch
 from torch import Tensor
 
-from .gradients import Batch, GradientEngine, IterationGradients, PerGroupEngine
+from .engine import EngineName, choose_engine
+from .gradients import Batch, GradientEngine, IterationGradients
 from .terms import TermGroups, problem_of
 from .weightings import Keep, Weighting
 
@@ -67,7 +68,7 @@ class TrainStep:
                 return self._update_and_set_gradients(batch)
             with _autocast():
                 loss = self.weighted_loss(batch)
-                loss.backward()
+                loss.backward(inputs=self._trained())
             return loss
 
         return closure
@@ -125,7 +126,7 @@ class TrainStep:
         self._set_gradients(computed)
         penalty = self._penalty()
         if isinstance(penalty, Tensor) and penalty.requires_grad:
-            penalty.backward()
+            penalty.backward(inputs=self._trained())
         return torch.sum(computed.losses * self.term_weights()) + penalty
 
     @torch.no_grad()
@@ -154,6 +155,11 @@ class TrainStep:
         ):
             parameter.grad = gradient.view_as(parameter) if reached else None
 
+    def _trained(self) -> list[Tensor]:
+        """All parameters that are trained: no other leaf needs a gradient."""
+        network, external = self.engine.parameters()
+        return [*network, *external]
+
     def _penalty(self) -> Tensor | float:
         """The L1 regularization; L2 is the optimizer's weight decay."""
         if not has_l1(self.model.net):
@@ -173,6 +179,7 @@ def start_step(
     model: dde.Model,
     weighting: Weighting,
     groups: TermGroups,
+    engine: EngineName | None = None,
 ) -> TrainStep:
     """A training step that starts afresh: all weights 1, no update made yet.
 
@@ -180,6 +187,7 @@ def start_step(
         model: The model; it need not be compiled yet.
         weighting: The weighting; it is reset.
         groups: The groups of its loss terms.
+        engine: The gradient engine; ``None`` chooses it.
 
     Raises:
         ValueError: If the weighting can't balance these groups.
@@ -198,16 +206,15 @@ def start_step(
     weighting.check(groups.names)
     scale = groups.scale_factors(weighting.scale)
     weighting.reset(len(groups.names), like=next(model.net.parameters()).detach())
-    return TrainStep(model, weighting, PerGroupEngine(model, groups, scale))
+    return TrainStep(model, weighting, choose_engine(model, groups, scale, engine))
 
 
 def keep_step(model: dde.Model, before: TrainStep) -> TrainStep:
     """A training step with the groups of the one `before` and the weights it has now, frozen."""
-    engine = PerGroupEngine(model, before.engine.groups, before.engine.scale)
     weighting = Keep()
-    weighting.reset(len(engine.groups.names), like=before.weighting.weights)
+    weighting.reset(len(before.engine.groups.names), like=before.weighting.weights)
     weighting.weights = before.weighting.weights.clone()
-    return TrainStep(model, weighting, engine)
+    return TrainStep(model, weighting, before.engine)
 
 
 def _row_of(term: int, rows: tuple[tuple[int, ...], ...]) -> int:

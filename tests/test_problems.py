@@ -104,7 +104,7 @@ def test_shortened():
     problem = ddb.problems.get("klein-gordon", points=0.1, iterations=2000, update_every=10)
     assert problem.settings.num_points == {"residual": 1000, "boundary": 100, "initial": 100}
     assert problem.iterations == 2000
-    assert problem.settings.decay_every == 1000
+    assert problem.settings.decay_every == 10000
     assert problem.model(verbose=0).weighting.update_every == 10
 
 

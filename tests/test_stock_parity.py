@@ -67,7 +67,7 @@ def test_lbfgs(weights, float64, few_lbfgs_iterations):
 
 @WEIGHTS
 def test_nncg(weights, float64):
-    dde.optimizers.set_NNCG_options(updatefreq=2, rank=5, cgmaxiter=20)
+    dde.optimizers.set_NNCG_options(updatefreq=2, rank=5, cgmaxiter=3, mu=10.0)
     weights = [0.5, 2.0, 1.0, 2.0] if weights == LIST else weights
     compare(weights, "NNCG", lr=None, train={"iterations": 3})
 

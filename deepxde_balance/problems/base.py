@@ -52,8 +52,8 @@ class Problem(ABC):
 
     Args:
         points: Factor on every number of points.
-        iterations: Iterations of Adam; ``None`` for the paper's. The learning rate's decay is
-            shortened with them.
+        iterations: Iterations of Adam; ``None`` for the paper's. The learning rate still decays
+            when it does in the paper.
         **overrides: Other :class:`Settings`, e.g. ``update_every=1``.
 
     Raises:
@@ -75,15 +75,10 @@ class Problem(ABC):
             raise ValueError(f"points={points!r} is not allowed: it must be positive.")
         if iterations is not None and iterations < 1:
             raise ValueError(f"iterations={iterations!r} is not allowed: it must be at least 1.")
-        settings = self.paper
         if iterations is not None:
-            if settings.decay_every is not None:
-                every = round(settings.decay_every * iterations / settings.iterations)
-                overrides.setdefault("decay_every", max(every, 1))
             overrides["iterations"] = iterations
-        scaled = {k: max(round(n * points), 2) for k, n in settings.num_points.items()}
-        overrides.setdefault("num_points", scaled)
-        self.settings = dataclasses.replace(settings, **overrides)
+        scaled = {k: max(round(n * points), 2) for k, n in self.paper.num_points.items()}
+        self.settings = dataclasses.replace(self.paper, **({"num_points": scaled} | overrides))
 
     @property
     def iterations(self) -> int:

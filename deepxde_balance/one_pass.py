@@ -1,0 +1,230 @@
+"""Per-group gradients for the price of one backward.
+
+DeepXDE evaluates one batch, stacked condition by condition and then residual points, and each loss
+reads its own slice. Here each group's points go through the network by themselves, and through
+their own leaf copies of the parameters. One backward of the sum of all losses then gives each
+group's gradient at its copies. The residual is not evaluated at the conditions' points, which
+DeepXDE does and throws away.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import deepxde as dde
+import numpy as np
+import torch
+from deepxde.utils import get_num_args
+from torch import Tensor
+from torch.func import functional_call
+
+from .gradients import Batch, GradientEngine, IterationGradients, grad, lay_out
+from .terms import TermGroups
+
+LossFn = Callable[[Tensor, Tensor], Tensor]
+
+_DROPOUT = (torch.nn.Dropout, torch.nn.AlphaDropout, torch.nn.FeatureAlphaDropout)
+_MIXES_POINTS = (torch.nn.modules.batchnorm._NormBase, *_DROPOUT)
+
+
+def reason_against(data: dde.data.Data, net: torch.nn.Module) -> str | None:
+    """Why the one-pass engine can't give DeepXDE's losses; ``None`` if it should.
+
+    Args:
+        data: The data object.
+        net: The network.
+    """
+    if not isinstance(data, dde.data.PDE):
+        return f"{type(data).__name__} is no dde.data.PDE"
+    for name in ("losses", "losses_train", "train_next_batch"):
+        if name in vars(data) or getattr(type(data), name) is not getattr(dde.data.PDE, name):
+            return f"{type(data).__name__} has `{name}` of its own"
+    for module in net.modules():
+        if isinstance(module, _MIXES_POINTS):
+            return f"{type(module).__name__} does not act point by point"
+    return None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Terms whose points go through the network together.
+
+    Args:
+        terms: Positions of the terms.
+        points: The points, shape (N, d), for conditions that look at them as a NumPy array.
+        inputs: The same as a tensor on the network's device.
+        auxiliary_vars: The auxiliary variables at the points, if there are any.
+        slices: For conditions, each one's first and last + 1 point; ``None`` for residuals.
+    """
+
+    terms: tuple[int, ...]
+    points: np.ndarray
+    inputs: Tensor
+    auxiliary_vars: Tensor | None
+    slices: tuple[tuple[int, int], ...] | None
+
+
+class OnePassEngine(GradientEngine):
+    """Block by block, each through its own leaf copies of the parameters; one backward for all.
+
+    Args:
+        model: A compiled ``dde.Model`` on a ``dde.data.PDE`` or ``TimePDE``.
+        groups: The groups of its terms.
+        scale: One static factor per term.
+        loss_fn: DeepXDE's loss function, or one for each term.
+    """
+
+    name = "one-pass"
+
+    def __init__(
+        self,
+        model: dde.Model,
+        groups: TermGroups,
+        scale: Sequence[float],
+        loss_fn: LossFn | Sequence[LossFn],
+    ):
+        super().__init__(model, groups, scale)
+        self._loss_fns = [loss_fn] * len(groups.terms) if callable(loss_fn) else list(loss_fn)
+        self._batch_of_blocks: Any = None
+
+    def losses(self, batch: Batch) -> list[Tensor]:
+        self._take(batch)
+        losses: dict[int, Tensor] = {}
+        for block in self._shared_blocks:
+            losses |= self._block_losses(block, None)
+        dde.gradients.clear()
+        return [losses[i] for i in range(len(losses))]
+
+    def gradients(self, batch: Batch) -> IterationGradients:
+        self._take(batch)
+        network, external = self.parameters()
+        names = [name for name, p in self.model.net.named_parameters() if p.requires_grad]
+        losses: dict[int, Tensor] = {}
+        parts = []
+        for block in self._row_blocks:
+            copies = [p.detach().requires_grad_() for p in network]
+            losses |= self._block_losses(block, dict(zip(names, copies, strict=True)))
+            for number, terms in enumerate(self.groups.rows):
+                own = [self.scale[i] * losses[i] for i in terms if i in block.terms]
+                if own:
+                    parts.append((number, copies, torch.stack(own).sum()))
+        dde.gradients.clear()
+        ordered = [losses[i] for i in range(len(losses))]
+        per_row = _differentiate(parts, len(self.groups.rows), keep_graph=bool(external))
+        if external:  # no copies of these: a backward for each row, which ends where they enter
+            for row, total in zip(per_row, self.row_losses(ordered), strict=True):
+                row.extend(grad(total, external, keep_graph=True))
+        return lay_out(ordered, per_row, network, external)
+
+    def _block_losses(
+        self, block: Block, parameters: Mapping[str, Tensor] | None
+    ) -> dict[int, Tensor]:
+        """The block's losses by term; `parameters` take the place of the network's own."""
+        net = self.model.net
+
+        def call(x: Tensor) -> Tensor:
+            return net(x) if parameters is None else functional_call(net, dict(parameters), (x,))
+
+        net.auxiliary_vars = block.auxiliary_vars
+        x = block.inputs.detach().requires_grad_()
+        u = call(x)
+        if block.slices is None:
+            errors = self._residuals(x, u, call)
+        else:
+            errors = [
+                self.groups.terms[i].condition.error(block.points, x, u, beg, end)
+                for i, (beg, end) in zip(block.terms, block.slices, strict=True)
+            ]
+        return {
+            i: self._loss_fns[i](torch.zeros_like(error), error)
+            for i, error in zip(block.terms, errors, strict=True)
+        }
+
+    def _residuals(self, x: Tensor, u: Tensor, call: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """What the user's PDE gives, as ``dde.data.PDE.losses`` asks it."""
+        pde = self.model.data.pde
+        outputs = (u, call) if dde.config.autodiff == "forward" else u
+        if get_num_args(pde) == 3:
+            residuals = pde(x, outputs, self.model.net.auxiliary_vars)
+        else:
+            residuals = pde(x, outputs)
+        return list(residuals) if isinstance(residuals, (list, tuple)) else [residuals]
+
+    def _take(self, batch: Batch) -> None:
+        """Cuts a batch into blocks, unless it is the one that was cut last."""
+        self.model.net.train()
+        if batch.inputs is self._batch_of_blocks:
+            return
+        starts = np.cumsum([0, *self.model.data.num_bcs])
+        residuals = [i for i, term in enumerate(self.groups.terms) if term.condition is None]
+        conditions = [i for i, term in enumerate(self.groups.terms) if term.condition is not None]
+        spans = dict(zip(conditions, itertools.pairwise(starts), strict=True))
+
+        def of_conditions(terms: Sequence[int]) -> list[Block]:
+            chosen = [i for i in terms if i in spans]
+            if not chosen:
+                return []
+            lengths = np.cumsum([0] + [spans[i][1] - spans[i][0] for i in chosen]).tolist()
+            slices = tuple(itertools.pairwise(lengths))
+            where = np.concatenate([np.arange(*spans[i]) for i in chosen])
+            return [self._block(batch, chosen, where, slices)]
+
+        rest = np.arange(starts[-1], len(batch.inputs))
+        of_residuals = [self._block(batch, residuals, rest, None)] if residuals else []
+        self._shared_blocks = of_residuals + of_conditions(conditions)
+        self._row_blocks = of_residuals + [
+            b for row in self.groups.rows for b in of_conditions(row)
+        ]
+        self._batch_of_blocks = batch.inputs
+
+    def _block(
+        self,
+        batch: Batch,
+        terms: Sequence[int],
+        where: np.ndarray,
+        slices: tuple[tuple[int, int], ...] | None,
+    ) -> Block:
+        device = next(self.model.net.parameters()).device
+        points = batch.inputs[where]
+        auxiliary = batch.auxiliary_vars
+        if auxiliary is not None:
+            auxiliary = torch.as_tensor(auxiliary[where], device=device)
+        inputs = torch.as_tensor(points, device=device)
+        return Block(tuple(terms), points, inputs, auxiliary, slices)
+
+
+def _differentiate(
+    parts: Sequence[tuple[int, list[Tensor], Tensor]], num_rows: int, keep_graph: bool
+) -> list[list[Tensor | None]]:
+    """Each row's gradient at its copies.
+
+    Args:
+        parts: For each row of each block: the row, the block's copies of the parameters, the loss.
+        num_rows: How many rows there are.
+        keep_graph: Whether the graph is needed afterwards.
+
+    Returns:
+        For each row a gradient for each parameter, ``None`` where it does not depend on it.
+    """
+    num_parameters = len(parts[0][1])
+    per_row: list[list[Tensor | None]] = [[None] * num_parameters for _ in range(num_rows)]
+    passes: list[list[tuple[int, list[Tensor], Tensor]]] = []
+    for part in parts:  # a pass takes at most one row of each block, so that no copies are shared
+        for members in passes:
+            if all(copies is not part[1] for _, copies, _ in members):
+                members.append(part)
+                break
+        else:
+            passes.append([part])
+    for number, members in enumerate(passes):
+        copies = [copy for _, of_block, _ in members for copy in of_block]
+        total = torch.stack([loss for _, _, loss in members]).sum()
+        gradients = iter(grad(total, copies, keep_graph or number < len(passes) - 1))
+        for row, of_block, _ in members:
+            for k in range(len(of_block)):
+                g, before = next(gradients), per_row[row][k]
+                per_row[row][k] = g if before is None else before if g is None else before + g
+    return per_row
