@@ -9,10 +9,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import weightings
+from .gradients import external_variables
 from .model import Model
 from .probe import find_terms
 from .step import TrainStep, start_step
-from .terms import LossGroups, TermGroups, group_terms
+from .targets import mend_targets
+from .terms import LossGroups, TermGroups, group_terms, problem_of
 from .weightings import Keep, Weighting
 
 
@@ -52,6 +54,9 @@ class LossWeighting(dde.callbacks.Callback):
     def on_train_begin(self) -> None:
         model = self.model
         self._refuse_weighted(model)
+        problem = problem_of(model.data)
+        if problem is not None:
+            mend_targets(problem, external_variables(model))
         groups = group_terms(find_terms(model), self.loss_groups)
         going_on = self._step is not None and self._step.goes_on_with(model, groups)
         if not going_on:

@@ -67,10 +67,7 @@ class GradientEngine(ABC):
     def parameters(self) -> tuple[list[Tensor], list[Tensor]]:
         """The trainable parameters of the network, and all others that the optimizer trains."""
         network = [p for p in self.model.net.parameters() if p.requires_grad]
-        known = {id(p) for p in self.model.net.parameters()}
-        trained = [p for group in self.model.opt.param_groups for p in group["params"]]
-        others = {id(v): v for v in (*self.model.external_trainable_variables, *trained)}
-        return network, [v for i, v in others.items() if i not in known and v.requires_grad]
+        return network, external_variables(self.model)
 
     def row_losses(self, losses: Sequence[Tensor]) -> list[Tensor]:
         """The scaled sum of each row's losses."""
@@ -96,6 +93,14 @@ class PerGroupEngine(GradientEngine):
             for i, loss in enumerate(rows)
         ]
         return lay_out(losses, per_row, network, external)
+
+
+def external_variables(model: dde.Model) -> list[Tensor]:
+    """What a compiled model trains besides the network: the unknowns of an inverse problem."""
+    network = {id(p) for p in model.net.parameters()}
+    trained = [p for group in model.opt.param_groups for p in group["params"]]
+    variables = {id(v): v for v in (*model.external_trainable_variables, *trained)}
+    return [v for i, v in variables.items() if i not in network and v.requires_grad]
 
 
 def grad(loss: Tensor, parameters: list[Tensor], keep_graph: bool) -> Sequence[Tensor | None]:

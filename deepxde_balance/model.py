@@ -13,10 +13,12 @@ import torch
 
 from . import weightings
 from .engine import EngineName, check_engine_name
+from .gradients import external_variables
 from .one_pass import reason_against
 from .probe import find_terms
 from .step import TrainStep, has_l1, keep_step, start_step
-from .terms import LossGroups, Term, check_length, group_terms, name_terms, ungrouped
+from .targets import mend_targets, refresh_test_points
+from .terms import LossGroups, Term, check_length, group_terms, name_terms, problem_of, ungrouped
 from .weightings import Equal, Fixed, Keep, Weighting
 from .weightings._checks import factor, is_number
 
@@ -42,6 +44,8 @@ class Model(dde.Model):
         super().__init__(data, net)
         self.train_step: Callable[..., None] | None
         self._step: TrainStep | None = None
+        #: Points of conditions in front of the test points, where both are DeepXDE's to resample.
+        self._num_test_conditions: int | None = None
         self.losshistory.loss_weights = []
 
     def compile(
@@ -108,11 +112,20 @@ class Model(dde.Model):
             external_trainable_variables=external_trainable_variables,
             verbose=verbose,
         )
+        self._mend_data()
         self._step = step
         if step is not None:
             self.train_step = step
         elif gradient_engine is not None or reason_against(self.data, self.net) is None:
             self.train_step = partial(self._first_step, gradient_engine)
+
+    def _mend_data(self) -> None:
+        """Sees to it that neither targets nor test points go stale when points are resampled."""
+        problem = problem_of(self.data)
+        if problem is not None:
+            mend_targets(problem, external_variables(self))
+        if reason_against(self.data, self.net) is None:
+            self._num_test_conditions = len(self.data.train_x_bc)
 
     def _first_step(self, gradient_engine: EngineName | None, *batch: Any) -> None:
         """The first iteration with weight 1 for all, whose terms were not asked for before."""
@@ -202,6 +215,10 @@ class Model(dde.Model):
         return outputs_losses
 
     def _test(self, verbose: int = 1) -> None:
+        if self._num_test_conditions is not None:
+            number = refresh_test_points(self.data, self._num_test_conditions)
+            self._num_test_conditions = number
+            self.train_state.set_data_test(*self.data.test())
         super()._test(verbose=verbose)
         self.losshistory.loss_weights.append(self.weights)
         if self._step is not None:

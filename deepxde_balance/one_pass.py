@@ -39,7 +39,7 @@ def reason_against(data: dde.data.Data, net: torch.nn.Module) -> str | None:
     """
     if not isinstance(data, dde.data.PDE):
         return f"{type(data).__name__} is no dde.data.PDE"
-    for name in ("losses", "losses_train", "train_next_batch"):
+    for name in ("losses", "losses_train", "losses_test", "train_next_batch", "test"):
         if name in vars(data) or getattr(type(data), name) is not getattr(dde.data.PDE, name):
             return f"{type(data).__name__} has `{name}` of its own"
     for module in net.modules():

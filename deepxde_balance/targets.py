@@ -1,4 +1,4 @@
-"""Targets that are never stale: a cache in place of the one that DeepXDE keeps in its conditions.
+"""Targets and test points that are never stale.
 
 DeepXDE 1.15 caches a condition's target values and boundary normals by the `id` of the points. A
 new array of points often has the `id` of one that is gone, and then gets that one's values; and
@@ -64,6 +64,29 @@ def mend_targets(problem: dde.data.PDE, variables: Sequence[Tensor]) -> None:
                 start = sum(problem.num_bcs[:i])
                 points = problem.train_x_bc[start : start + problem.num_bcs[i]]
                 cached.live = _depends_on(cached.function, points, variables)
+
+
+def refresh_test_points(problem: dde.data.PDE, num_condition_points: int) -> int:
+    """Puts the conditions' current points in front of the test points, where DeepXDE tests them.
+
+    DeepXDE evaluates the conditions' test losses with the training points' targets, but leaves the
+    test points as they were when the training points are resampled (its issue 2073).
+
+    Args:
+        problem: The data object.
+        num_condition_points: How many points of conditions stand in front of the test points.
+
+    Returns:
+        How many stand there now.
+    """
+    current = problem.train_x_bc
+    if not np.array_equal(problem.test_x[:num_condition_points], current):
+        problem.test_x = np.vstack([current, problem.test_x[num_condition_points:]])
+        problem.test_y = problem.soln(problem.test_x) if problem.soln else None
+        if problem.auxiliary_var_fn is not None:
+            values = problem.auxiliary_var_fn(problem.test_x)
+            problem.test_aux_vars = values.astype(dde.config.real(np))
+    return len(current)
 
 
 def _one_layer_down(wrapper: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -1,0 +1,272 @@
+"""The one-pass engine against one backward per group on DeepXDE's own losses, for each feature;
+and ddb.Model under `equal` against stock dde.Model for the same scripts.
+"""
+
+import deepxde as dde
+import features
+import numpy as np
+import pytest
+import scripts
+import torch
+from features import FEATURES, FORWARD
+
+import deepxde_balance as ddb
+from deepxde_balance.gradients import Batch
+from deepxde_balance.step import TrainStep
+
+
+def build(feature, model_class=ddb.Model, **compile_args):
+    """The model of a script, with seeded points and parameters, and its callbacks."""
+    dde.config.set_random_seed(11)
+    script = (FEATURES | FORWARD)[feature]()
+    model = model_class(script.data, script.net)
+    if model_class is ddb.Model and compile_args.get("loss_weights") is not None:
+        compile_args["loss_groups"] = script.loss_groups
+    args = {"optimizer": "adam", "lr": 1e-2} | script.compile | compile_args
+    model.compile(verbose=0, **args)
+    dde.config.set_random_seed(12)
+    return model, script
+
+
+def weighting_for(feature):
+    """Updated every third iteration, so that both kinds of iteration are compared."""
+    if feature == "hard_constraints":
+        return "equal"
+    return ddb.GW("std", alpha=0.5, update_every=3)
+
+
+def pair(feature, **kwargs):
+    return [
+        build(feature, loss_weights=weighting_for(feature), gradient_engine=engine, **kwargs)
+        for engine in ("one-pass", "per-group")
+    ]
+
+
+def variables_of(model):
+    variables = [v.detach().reshape(-1) for v in model.external_trainable_variables]
+    return torch.cat([scripts.parameters_of(model), *variables])
+
+
+@pytest.fixture
+def forward_autodiff():
+    dde.config.set_default_autodiff("forward")
+    yield
+    dde.config.set_default_autodiff("reverse")
+
+
+def assert_same_gradients(one, per, rtol=1e-10):
+    batch = Batch(*one.data.train_next_batch())
+    for model in (one, per):
+        if not isinstance(model.train_step, TrainStep):  # `equal` finds its terms in the first
+            model.train(iterations=1, verbose=0)
+    a, b = (model.train_step.engine.gradients(batch) for model in (one, per))
+    for x, y in (
+        (a.losses, b.losses),
+        (a.network.values, b.network.values),
+        (a.external, b.external),
+        (torch.stack(one.train_step.engine.losses(batch)), b.losses),
+    ):
+        torch.testing.assert_close(
+            x, y, rtol=rtol, atol=rtol * float(y.abs().max() if y.numel() else 1)
+        )
+    assert a.reached == b.reached
+    assert (a.network.used is None) == (b.network.used is None)
+    if a.network.used is not None:
+        assert torch.equal(a.network.used, b.network.used)
+
+
+def assert_same_training(feature, **kwargs):
+    (one, script), (per, _) = pair(feature, **kwargs)
+    assert_same_gradients(one, per)
+    (one, script), (per, script_per) = pair(feature, **kwargs)
+    for model, callbacks in ((one, script.callbacks), (per, script_per.callbacks)):
+        dde.config.set_random_seed(13)
+        model.train(iterations=20, display_every=7, callbacks=callbacks, verbose=0)
+    assert one.gradient_engine == "one-pass"
+    assert per.gradient_engine == "per-group"
+    torch.testing.assert_close(variables_of(one), variables_of(per), rtol=1e-10, atol=1e-10)
+    assert one.weights == pytest.approx(per.weights, rel=1e-8)
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_equal_to_one_backward_per_group(feature, float64):
+    assert_same_training(feature)
+
+
+@pytest.mark.parametrize("feature", FORWARD)
+def test_forward_autodiff(feature, float64, forward_autodiff):
+    assert_same_training(feature)
+    assert_same_as_stock(feature)
+
+
+@pytest.mark.parametrize("feature", ["dirichlet_ic_operator", "inverse_problem"])
+@pytest.mark.parametrize("optimizer", ["L-BFGS", "NNCG"])
+def test_second_order_optimizers(feature, optimizer, float64):
+    before = dict(dde.optimizers.LBFGS_options)
+    dde.optimizers.LBFGS_options.update(maxiter=6, iter_per_step=3)
+    dde.optimizers.set_NNCG_options(updatefreq=2, rank=5, cgmaxiter=3, mu=10.0)
+    nncg = optimizer == "NNCG"
+    if nncg and feature == "inverse_problem":
+        pytest.skip("DeepXDE's NNCG takes no external variables")
+    try:
+        models = [model for model, _ in pair(feature, optimizer=optimizer, lr=None)]
+        for model in models:
+            torch.manual_seed(0)
+            model.train(**({"iterations": 3} if nncg else {}), verbose=0)
+    finally:
+        dde.optimizers.LBFGS_options.update(before)
+    a, b = map(variables_of, models)
+    torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
+
+
+def test_float32():
+    (one, _), (per, _) = pair("dirichlet_ic_operator")
+    assert_same_gradients(one, per, rtol=1e-5)
+
+
+def test_mixed_precision():
+    dde.config.set_default_float("mixed")
+    try:
+        (one, _), (per, _) = pair("dirichlet_ic_operator")
+        for model in (one, per):
+            model.train(iterations=4, verbose=0)
+        assert one.gradient_engine == "one-pass"
+        torch.testing.assert_close(variables_of(one), variables_of(per), rtol=0.02, atol=0.02)
+        assert variables_of(one).dtype == torch.float32
+    finally:
+        dde.config.mixed = False
+        dde.config.set_default_float("float32")
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_equal_is_stock_deepxde(feature, float64):
+    """The script as it stands, with dde.Model and with ddb.Model: the same parameters."""
+    assert_same_as_stock(feature)
+
+
+def assert_same_as_stock(feature):
+    (stock, script), (ours, ours_script) = build(feature, dde.Model), build(feature)
+    if script.stock_differs:
+        pytest.skip(script.stock_differs)
+    for model, callbacks in ((stock, script.callbacks), (ours, ours_script.callbacks)):
+        dde.config.set_random_seed(13)
+        model.train(iterations=20, display_every=7, callbacks=callbacks, verbose=0)
+    assert ours.gradient_engine == "one-pass"
+    torch.testing.assert_close(variables_of(ours), variables_of(stock), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        ours.losshistory.loss_train, stock.losshistory.loss_train, rtol=1e-9, atol=1e-12
+    )
+
+
+# What it must recognise by itself.
+
+
+def mixing(x, u):
+    """A residual that looks at all points at once."""
+    return scripts.klein_gordon_residual(x, u) + u.mean()
+
+
+def leaking_network():
+    """A network that reads a parameter past the module's own attributes."""
+    net = scripts.network()
+    hidden = [net.linears[0].weight]
+    net.apply_output_transform(lambda x, u: u + 0.1 * hidden[0].sum() * x[:, 0:1])
+    return net
+
+
+@pytest.mark.parametrize(
+    "data, net, what",
+    [
+        (lambda: scripts.klein_gordon(pde=mixing), scripts.network, "loss of pde "),
+        (scripts.klein_gordon, leaking_network, "gradient"),
+    ],
+)
+def test_a_difference_hands_over_with_one_warning(data, net, what, float64):
+    model = ddb.Model(data(), net())
+    model.compile("adam", lr=1e-2, loss_weights="db-std", verbose=0)
+    with pytest.warns(UserWarning, match=f"does not give DeepXDE's {what}") as caught:
+        model.train(iterations=3, verbose=0)
+    assert len(caught) == 1
+    assert model.gradient_engine == "per-group"
+    reference = ddb.Model(data(), net())
+    reference.compile(
+        "adam", lr=1e-2, loss_weights="db-std", gradient_engine="per-group", verbose=0
+    )
+    reference.train(iterations=3, verbose=0)
+    assert torch.equal(scripts.parameters_of(model), scripts.parameters_of(reference))
+
+
+def test_a_forced_engine_that_does_not_hold_is_an_error(float64):
+    model = ddb.Model(scripts.klein_gordon(pde=mixing), scripts.network())
+    model.compile("adam", lr=1e-2, loss_weights="db-std", gradient_engine="one-pass", verbose=0)
+    with pytest.raises(RuntimeError, match="does not give DeepXDE's loss of pde"):
+        model.train(iterations=1, verbose=0)
+
+
+def test_a_change_of_points_is_checked(float64):
+    """A residual that starts to mix points only once the points are others."""
+    data = scripts.klein_gordon(pde=lambda x, u: pde(x, u))
+    first_points = data.train_x_all.copy()
+
+    def pde(x, u):
+        same = np.array_equal(data.train_x_all, first_points)
+        return scripts.klein_gordon_residual(x, u) + (0 if same else u.mean())
+
+    model = ddb.Model(data, scripts.network())
+    model.compile("adam", lr=1e-2, loss_weights="db-std", verbose=0)
+    model.train(iterations=101, verbose=0)
+    assert model.gradient_engine == "one-pass"
+    data.resample_train_points(bc_points=False)
+    with pytest.warns(UserWarning, match="loss of pde"):
+        model.train(iterations=1, verbose=0)
+    assert model.gradient_engine == "per-group"
+
+
+class OwnLosses(dde.data.TimePDE):
+    def losses(self, *args, **kwargs):
+        return super().losses(*args, **kwargs)
+
+
+def with_batch_norm():
+    net = scripts.network()
+    net.bn = torch.nn.BatchNorm1d(2)
+    net.apply_feature_transform(net.bn)
+    return scripts.klein_gordon(), net
+
+
+def with_dropout():
+    net = scripts.network()
+    net.dropout = torch.nn.Dropout(0.1)
+    net.apply_feature_transform(net.dropout)
+    return scripts.klein_gordon(), net
+
+
+def with_own_losses():
+    data = OwnLosses(
+        features.STRIP, features.heat, [dde.icbc.IC(features.STRIP, features.wave, features.on)],
+        10, 5, 5,
+    )  # fmt: skip
+    return data, scripts.network()
+
+
+@pytest.mark.parametrize(
+    "make, why",
+    [
+        (with_batch_norm, "BatchNorm1d does not act point by point"),
+        (with_dropout, "Dropout does not act point by point"),
+        (with_own_losses, "OwnLosses has `losses` of its own"),
+    ],
+)
+def test_what_cannot_hold_is_recognised_without_computing(make, why, float64):
+    model = ddb.Model(*make())
+    model.compile("adam", lr=1e-2, loss_weights="gw-std", verbose=0)
+    assert model.gradient_engine == "per-group"
+    model.train(iterations=2, verbose=0)
+    with pytest.raises(ValueError, match=f"'one-pass' can't be used here: {why}"):
+        model.compile("adam", loss_weights="gw-std", gradient_engine="one-pass", verbose=0)
+
+
+def test_an_unknown_engine():
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    with pytest.raises(ValueError, match=r"gradient_engine 'onepass'. Did you mean 'one-pass'"):
+        model.compile("adam", lr=1e-3, gradient_engine="onepass", verbose=0)
