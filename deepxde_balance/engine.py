@@ -138,17 +138,15 @@ class CheckedEngine(GradientEngine):
                     t.name for t, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w
                 ]
                 return f"loss of {', '.join(names)}"
-        network, external = self.parameters()
-        parameters = [*network, *external]
-        total = torch.stack(self.row_losses(expected)).sum()
-        gradients = grad(total, parameters, keep_graph=False)
+        parameters = self.parameters().all
+        gradients = grad(self.row_losses(expected), parameters, keep_graph=False)
         expected_gradient = torch.cat(
             [
                 (torch.zeros_like(p) if g is None else g).reshape(-1)
                 for g, p in zip(gradients, parameters, strict=True)
             ]
         )
-        gradient = torch.cat([found.network.values.sum(dim=0), found.external.sum(dim=0)])
+        gradient = found.values.sum(dim=0)
         norm = expected_gradient.norm()
         if not _close((gradient - expected_gradient).norm() + norm, norm, factor=10):
             return "gradient"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -24,20 +24,46 @@ class Batch(NamedTuple):
     auxiliary_vars: Any = None
 
 
+class Parameters(NamedTuple):
+    """What a compiled model trains.
+
+    Args:
+        network: The network's trainable parameters, each once.
+        external: What else the optimizer trains: the unknowns of an inverse problem.
+    """
+
+    network: list[Tensor]
+    external: list[Tensor]
+
+    @property
+    def all(self) -> list[Tensor]:
+        return [*self.network, *self.external]
+
+
 class IterationGradients(NamedTuple):
     """What an engine gives for one iteration.
 
     Args:
         losses: Unweighted, unscaled loss of every term, shape (number of terms,), detached.
-        network: Gradients of the row losses with respect to the network's parameters.
-        external: The same with respect to the external variables, shape (rows, E).
-        reached: Whether any row depends on a parameter: the network's, then the external ones.
+        values: Gradient of each row's loss, shape (rows, P + E): P entries of the network's
+            parameters, then E of the external variables; 0 where unused.
+        used: Which of the network's entries each row's loss depends on, shape (rows, P);
+            ``None`` for all.
+        parameters: The parameters, in the order of the columns.
+        reached: Whether any row depends on it, for each parameter.
     """
 
     losses: Tensor
-    network: GroupGradients
-    external: Tensor
+    values: Tensor
+    used: Tensor | None
+    parameters: Parameters
     reached: tuple[bool, ...]
+
+    def of_network(self, num_groups: int) -> GroupGradients:
+        """The first rows' gradients with respect to the network: what statistics run over."""
+        width = sum(p.numel() for p in self.parameters.network)
+        used = None if self.used is None else self.used[:num_groups]
+        return GroupGradients(self.values[:num_groups, :width], used)
 
 
 class GradientEngine(ABC):
@@ -55,6 +81,8 @@ class GradientEngine(ABC):
         self.model = model
         self.groups = groups
         self.scale = tuple(scale)
+        self._optimizer: Any = None
+        self._known = Parameters([], [])
 
     @abstractmethod
     def losses(self, batch: Batch) -> list[Tensor]:
@@ -64,16 +92,25 @@ class GradientEngine(ABC):
     def gradients(self, batch: Batch) -> IterationGradients:
         """The losses and the gradients of every row of the groups."""
 
-    def parameters(self) -> tuple[list[Tensor], list[Tensor]]:
-        """The trainable parameters of the network, and all others that the optimizer trains."""
-        network = [p for p in self.model.net.parameters() if p.requires_grad]
-        return network, external_variables(self.model)
+    def parameters(self) -> Parameters:
+        """What the model trains now."""
+        if self._optimizer is not self.model.opt:
+            self._optimizer = self.model.opt
+            self._known = Parameters(
+                list(self.model.net.parameters()), external_variables(self.model)
+            )
+        return Parameters(*([p for p in known if p.requires_grad] for known in self._known))
 
     def row_losses(self, losses: Sequence[Tensor]) -> list[Tensor]:
         """The scaled sum of each row's losses."""
-        return [
-            torch.stack([self.scale[i] * losses[i] for i in row]).sum() for row in self.groups.rows
-        ]
+        return [self.scaled_sum(losses, row) for row in self.groups.rows]
+
+    def scaled_sum(
+        self, losses: Sequence[Tensor] | Mapping[int, Tensor], terms: Sequence[int]
+    ) -> Tensor:
+        """The sum of some terms' losses, each times its static factor."""
+        scaled = [losses[i] if self.scale[i] == 1 else self.scale[i] * losses[i] for i in terms]
+        return scaled[0] if len(scaled) == 1 else torch.stack(scaled).sum()
 
 
 class PerGroupEngine(GradientEngine):
@@ -85,14 +122,14 @@ class PerGroupEngine(GradientEngine):
         return deepxde_losses(self.model, batch).losses
 
     def gradients(self, batch: Batch) -> IterationGradients:
-        network, external = self.parameters()
+        parameters = self.parameters()
         losses = self.losses(batch)
         rows = self.row_losses(losses)
         per_row = [
-            grad(loss, [*network, *external], keep_graph=i < len(rows) - 1)
+            grad([loss], parameters.all, keep_graph=i < len(rows) - 1)
             for i, loss in enumerate(rows)
         ]
-        return lay_out(losses, per_row, network, external)
+        return lay_out(losses, per_row, parameters)
 
 
 def external_variables(model: dde.Model) -> list[Tensor]:
@@ -100,44 +137,43 @@ def external_variables(model: dde.Model) -> list[Tensor]:
     network = {id(p) for p in model.net.parameters()}
     trained = [p for group in model.opt.param_groups for p in group["params"]]
     variables = {id(v): v for v in (*model.external_trainable_variables, *trained)}
-    return [v for i, v in variables.items() if i not in network and v.requires_grad]
+    return [v for i, v in variables.items() if i not in network]
 
 
-def grad(loss: Tensor, parameters: list[Tensor], keep_graph: bool) -> Sequence[Tensor | None]:
-    """The loss's gradient; ``None`` for a parameter that it does not depend on."""
-    if not loss.requires_grad:
+def grad(
+    losses: Sequence[Tensor], parameters: list[Tensor], keep_graph: bool
+) -> Sequence[Tensor | None]:
+    """The gradient of the losses' sum; ``None`` for a parameter that it does not depend on."""
+    losses = [loss for loss in losses if loss.requires_grad]
+    if not losses:
         return [None] * len(parameters)
-    return torch.autograd.grad(loss, parameters, retain_graph=keep_graph, allow_unused=True)
+    return torch.autograd.grad(losses, parameters, retain_graph=keep_graph, allow_unused=True)
 
 
 def lay_out(
-    losses: Sequence[Tensor],
-    per_row: Sequence[Sequence[Tensor | None]],
-    network: list[Tensor],
-    external: list[Tensor],
+    losses: Sequence[Tensor], per_row: Sequence[Sequence[Tensor | None]], parameters: Parameters
 ) -> IterationGradients:
-    """Lays gradients out as matrices, one row per group; ``None`` stands for an unused parameter.
+    """Lays gradients out as a matrix, one row per group; ``None`` stands for an unused parameter.
 
     Args:
         losses: The loss of every term.
-        per_row: For each row the gradients of `network`'s and then `external`'s parameters.
-        network: The network's parameters.
-        external: The other parameters.
+        per_row: For each row the gradients of all parameters.
+        parameters: The parameters.
     """
+    columns = parameters.all
     parts = [
-        (g if g is not None else torch.zeros_like(p)).reshape(-1)
+        (torch.zeros_like(p) if g is None else g).reshape(-1)
         for row in per_row
-        for g, p in zip(row, [*network, *external], strict=True)
+        for g, p in zip(row, columns, strict=True)
     ]
+    present = tuple(tuple(g is not None for g in row) for row in per_row)
     values = torch.cat(parts).view(len(per_row), -1)
-    sizes = tuple(p.numel() for p in network)
-    present = [tuple(g is not None for g in row) for row in per_row]
-    used = _used_mask(tuple(row[: len(network)] for row in present), sizes, values.device)
-    split = sum(sizes)
+    sizes = tuple(p.numel() for p in parameters.network)
     return IterationGradients(
         torch.stack(list(losses)).detach(),
-        GroupGradients(values[:, :split], used),
-        values[:, split:],
+        values,
+        _used_mask(tuple(row[: len(sizes)] for row in present), sizes, values.device),
+        parameters,
         tuple(any(column) for column in zip(*present, strict=True)),
     )
 

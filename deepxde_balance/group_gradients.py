@@ -31,14 +31,14 @@ class GroupGradients:
         """One 1-D gradient per group, all over the same parameters."""
         return cls(torch.stack(list(rows)))
 
-    def rows(self, stop: int) -> GroupGradients:
-        """The first `stop` groups."""
-        return GroupGradients(self.values[:stop], None if self.used is None else self.used[:stop])
-
     @cached_property
     def count(self) -> Tensor | int:
         """Number of parameters each group depends on: shape (K,), or one number for all."""
         return self.values.shape[1] if self.used is None else self.used.sum(dim=1)
+
+    @cached_property
+    def _magnitudes(self) -> Tensor:
+        return self.values.abs()
 
     @cached_property
     def _centred(self) -> Tensor:
@@ -48,11 +48,11 @@ class GroupGradients:
 
     def max_abs(self) -> Tensor:
         """Largest magnitude in each row, shape (K,)."""
-        return self.values.abs().amax(dim=1)
+        return self._magnitudes.amax(dim=1)
 
     def mean_abs(self) -> Tensor:
         """Mean magnitude of each row, shape (K,)."""
-        return self.values.abs().sum(dim=1) / self.count
+        return self._magnitudes.sum(dim=1) / self.count
 
     def norm(self, p: float) -> Tensor:
         """p-norm of each row, shape (K,)."""

@@ -10,7 +10,7 @@ DeepXDE does and throws away.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,10 @@ class OnePassEngine(GradientEngine):
     ):
         super().__init__(model, groups, scale)
         self._loss_fns = [loss_fn] * len(groups.terms) if callable(loss_fn) else list(loss_fn)
+        pde = model.data.pde
+        self._pde_takes_auxiliary_vars = pde is not None and get_num_args(pde) == 3
+        named = list(model.net.named_parameters(remove_duplicate=False))  # tied ones twice
+        self._names = {id(p): [name for name, q in named if q is p] for _, p in named}
         self._batch_of_blocks: Any = None
 
     def losses(self, batch: Batch) -> list[Tensor]:
@@ -100,33 +104,36 @@ class OnePassEngine(GradientEngine):
 
     def gradients(self, batch: Batch) -> IterationGradients:
         self._take(batch)
-        network, external = self.parameters()
-        names = [name for name, p in self.model.net.named_parameters() if p.requires_grad]
+        parameters = self.parameters()
         losses: dict[int, Tensor] = {}
         parts = []
         for block in self._row_blocks:
-            copies = [p.detach().requires_grad_() for p in network]
-            losses |= self._block_losses(block, dict(zip(names, copies, strict=True)))
+            copies = [p.detach().requires_grad_() for p in parameters.network]
+            renamed = {
+                name: copy
+                for p, copy in zip(parameters.network, copies, strict=True)
+                for name in self._names[id(p)]
+            }
+            losses |= self._block_losses(block, renamed)
             for number, terms in enumerate(self.groups.rows):
-                own = [self.scale[i] * losses[i] for i in terms if i in block.terms]
+                own = [i for i in terms if i in block.terms]
                 if own:
-                    parts.append((number, copies, torch.stack(own).sum()))
+                    parts.append((number, copies, self.scaled_sum(losses, own)))
         dde.gradients.clear()
         ordered = [losses[i] for i in range(len(losses))]
+        external = parameters.external
         per_row = _differentiate(parts, len(self.groups.rows), keep_graph=bool(external))
         if external:  # no copies of these: a backward for each row, which ends where they enter
             for row, total in zip(per_row, self.row_losses(ordered), strict=True):
-                row.extend(grad(total, external, keep_graph=True))
-        return lay_out(ordered, per_row, network, external)
+                row.extend(grad([total], external, keep_graph=True))
+        return lay_out(ordered, per_row, parameters)
 
-    def _block_losses(
-        self, block: Block, parameters: Mapping[str, Tensor] | None
-    ) -> dict[int, Tensor]:
-        """The block's losses by term; `parameters` take the place of the network's own."""
+    def _block_losses(self, block: Block, copies: dict[str, Tensor] | None) -> dict[int, Tensor]:
+        """The block's losses by term; `copies` take the place of the network's parameters."""
         net = self.model.net
 
         def call(x: Tensor) -> Tensor:
-            return net(x) if parameters is None else functional_call(net, dict(parameters), (x,))
+            return net(x) if copies is None else functional_call(net, copies, x, tie_weights=False)
 
         net.auxiliary_vars = block.auxiliary_vars
         x = block.inputs.detach().requires_grad_()
@@ -147,7 +154,7 @@ class OnePassEngine(GradientEngine):
         """What the user's PDE gives, as ``dde.data.PDE.losses`` asks it."""
         pde = self.model.data.pde
         outputs = (u, call) if dde.config.autodiff == "forward" else u
-        if get_num_args(pde) == 3:
+        if self._pde_takes_auxiliary_vars:
             residuals = pde(x, outputs, self.model.net.auxiliary_vars)
         else:
             residuals = pde(x, outputs)
@@ -155,7 +162,8 @@ class OnePassEngine(GradientEngine):
 
     def _take(self, batch: Batch) -> None:
         """Cuts a batch into blocks, unless it is the one that was cut last."""
-        self.model.net.train()
+        if not self.model.net.training:
+            self.model.net.train()
         if batch.inputs is self._batch_of_blocks:
             return
         starts = np.cumsum([0, *self.model.data.num_bcs])
@@ -221,8 +229,8 @@ def _differentiate(
             passes.append([part])
     for number, members in enumerate(passes):
         copies = [copy for _, of_block, _ in members for copy in of_block]
-        total = torch.stack([loss for _, _, loss in members]).sum()
-        gradients = iter(grad(total, copies, keep_graph or number < len(passes) - 1))
+        losses = [loss for _, _, loss in members]
+        gradients = iter(grad(losses, copies, keep_graph or number < len(passes) - 1))
         for row, of_block, _ in members:
             for k in range(len(of_block)):
                 g, before = next(gradients), per_row[row][k]

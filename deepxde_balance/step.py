@@ -35,10 +35,12 @@ class TrainStep:
         self.model = model
         self.weighting = weighting
         self.engine = engine
-        self._scale = weighting.weights.new_tensor(engine.scale)
-        self._term_rows = torch.tensor(
-            [_row_of(i, engine.groups.rows) for i in range(len(engine.groups.terms))],
-            device=self._scale.device,
+        #: Row losses are this times the losses: the terms' factors where they belong to the row.
+        self._terms_to_rows = weighting.weights.new_tensor(
+            [
+                [engine.scale[i] if i in row else 0.0 for i in range(len(engine.groups.terms))]
+                for row in engine.groups.rows
+            ]
         )
         self._warned: set[str] = set()
 
@@ -68,7 +70,7 @@ class TrainStep:
                 return self._update_and_set_gradients(batch)
             with _autocast():
                 loss = self.weighted_loss(batch)
-                loss.backward(inputs=self._trained())
+                loss.backward(inputs=self.engine.parameters().all)
             return loss
 
         return closure
@@ -94,7 +96,7 @@ class TrainStep:
 
     def term_weights(self) -> Tensor:
         """What each term is multiplied with, in the order of DeepXDE's losses."""
-        return self._row_weights()[self._term_rows] * self._scale
+        return self._row_weights() @ self._terms_to_rows
 
     def group_weights(self) -> dict[str, float]:
         """The weights now, by group name. Copies them to the host."""
@@ -115,50 +117,32 @@ class TrainStep:
 
     def _row_weights(self) -> Tensor:
         weights = self.weighting.weights
-        return (
-            torch.cat([weights, weights.new_ones(1)]) if self.engine.groups.unweighted else weights
-        )
+        unweighted = self.engine.groups.unweighted
+        return torch.cat([weights, weights.new_ones(1)]) if unweighted else weights
 
     def _update_and_set_gradients(self, batch: Batch) -> Tensor:
         with _autocast():
             computed = self.engine.gradients(batch)
-        self._update_weights(computed)
-        self._set_gradients(computed)
-        penalty = self._penalty()
-        if isinstance(penalty, Tensor) and penalty.requires_grad:
-            penalty.backward(inputs=self._trained())
-        return torch.sum(computed.losses * self.term_weights()) + penalty
-
-    @torch.no_grad()
-    def _update_weights(self, computed: IterationGradients) -> None:
-        num_groups = len(self.engine.groups.names)
-        losses = torch.stack(
-            [loss.to(self._scale) for loss in self.engine.row_losses(computed.losses.unbind())]
-        )
-        self.weighting.update(losses[:num_groups], computed.network.rows(num_groups))
-
-    @torch.no_grad()
-    def _set_gradients(self, computed: IterationGradients) -> None:
-        """Puts the weighted sum of the rows into the parameters' `grad`."""
-        weights = self._row_weights().unsqueeze(1)
-        network, external = self.engine.parameters()
-        gradients = [
-            gradient
-            for parameters, rows in (
-                (network, computed.network.values),
-                (external, computed.external),
-            )
-            for gradient in (weights * rows).sum(dim=0).split([p.numel() for p in parameters])
-        ]
+        row_losses = self._update_weights(computed)
+        weights = self._row_weights()
+        parameters = computed.parameters.all
+        gradients = (weights @ computed.values).split([p.numel() for p in parameters])
         for parameter, gradient, reached in zip(
-            [*network, *external], gradients, computed.reached, strict=True
+            parameters, gradients, computed.reached, strict=True
         ):
             parameter.grad = gradient.view_as(parameter) if reached else None
+        penalty = self._penalty()
+        if isinstance(penalty, Tensor) and penalty.requires_grad:
+            penalty.backward(inputs=parameters)
+        return torch.sum(weights * row_losses) + penalty
 
-    def _trained(self) -> list[Tensor]:
-        """All parameters that are trained: no other leaf needs a gradient."""
-        network, external = self.engine.parameters()
-        return [*network, *external]
+    @torch.no_grad()
+    def _update_weights(self, computed: IterationGradients) -> Tensor:
+        """Updates the weights; returns the losses of the rows."""
+        num_groups = len(self.engine.groups.names)
+        row_losses = self._terms_to_rows @ computed.losses.to(self._terms_to_rows)
+        self.weighting.update(row_losses[:num_groups], computed.of_network(num_groups))
+        return row_losses
 
     def _penalty(self) -> Tensor | float:
         """The L1 regularization; L2 is the optimizer's weight decay."""
@@ -215,10 +199,6 @@ def keep_step(model: dde.Model, before: TrainStep) -> TrainStep:
     weighting.reset(len(before.engine.groups.names), like=before.weighting.weights)
     weighting.weights = before.weighting.weights.clone()
     return TrainStep(model, weighting, before.engine)
-
-
-def _row_of(term: int, rows: tuple[tuple[int, ...], ...]) -> int:
-    return next(k for k, row in enumerate(rows) if term in row)
 
 
 def _autocast() -> AbstractContextManager[Any]:

@@ -67,7 +67,8 @@ def test_a_vanished_reference_changes_nothing(name):
 @pytest.mark.parametrize("name", ["gw-kurtosis", "gw-std", "db-std"])
 def test_a_network_of_one_parameter_has_no_deviation(name):
     weighting = started(weightings.get(name))
-    weighting.update(torch.ones(3), GroupGradients(torch.ones(3, 1, dtype=torch.float64)))
+    ones = torch.ones(3, 1, dtype=torch.float64)
+    weighting.update(ones[:, 0], GroupGradients(ones))
     assert torch.equal(weighting.weights, torch.ones(3, dtype=torch.float64))
 
 

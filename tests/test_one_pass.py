@@ -62,17 +62,16 @@ def assert_same_gradients(one, per, rtol=1e-10):
     a, b = (model.train_step.engine.gradients(batch) for model in (one, per))
     for x, y in (
         (a.losses, b.losses),
-        (a.network.values, b.network.values),
-        (a.external, b.external),
+        (a.values, b.values),
         (torch.stack(one.train_step.engine.losses(batch)), b.losses),
     ):
         torch.testing.assert_close(
             x, y, rtol=rtol, atol=rtol * float(y.abs().max() if y.numel() else 1)
         )
     assert a.reached == b.reached
-    assert (a.network.used is None) == (b.network.used is None)
-    if a.network.used is not None:
-        assert torch.equal(a.network.used, b.network.used)
+    assert (a.used is None) == (b.used is None)
+    if a.used is not None:
+        assert torch.equal(a.used, b.used)
 
 
 def assert_same_training(feature, **kwargs):

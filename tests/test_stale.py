@@ -1,4 +1,4 @@
-"""Where DeepXDE 1.15 is wrong and ddb.Model is right; each test shows stock DeepXDE failing first."""
+"""Where DeepXDE 1.15 is wrong and ddb.Model right: each test shows stock DeepXDE failing first."""
 
 import deepxde as dde
 import numpy as np

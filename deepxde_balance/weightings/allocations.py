@@ -55,7 +55,7 @@ class Difficulty(Allocation):
     """lambda^_i = G I_i / (I_1 + ... + I_M): the aggregated weight by difficulty index.
 
     G = r_1 + ... + r_M and I_i = L_i / mu_i, with mu_i the running mean of L_i over the updates
-    so far, this one included. Zhou et al. 2025, eqs. 5 to 7.
+    that the group took part in, this one included. Zhou et al. 2025, eqs. 5 to 7.
     """
 
     mean_losses: Tensor
@@ -70,13 +70,12 @@ class Difficulty(Allocation):
         self.register_buffer("count", like.new_zeros(num_conditions))
 
     def forward(self, ratios: Tensor, losses: Tensor) -> Tensor:
-        finite = losses.isfinite()
-        self.count = self.count + finite
-        mean = self.mean_losses + (losses - self.mean_losses) / self.count
-        self.mean_losses = torch.where(finite, mean, self.mean_losses)
-        index = torch.where(ratios.isnan(), ratios, losses / self.mean_losses)
-        aggregated = torch.where(index.isnan(), index, ratios).nansum()
-        return aggregated * index / index.nansum()
+        skipped = ratios.isnan()
+        self.count = self.count + ~skipped
+        means = torch.lerp(self.mean_losses, losses, 1 / self.count)
+        self.mean_losses = torch.where(skipped, self.mean_losses, means)
+        index = torch.where(skipped, ratios, losses / means)
+        return index * (ratios.nansum() / index.nansum())
 
 
 _BY_NAME: dict[str, Callable[[], Allocation]] = {

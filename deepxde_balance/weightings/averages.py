@@ -54,7 +54,7 @@ class EMA(Average):
         pass
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
-        moved = (1 - self.alpha) * weights + self.alpha * instantaneous
+        moved = torch.lerp(weights, instantaneous, self.alpha)
         return torch.where(instantaneous.isnan(), weights, moved)
 
     def extra_repr(self) -> str:
@@ -87,7 +87,7 @@ class BiasCorrectedEMA(Average):
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
         skipped = instantaneous.isnan()
-        moved = self.beta * self.moment + (1 - self.beta) * instantaneous
+        moved = torch.lerp(self.moment, instantaneous, 1 - self.beta)
         self.moment = torch.where(skipped, self.moment, moved)
         self.count = self.count + ~skipped
         return torch.where(skipped, weights, self.moment / (1 - self.beta**self.count))
@@ -114,5 +114,5 @@ class RunningMean(Average):
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
         skipped = instantaneous.isnan()
         self.count = self.count + ~skipped
-        moved = (1 - 1 / self.count) * weights + instantaneous / self.count
+        moved = torch.lerp(weights, instantaneous, 1 / self.count)
         return torch.where(skipped, weights, moved)

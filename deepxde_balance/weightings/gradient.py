@@ -63,7 +63,7 @@ class GradientWeighting(Weighting):
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
-        self.register_buffer("_skipped", torch.zeros_like(self.weights, dtype=torch.bool))
+        self.register_buffer("_skipped", torch.zeros_like(self.weights[1:], dtype=torch.bool))
         if num_groups:
             self.allocation.reset(num_groups - 1, like)
             self.average.reset(num_groups - 1, like)
@@ -86,9 +86,10 @@ class GradientWeighting(Weighting):
         assert gradients is not None
         weights = self.weights[1:]
         ratios = self.statistic(gradients, weights)
-        ratios = torch.where(losses.isfinite().all(), _usable(ratios), torch.nan)
+        finite = losses.sum().abs() < torch.inf
+        ratios = torch.where(finite, _usable(ratios), torch.nan)
         instantaneous = self._bounded(_usable(self.allocation(ratios, losses[1:])))
-        self._skipped = torch.cat([self._skipped[:1], self._skipped[1:] | instantaneous.isnan()])
+        self._skipped = self._skipped | instantaneous.isnan()
         averaged = self._bounded(self.average(weights, instantaneous))
         self.weights = torch.cat([self.weights[:1], averaged])
 
@@ -96,7 +97,7 @@ class GradientWeighting(Weighting):
         return weights if self.max_weight is None else weights.clamp(max=self.max_weight)
 
     def skipped(self) -> Tensor:
-        return self._skipped
+        return torch.cat([torch.zeros_like(self._skipped[:1]), self._skipped])
 
     def extra_repr(self) -> str:
         bound = "" if self.max_weight is None else f", max_weight={self.max_weight}"
@@ -105,7 +106,7 @@ class GradientWeighting(Weighting):
 
 def _usable(values: Tensor) -> Tensor:
     """`values` with nan for what can't be a weight: 0, negative, infinite."""
-    return torch.where(values.isfinite() & (values > 0), values, torch.nan)
+    return torch.where((values > 0) & (values < torch.inf), values, torch.nan)
 
 
 class GW(GradientWeighting):

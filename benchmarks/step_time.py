@@ -1,0 +1,225 @@
+"""The time of one training step as a ratio to stock DeepXDE's, and its peak memory.
+
+    python benchmarks/step_time.py
+    python benchmarks/step_time.py --cases klein-gordon tiny-ode --rounds 50 --out step_time.json
+
+All contenders take one step in turn, round after round, so that a slow moment of the machine
+meets all of them; the medians over the rounds are compared. A strategy that updates its weights
+every n-th iteration takes two kinds of step; its time is the mean over n iterations, from the
+medians of both kinds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("DDE_BACKEND", "pytorch")
+
+import deepxde as dde
+import torch
+from cases import CASES, Case
+from torch.profiler import ProfilerActivity, profile
+from tqdm import tqdm
+
+import deepxde_balance as ddb
+from deepxde_balance.gradients import Batch, deepxde_losses
+
+Step = Callable[[], None]
+
+STRATEGIES = {
+    "db-mean": lambda: ddb.DB("mean", update_every=1),
+    "db-kurtosis": lambda: ddb.DB("kurtosis", update_every=1),
+    "dn": lambda: ddb.DN(update_every=1),
+}
+
+
+def main() -> None:
+    args = parse_arguments()
+    torch.set_default_device(args.device)
+    results = {name: measure(name, CASES[name](), args) for name in args.cases}
+    print(f"\n{machine(args)}\n\n{markdown(results)}")
+    if args.out:
+        text = json.dumps({"machine": machine(args), "cases": results}, indent=1)
+        beside = args.out.with_suffix(".part")
+        beside.write_text(text)
+        beside.replace(args.out)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, help="a JSON file for the numbers")
+    args = parser.parse_args()
+    if args.rounds < 1:
+        parser.error(f"--rounds {args.rounds}: give at least 1")
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error(f"--device {args.device}: there is no CUDA device")
+    return args
+
+
+def contenders(case: Case) -> dict[str, Step]:
+    """A step of each contender; each has its own copy of the network."""
+    steps = {"stock equal": model_step(dde.Model, case), "floor": plain_step(case)}
+    steps["ours equal"] = model_step(ddb.Model, case)
+    for name, make in STRATEGIES.items():
+        weights = {"loss_weights": make(), "loss_groups": case.groups}
+        steps[f"{name} @1"] = model_step(ddb.Model, case, **weights)
+    steps["backward per term"] = per_term_step(case)
+    steps["TorchJD autojac"] = torchjd_step(case)
+    return steps
+
+
+def compiled(model_class: type, case: Case, **compile_args: object) -> dde.Model:
+    model = model_class(case.data, copy.deepcopy(case.net))
+    variables = case.variables or None
+    model.compile(
+        "adam", lr=1e-3, external_trainable_variables=variables, verbose=0, **compile_args
+    )
+    return model
+
+
+def model_step(model_class: type, case: Case, **compile_args: object) -> Step:
+    model = compiled(model_class, case, **compile_args)
+    batch = case.data.train_next_batch()
+    return lambda: model.train_step(*batch)
+
+
+def plain_step(case: Case) -> Step:
+    """The floor: a plain PyTorch loop on the same points, with no weighting."""
+    net = copy.deepcopy(case.net)
+    optimizer = torch.optim.Adam([*net.parameters(), *case.variables], lr=1e-3)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        case.plain(net).backward()
+        optimizer.step()
+
+    return step
+
+
+def per_term_step(case: Case) -> Step:
+    """What users write: a backward for each term's gradient, then DeepXDE's step."""
+    model = compiled(dde.Model, case)
+    batch = case.data.train_next_batch()
+    parameters = list(model.net.parameters())
+
+    def step() -> None:
+        for loss in deepxde_losses(model, Batch(*batch)).losses:
+            torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        model.train_step(*batch)
+
+    return step
+
+
+def torchjd_step(case: Case) -> Step:
+    """TorchJD's Jacobian of the terms, and the sum of its rows as the gradient."""
+    from torchjd.aggregation import Sum
+    from torchjd.autojac import backward, jac_to_grad
+
+    model = compiled(dde.Model, case)
+    batch = case.data.train_next_batch()
+    parameters = [*model.net.parameters(), *case.variables]
+
+    def step() -> None:
+        losses = deepxde_losses(model, Batch(*batch)).losses
+        model.opt.zero_grad()
+        backward(losses, inputs=parameters, parallel_chunk_size=1)
+        jac_to_grad(parameters, Sum())
+        model.opt.step()
+
+    return step
+
+
+def measure(name: str, case: Case, args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Median time and peak memory of each contender, and their ratios to stock DeepXDE's."""
+    steps = contenders(case)
+    seconds: dict[str, list[float]] = {key: [] for key in steps}
+    for step in list(steps.values()) * 2:  # warm up; the first is checked against DeepXDE
+        step()
+    order = list(steps)
+    for _ in tqdm(range(args.rounds), desc=name):
+        for key in order:
+            seconds[key].append(timed(steps[key], args.device))
+        order.append(order.pop(0))
+    median = {key: statistics.median(values) for key, values in seconds.items()}
+    memory = {key: peak_memory(step, args.device) for key, step in steps.items()}
+    for strategy in STRATEGIES:
+        for every in (10, 100):
+            with_update, without = median[f"{strategy} @1"], median["ours equal"]
+            key = f"{strategy} @{every}"
+            median[key] = (with_update + (every - 1) * without) / every
+            memory[key] = max(memory[f"{strategy} @1"], memory["ours equal"])
+    stock = "stock equal"
+    return {
+        key: {
+            "milliseconds": 1e3 * median[key],
+            "ratio": median[key] / median[stock],
+            "memory_mib": memory[key] / 2**20,
+            "memory_ratio": memory[key] / memory[stock],
+        }
+        for key in median
+    }
+
+
+def timed(step: Step, device: str) -> float:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    step()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak_memory(step: Step, device: str) -> int:
+    """The most bytes of tensors that a step holds beyond what there was before it."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        step()
+    held = most = 0
+    events = recorded.profiler.kineto_results.events()
+    for event in sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    return most
+
+
+def machine(args: argparse.Namespace) -> str:
+    device = torch.cuda.get_device_name() if args.device.startswith("cuda") else "CPU"
+    return (
+        f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}, DeepXDE "
+        f"{dde.__version__}, Python {platform.python_version()}, medians of {args.rounds} rounds"
+    )
+
+
+def markdown(results: dict[str, dict[str, dict[str, float]]]) -> str:
+    """A table of time ratios and one of memory ratios, a column for each case."""
+    lines = []
+    for title, key in (("time / stock DeepXDE's", "ratio"), ("peak memory / its", "memory_ratio")):
+        lines.append(f"| {title} | " + " | ".join(results) + " |")
+        lines.append("|---" * (len(results) + 1) + "|")
+        for row in next(iter(results.values())):
+            cells = [f"{case[row][key]:.2f}" for case in results.values()]
+            lines.append(f"| {row} | " + " | ".join(cells) + " |")
+        lines.append("")
+    stock = [f"{name} {case['stock equal']['milliseconds']:.1f}" for name, case in results.items()]
+    lines.append(f"Stock DeepXDE's step, in ms: {', '.join(stock)}.")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
