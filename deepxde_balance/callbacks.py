@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import copy
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import deepxde as dde
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import weightings
+from .engine import choose_engine
 from .gradients import external_variables
 from .model import Model
 from .probe import find_terms
-from .step import TrainStep, start_step
+from .step import TrainStep, keep_step, start_step
 from .targets import mend_targets
 from .terms import LossGroups, TermGroups, group_terms, problem_of
 from .weightings import Keep, Weighting
+
+
+class _Last(NamedTuple):
+    """What `keep` keeps of the LossWeighting before."""
+
+    groups: TermGroups
+    scale: tuple[float, ...]
+    weighting: Weighting
+
+
+_LAST: WeakKeyDictionary[dde.Model, _Last] = WeakKeyDictionary()
 
 
 class LossWeighting(dde.callbacks.Callback):
@@ -23,14 +36,14 @@ class LossWeighting(dde.callbacks.Callback):
 
     The same strategies as :class:`~deepxde_balance.Model`, with the same weights and the same
     cost. Compile the model without `loss_weights` and pass this to its `train`. While it trains,
-    this callback stands in for the model's training step; afterwards the model is as it was.
+    this callback stands in for the model's training step, and puts it back afterwards.
     `loss_train` holds the unweighted losses; `losshistory.loss_weights` the weights, as with
     :class:`~deepxde_balance.Model`. Given again to a later `train` of the same model, it goes on
     from where it was, also when the model was compiled anew with another optimizer.
 
     Args:
         weighting: The name of a strategy or a weighting object, which is copied. ``"keep"``: the
-            last weights in the model's loss history, frozen.
+            weights that the last LossWeighting of this model ended with, frozen.
         loss_groups: Which terms share a weight, see :meth:`deepxde_balance.Model.compile`.
 
     Raises:
@@ -44,29 +57,48 @@ class LossWeighting(dde.callbacks.Callback):
         self.weighting = copy.deepcopy(weightings.get(weighting))
         self.loss_groups = loss_groups
         self._step: TrainStep | None = None
-        self._deepxde_step = None
+        self._groups: TermGroups | None = None
+        self._optimizer: Any = None
+        self._deepxde_step: Any = None
 
     @property
     def weights(self) -> dict[str, float]:
         """The weights that are applied now, by group name; empty before training."""
         return {} if self._step is None else self._step.group_weights()
 
+    def set_model(self, model: dde.Model) -> None:
+        super().set_model(model)
+        problem = problem_of(model.data)
+        if problem is not None and model.opt is not None:
+            mend_targets(problem, external_variables(model))
+
     def on_train_begin(self) -> None:
         model = self.model
         self._refuse_weighted(model)
-        problem = problem_of(model.data)
-        if problem is not None:
-            mend_targets(problem, external_variables(model))
-        groups = group_terms(find_terms(model), self.loss_groups)
-        going_on = self._step is not None and self._step.goes_on_with(model, groups)
-        if not going_on:
-            self._step = start_step(model, self.weighting, groups)
-            if isinstance(self.weighting, Keep):
-                self.weighting.weights = _last_weights(model, groups, self.weighting)
         if model.train_step is not self._step:
             self._deepxde_step = model.train_step
-            model.train_step = self._step
+        groups = group_terms(find_terms(model), self.loss_groups)
+        if isinstance(self.weighting, Keep):
+            self._step = self._kept(model, groups)
+        elif self._step is None or self._step.model is not model or self._groups != groups:
+            self._step = start_step(model, self.weighting, groups)
+        elif self._optimizer is not model.opt:  # compiled anew: the weights go on
+            engine = choose_engine(model, groups, self._step.engine.scale)
+            self._step = TrainStep(model, self.weighting, engine)
+        groups = self._step.engine.groups
+        self._groups, self._optimizer = groups, model.opt
+        model.train_step = self._step
+        _LAST[model] = _Last(groups, self._step.engine.scale, self._step.weighting)
         self._record()
+
+    def _kept(self, model: dde.Model, groups: TermGroups) -> TrainStep:
+        before = _LAST.get(model)
+        if before is None or (self.loss_groups is not None and groups != before.groups):
+            raise ValueError(
+                '"keep" keeps the weights of the phase before, but no LossWeighting has trained '
+                "this model with these groups: train it with a strategy first."
+            )
+        return keep_step(model, before.groups, before.scale, before.weighting.weights)
 
     def on_batch_end(self) -> None:
         if len(self.model.losshistory.steps) > len(self.model.losshistory.loss_weights):
@@ -101,17 +133,6 @@ class LossWeighting(dde.callbacks.Callback):
             history.loss_weights.append(dict.fromkeys(weights, 1.0))  # trained without us
         history.loss_weights.append(weights)
         self._step.warn_skipped()
-
-
-def _last_weights(model: dde.Model, groups: TermGroups, keep: Keep) -> Tensor:
-    """The last recorded weights, for `keep`."""
-    recorded = getattr(model.losshistory, "loss_weights", [])
-    if not recorded or set(recorded[-1]) != set(groups.names):
-        raise ValueError(
-            '"keep" keeps the weights of the phase before, but this model\'s loss history has '
-            f"none for the groups {', '.join(groups.names)}: train it with a strategy first."
-        )
-    return keep.weights.new_tensor([recorded[-1][name] for name in groups.names])
 
 
 class Progress(dde.callbacks.Callback):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -44,8 +45,7 @@ class Model(dde.Model):
         super().__init__(data, net)
         self.train_step: Callable[..., None] | None
         self._step: TrainStep | None = None
-        #: Points of conditions in front of the test points, where both are DeepXDE's to resample.
-        self._num_test_conditions: int | None = None
+        self._engine_to_be: EngineName | None = None
         self.losshistory.loss_weights = []
 
     def compile(
@@ -100,7 +100,7 @@ class Model(dde.Model):
                 can't be right. The model then stays as it was.
             TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
         """
-        check_engine_name(gradient_engine)
+        check_engine_name(gradient_engine, self.data, self.net)
         step, numbers = self._prepare(loss_weights, loss_groups, loss, gradient_engine)
         super().compile(
             optimizer,
@@ -112,20 +112,15 @@ class Model(dde.Model):
             external_trainable_variables=external_trainable_variables,
             verbose=verbose,
         )
-        self._mend_data()
-        self._step = step
-        if step is not None:
-            self.train_step = step
-        elif gradient_engine is not None or reason_against(self.data, self.net) is None:
-            self.train_step = partial(self._first_step, gradient_engine)
-
-    def _mend_data(self) -> None:
-        """Sees to it that neither targets nor test points go stale when points are resampled."""
         problem = problem_of(self.data)
         if problem is not None:
             mend_targets(problem, external_variables(self))
-        if reason_against(self.data, self.net) is None:
-            self._num_test_conditions = len(self.data.train_x_bc)
+        self._step, self._engine_to_be = step, None
+        if step is not None:
+            self.train_step = step
+        elif gradient_engine is not None or reason_against(self.data, self.net) is None:
+            self._engine_to_be = gradient_engine or "one-pass"
+            self.train_step = partial(self._first_step, gradient_engine)
 
     def _first_step(self, gradient_engine: EngineName | None, *batch: Any) -> None:
         """The first iteration with weight 1 for all, whose terms were not asked for before."""
@@ -146,16 +141,23 @@ class Model(dde.Model):
             loss_weights = "equal"
         if not isinstance(loss_weights, (str, Weighting)):
             numbers = _checked_numbers(loss_weights)
+            if loss_groups is not None:
+                raise ValueError(
+                    "A list of numbers weighs each loss term by itself: leave loss_groups out."
+                )
             terms = self._find_terms(loss)
             check_length("loss_weights", numbers, terms)
             return start_step(self, Fixed(numbers), ungrouped(terms), engine), numbers
         weighting = copy.deepcopy(weightings.get(loss_weights))
         if isinstance(weighting, Keep):
-            return self._kept(loss_groups)
-        if isinstance(weighting, Equal) and loss_groups is None:
+            if loss_groups is not None:
+                raise ValueError(
+                    '"keep" keeps the groups of the phase before: leave loss_groups out.'
+                )
+            return self._kept(engine)
+        if isinstance(weighting, Equal) and loss_groups is None and weighting.scale is None:
             return None, None  # nothing to find out before training
-        terms = self._find_terms(loss)
-        groups = group_terms(terms, loss_groups)
+        groups = group_terms(self._find_terms(loss), loss_groups)
         return start_step(self, weighting, groups, engine), None
 
     def _find_terms(self, loss: Any) -> tuple[Term, ...]:
@@ -164,24 +166,22 @@ class Model(dde.Model):
         model.compile("sgd", lr=1.0, loss=loss, verbose=0)
         return find_terms(model)
 
-    def _kept(self, loss_groups: LossGroups | None) -> tuple[TrainStep | None, list[float] | None]:
+    def _kept(self, engine: EngineName | None) -> tuple[TrainStep | None, list[float] | None]:
         """What `_prepare` gives for the weights of the phase before."""
         if self.opt is None:
             raise ValueError(
-                'loss_weights="keep" keeps the weights of the phase before, but this model has '
-                "not been compiled yet: compile it with a strategy and train it first."
+                '"keep" keeps the weights of the phase before, but this model has not been '
+                "compiled yet: compile it with a strategy and train it first."
             )
-        if loss_groups is not None:
-            raise ValueError(
-                'loss_weights="keep" keeps the groups of the phase before: leave loss_groups out.'
-            )
-        if self._step is None or isinstance(self._step.weighting, (Equal, Fixed)):
-            return self._step, self.loss_weights
-        return keep_step(self, self._step), None
+        if self._step is None:
+            return None, None
+        before = self._step.engine
+        step = keep_step(self, before.groups, before.scale, self._step.weighting.weights, engine)
+        return step, self.loss_weights
 
     @property
     def weighting(self) -> Weighting | None:
-        """The weighting at work, with its state; ``None`` if all weights are 1."""
+        """The weighting at work, with its state; ``None`` before training with weight 1 for all."""
         return None if self._step is None else self._step.weighting
 
     @property
@@ -201,8 +201,13 @@ class Model(dde.Model):
 
     @property
     def gradient_engine(self) -> str:
-        """The gradient engine in use: ``"one-pass"`` or ``"per-group"``, see `compile`."""
-        return "per-group" if self._step is None else self._step.engine.name
+        """The gradient engine in use: ``"one-pass"`` or ``"per-group"``, see `compile`.
+
+        ``"per-group"`` also where DeepXDE's own step trains, with weight 1 for all.
+        """
+        if self._step is not None:
+            return self._step.engine.name
+        return self._engine_to_be or "per-group"
 
     def _outputs_losses(
         self, training: bool, inputs: Any, targets: Any, auxiliary_vars: Any
@@ -215,14 +220,20 @@ class Model(dde.Model):
         return outputs_losses
 
     def _test(self, verbose: int = 1) -> None:
-        if self._num_test_conditions is not None:
-            number = refresh_test_points(self.data, self._num_test_conditions)
-            self._num_test_conditions = number
+        if reason_against(self.data, self.net) is None and refresh_test_points(self.data):
             self.train_state.set_data_test(*self.data.test())
         super()._test(verbose=verbose)
         self.losshistory.loss_weights.append(self.weights)
         if self._step is not None:
             self._step.warn_skipped()
+
+    def restore(self, save_path: str, device: str | None = None, verbose: int = 0) -> None:
+        """Restores what ``dde.Model.save`` saves: network and optimizer, but not the weights."""
+        super().restore(save_path, device=device, verbose=verbose)
+        if self._step is not None and self._step.weighting.dynamic:
+            warnings.warn(
+                "A checkpoint does not hold the loss weights yet: they start afresh.", stacklevel=2
+            )
 
 
 def _checked_numbers(loss_weights: Any) -> list[float]:

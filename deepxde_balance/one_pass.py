@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import deepxde as dde
 import numpy as np
@@ -21,7 +21,7 @@ from deepxde.utils import get_num_args
 from torch import Tensor
 from torch.func import functional_call
 
-from .gradients import Batch, GradientEngine, IterationGradients, grad, lay_out
+from .gradients import Batch, GradientEngine, IterationGradients, Parameters, grad, lay_out
 from .terms import TermGroups
 
 LossFn = Callable[[Tensor, Tensor], Tensor]
@@ -67,6 +67,20 @@ class Block:
     slices: tuple[tuple[int, int], ...] | None
 
 
+class Part(NamedTuple):
+    """One row's loss in one block.
+
+    Args:
+        row: Which row.
+        copies: The block's copies of the parameters.
+        loss: The loss.
+    """
+
+    row: int
+    copies: list[Tensor]
+    loss: Tensor
+
+
 class OnePassEngine(GradientEngine):
     """Block by block, each through its own leaf copies of the parameters; one backward for all.
 
@@ -102,11 +116,40 @@ class OnePassEngine(GradientEngine):
         dde.gradients.clear()
         return [losses[i] for i in range(len(losses))]
 
-    def gradients(self, batch: Batch) -> IterationGradients:
-        self._take(batch)
+    def losses_of_copies(self, batch: Batch) -> tuple[list[Tensor], list[str]]:
+        """The losses as `gradients` evaluates them, and what they depend on past the copies.
+
+        Returns:
+            The losses, and the names of the network's parameters whose gradient `gradients` would
+            lose, because a residual, a condition or the network uses them by another way.
+        """
         parameters = self.parameters()
+        losses, _ = self._evaluate_rows(batch, parameters)
+        lost = grad(losses, parameters.network, keep_graph=False)
+        names = [
+            self._names[id(p)][0]
+            for p, g in zip(parameters.network, lost, strict=True)
+            if g is not None
+        ]
+        return losses, names
+
+    def gradients(self, batch: Batch) -> IterationGradients:
+        parameters = self.parameters()
+        losses, parts = self._evaluate_rows(batch, parameters)
+        external = parameters.external
+        per_row = _differentiate(parts, len(self.groups.rows), keep_graph=bool(external))
+        if external:  # no copies of these: a backward for each row, which ends where they enter
+            for row, total in zip(per_row, self.row_losses(losses), strict=True):
+                row.extend(grad([total], external, keep_graph=True))
+        return lay_out(losses, per_row, parameters)
+
+    def _evaluate_rows(
+        self, batch: Batch, parameters: Parameters
+    ) -> tuple[list[Tensor], list[Part]]:
+        """All losses by term, each block through its own copies, and what to differentiate."""
+        self._take(batch)
         losses: dict[int, Tensor] = {}
-        parts = []
+        parts: list[Part] = []
         for block in self._row_blocks:
             copies = [p.detach().requires_grad_() for p in parameters.network]
             renamed = {
@@ -118,15 +161,9 @@ class OnePassEngine(GradientEngine):
             for number, terms in enumerate(self.groups.rows):
                 own = [i for i in terms if i in block.terms]
                 if own:
-                    parts.append((number, copies, self.scaled_sum(losses, own)))
+                    parts.append(Part(number, copies, self.scaled_sum(losses, own)))
         dde.gradients.clear()
-        ordered = [losses[i] for i in range(len(losses))]
-        external = parameters.external
-        per_row = _differentiate(parts, len(self.groups.rows), keep_graph=bool(external))
-        if external:  # no copies of these: a backward for each row, which ends where they enter
-            for row, total in zip(per_row, self.row_losses(ordered), strict=True):
-                row.extend(grad([total], external, keep_graph=True))
-        return lay_out(ordered, per_row, parameters)
+        return [losses[i] for i in range(len(losses))], parts
 
     def _block_losses(self, block: Block, copies: dict[str, Tensor] | None) -> dict[int, Tensor]:
         """The block's losses by term; `copies` take the place of the network's parameters."""
@@ -205,34 +242,34 @@ class OnePassEngine(GradientEngine):
 
 
 def _differentiate(
-    parts: Sequence[tuple[int, list[Tensor], Tensor]], num_rows: int, keep_graph: bool
+    parts: Sequence[Part], num_rows: int, keep_graph: bool
 ) -> list[list[Tensor | None]]:
     """Each row's gradient at its copies.
 
     Args:
-        parts: For each row of each block: the row, the block's copies of the parameters, the loss.
+        parts: The rows' losses in the blocks.
         num_rows: How many rows there are.
         keep_graph: Whether the graph is needed afterwards.
 
     Returns:
         For each row a gradient for each parameter, ``None`` where it does not depend on it.
     """
-    num_parameters = len(parts[0][1])
+    num_parameters = len(parts[0].copies)
     per_row: list[list[Tensor | None]] = [[None] * num_parameters for _ in range(num_rows)]
-    passes: list[list[tuple[int, list[Tensor], Tensor]]] = []
+    passes: list[list[Part]] = []
     for part in parts:  # a pass takes at most one row of each block, so that no copies are shared
         for members in passes:
-            if all(copies is not part[1] for _, copies, _ in members):
+            if all(other.copies is not part.copies for other in members):
                 members.append(part)
                 break
         else:
             passes.append([part])
     for number, members in enumerate(passes):
-        copies = [copy for _, of_block, _ in members for copy in of_block]
-        losses = [loss for _, _, loss in members]
+        copies = [copy for part in members for copy in part.copies]
+        losses = [part.loss for part in members]
         gradients = iter(grad(losses, copies, keep_graph or number < len(passes) - 1))
-        for row, of_block, _ in members:
-            for k in range(len(of_block)):
-                g, before = next(gradients), per_row[row][k]
-                per_row[row][k] = g if before is None else before if g is None else before + g
+        for part in members:
+            for k in range(num_parameters):
+                g, before = next(gradients), per_row[part.row][k]
+                per_row[part.row][k] = g if before is None else before if g is None else before + g
     return per_row

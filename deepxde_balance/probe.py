@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import Any
 
 import deepxde as dde
 import numpy as np
 import torch
 
 from .gradients import Batch, deepxde_losses
-from .terms import Term, check_points, name_terms
+from .terms import Term, check_points, name_terms, problem_of
 
 
 def find_terms(model: dde.Model) -> tuple[Term, ...]:
@@ -23,11 +25,33 @@ def find_terms(model: dde.Model) -> tuple[Term, ...]:
     Raises:
         ValueError: If a condition has no points.
     """
-    with no_trace(model.net):
+    with no_trace(model.net), _counted_residuals(problem_of(model.data)) as counts:
         losses = deepxde_losses(model, Batch(*model.data.train_next_batch())).losses
-    terms = name_terms(model.data, len(losses))
+    terms = name_terms(model.data, len(losses), counts[-1])
     check_points(model.data, terms)
     return terms
+
+
+@contextmanager
+def _counted_residuals(problem: dde.data.PDE | None) -> Iterator[list[int]]:
+    """Notes how many residuals a problem's PDE gives while the context lasts; 0 before."""
+    counts = [0]
+    if problem is None or problem.pde is None:
+        yield counts
+        return
+    pde = problem.pde
+
+    @wraps(pde)  # DeepXDE looks at its signature
+    def counted(*args: Any) -> Any:
+        residuals = pde(*args)
+        counts.append(len(residuals) if isinstance(residuals, (list, tuple)) else 1)
+        return residuals
+
+    problem.pde = counted
+    try:
+        yield counts
+    finally:
+        problem.pde = pde
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -54,10 +54,6 @@ class TrainStep:
             self.model.lr_scheduler.step()
         self.weighting.iteration += 1
 
-    def goes_on_with(self, model: dde.Model, groups: TermGroups) -> bool:
-        """Whether this step, with its state, fits a model and its groups."""
-        return self.model is model and self.engine.groups == groups
-
     def _closure(self, batch: Batch) -> Callable[[], Tensor]:
         """For optimizers that read the parameters' `grad`."""
         due = self.weighting.due()
@@ -76,16 +72,13 @@ class TrainStep:
         return closure
 
     def _graph_closure(self, batch: Batch) -> Callable[[], Tensor]:
-        """For optimizers that differentiate the loss themselves."""
+        """For NNCG, which differentiates the loss itself; DeepXDE takes no half precision there."""
         if self.weighting.due():
-            with _autocast():
-                computed = self.engine.gradients(batch)
-            self._update_weights(computed)
+            self._update_weights(self.engine.gradients(batch))
 
         def closure() -> Tensor:
             self.model.opt.zero_grad()
-            with _autocast():
-                return self.weighted_loss(batch)
+            return self.weighted_loss(batch)
 
         return closure
 
@@ -96,7 +89,8 @@ class TrainStep:
 
     def term_weights(self) -> Tensor:
         """What each term is multiplied with, in the order of DeepXDE's losses."""
-        return self._row_weights() @ self._terms_to_rows
+        # Not a matrix product, which autocast would take in half precision.
+        return (self._row_weights().unsqueeze(1) * self._terms_to_rows).sum(dim=0)
 
     def group_weights(self) -> dict[str, float]:
         """The weights now, by group name. Copies them to the host."""
@@ -176,7 +170,11 @@ def start_step(
     Raises:
         ValueError: If the weighting can't balance these groups.
     """
-    if weighting.dynamic and problem_of(model.data) is None and len(groups.names) < 2:
+    problem = problem_of(model.data)
+    told_apart = problem is not None and (
+        not problem.bcs or any(term.condition is not None for term in groups.terms)
+    )
+    if weighting.dynamic and not told_apart and len(groups.names) < 2:
         raise ValueError(
             f"{type(model.data).__name__} gives {len(groups.terms)} loss(es), not told apart as "
             "PDE residuals and conditions. With several, choose the reference by "
@@ -193,12 +191,26 @@ def start_step(
     return TrainStep(model, weighting, choose_engine(model, groups, scale, engine))
 
 
-def keep_step(model: dde.Model, before: TrainStep) -> TrainStep:
-    """A training step with the groups of the one `before` and the weights it has now, frozen."""
+def keep_step(
+    model: dde.Model,
+    groups: TermGroups,
+    scale: Sequence[float],
+    weights: Tensor,
+    engine: EngineName | None = None,
+) -> TrainStep:
+    """A training step with frozen weights.
+
+    Args:
+        model: The model; it need not be compiled yet.
+        groups: The groups of its loss terms.
+        scale: One static factor per term.
+        weights: The groups' weights; they are copied.
+        engine: The gradient engine; ``None`` chooses it.
+    """
     weighting = Keep()
-    weighting.reset(len(before.engine.groups.names), like=before.weighting.weights)
-    weighting.weights = before.weighting.weights.clone()
-    return TrainStep(model, weighting, before.engine)
+    weighting.reset(len(groups.names), like=weights)
+    weighting.weights = weights.clone()
+    return TrainStep(model, weighting, choose_engine(model, groups, scale, engine))
 
 
 def _autocast() -> AbstractContextManager[Any]:

@@ -66,27 +66,24 @@ def mend_targets(problem: dde.data.PDE, variables: Sequence[Tensor]) -> None:
                 cached.live = _depends_on(cached.function, points, variables)
 
 
-def refresh_test_points(problem: dde.data.PDE, num_condition_points: int) -> int:
-    """Puts the conditions' current points in front of the test points, where DeepXDE tests them.
+def refresh_test_points(problem: dde.data.PDE) -> bool:
+    """Samples the test points anew if the conditions' points have changed since.
 
-    DeepXDE evaluates the conditions' test losses with the training points' targets, but leaves the
-    test points as they were when the training points are resampled (its issue 2073).
+    DeepXDE tests the conditions with the training points' targets, but leaves the test points as
+    they were when the training points are resampled (its issue 2073).
 
     Args:
         problem: The data object.
-        num_condition_points: How many points of conditions stand in front of the test points.
 
     Returns:
-        How many stand there now.
+        Whether the test points are new.
     """
-    current = problem.train_x_bc
-    if not np.array_equal(problem.test_x[:num_condition_points], current):
-        problem.test_x = np.vstack([current, problem.test_x[num_condition_points:]])
-        problem.test_y = problem.soln(problem.test_x) if problem.soln else None
-        if problem.auxiliary_var_fn is not None:
-            values = problem.auxiliary_var_fn(problem.test_x)
-            problem.test_aux_vars = values.astype(dde.config.real(np))
-    return len(current)
+    conditions = problem.train_x_bc
+    if np.array_equal(problem.test_x[: len(conditions)], conditions):
+        return False
+    problem.test_x = problem.test_y = problem.test_aux_vars = None
+    problem.test()
+    return True
 
 
 def _one_layer_down(wrapper: Callable[..., Tensor]) -> Callable[..., Tensor]:

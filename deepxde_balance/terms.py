@@ -93,14 +93,21 @@ def problem_of(data: dde.data.Data) -> dde.data.PDE | None:
     return None
 
 
-def name_terms(data: dde.data.Data, num_losses: int) -> tuple[Term, ...]:
+def name_terms(
+    data: dde.data.Data, num_losses: int, num_residuals: int | None = None
+) -> tuple[Term, ...]:
     """Names the entries of the data's list of losses.
 
     Args:
         data: The data object.
         num_losses: How many losses it gives.
+        num_residuals: How many residuals its PDE gives, if that is known. Losses that are not one
+            for each residual and then one for each condition (a data class with losses of its
+            own) are named ``"loss0"``, ``"loss1"``, ...
     """
     problem = problem_of(data)
+    if problem is not None and num_residuals is not None:
+        problem = problem if num_residuals + len(problem.bcs) == num_losses else None
     conditions = [] if problem is None else list(problem.bcs)
     prefix = "loss" if problem is None else REFERENCE
     num_residuals = num_losses - len(conditions)
@@ -133,9 +140,9 @@ def check_points(data: dde.data.Data, terms: Sequence[Term]) -> None:
         ValueError: If there is one; the message names it.
     """
     problem = problem_of(data)
-    if problem is None:
-        return
     conditions = [term for term in terms if term.condition is not None]
+    if problem is None or not conditions:
+        return
     for term, number in zip(conditions, problem.num_bcs, strict=True):
         if number == 0:
             raise ValueError(
@@ -189,12 +196,16 @@ def group_terms(terms: Sequence[Term], loss_groups: LossGroups | None = None) ->
             f"loss_groups names no group for {', '.join(missing)}: every condition must be named "
             f"once ({UNWEIGHTED!r} lists those that stay at weight 1)."
         )
-    reference = groups.pop(REFERENCE, tuple(residuals))
+    unnamed = tuple(i for i in residuals if i not in owner)
     unweighted = groups.pop(UNWEIGHTED, ())
-    named = {i for members in groups.values() for i in members}
-    others = [
-        (terms[i].name, (i,)) for i in residuals if i not in (*reference, *unweighted, *named)
-    ]
+    if REFERENCE not in groups:
+        if num_residuals and not unnamed:
+            raise ValueError(f"loss_groups leaves no residual for the reference {REFERENCE!r}.")
+        return _assemble(terms, unnamed, groups.items(), unweighted)
+    reference = groups.pop(REFERENCE)
+    if any(terms[i].condition is not None for i in reference):
+        raise ValueError(f"loss_groups[{REFERENCE!r}] takes residuals only, not conditions.")
+    others = [(terms[i].name, (i,)) for i in unnamed]
     return _assemble(terms, reference, [*others, *groups.items()], unweighted)
 
 
@@ -214,6 +225,8 @@ def _assemble(
     for name, group in conditions:
         if name in names:
             raise ValueError(f"There are two groups of the name {name!r}: name yours otherwise.")
+        if name in (t.name for t in terms) and [terms[i].name for i in group] != [name]:
+            raise ValueError(f"The group {name!r} has the name of a loss term: name it otherwise.")
         names.append(name)
         members.append(group)
     return TermGroups(terms, tuple(names), tuple(members), unweighted)

@@ -68,6 +68,12 @@ def test_bias_correction_is_exact_for_a_constant(value, beta, updates):
     np.testing.assert_allclose(applied[:, 0], value, rtol=1e-10)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.9, 0.999, 0.99999])
+def test_bias_correction_in_float32(beta):
+    applied = run(BiasCorrectedEMA(beta), [[3.0]] * 5, dtype=torch.float32)
+    np.testing.assert_allclose(applied[:, 0], 3.0, rtol=1e-5)
+
+
 @given(st.lists(positive, min_size=1, max_size=30), st.floats(0.01, 1))
 def test_ema_stays_within_what_it_has_seen(values, alpha):
     applied = run(EMA(alpha), [[v] for v in values])

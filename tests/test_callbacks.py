@@ -45,6 +45,36 @@ def test_keep_freezes_the_last_recorded_weights(float64):
     assert kept["bc0"] != 1
 
 
+def test_keep_keeps_static_factors_and_groups(float64):
+    """The same parameters as with ddb.Model's keep."""
+    weighting = ddb.DB("mean", scale={"bc": 100.0})
+    groups = {"bc": [0], "ic": [1, 2]}
+    model = stock()
+    model.train(iterations=3, verbose=0, callbacks=[ddb.LossWeighting(weighting, groups)])
+    model.compile("adam", lr=1e-3, verbose=0)
+    model.train(iterations=3, verbose=0, callbacks=[ddb.LossWeighting("keep")])
+    ours = ddb.Model(scripts.klein_gordon(), scripts.network())
+    ours.compile("adam", lr=1e-2, loss_weights=weighting, loss_groups=groups, verbose=0)
+    ours.train(iterations=3, verbose=0)
+    ours.compile("adam", lr=1e-3, loss_weights="keep", verbose=0)
+    ours.train(iterations=3, verbose=0)
+    torch.testing.assert_close(scripts.parameters_of(model), scripts.parameters_of(ours))
+
+
+def test_another_compile_goes_on_with_the_weights(float64):
+    """Weights and schedule continue under the new optimizer and the new loss function."""
+    model = stock()
+    callback = ddb.LossWeighting(ddb.DB("std", update_every=5))
+    model.train(iterations=3, verbose=0, callbacks=[callback])
+    before = callback.weights
+    model.compile("adam", lr=1e-3, loss="MAE", verbose=0)
+    model.train(iterations=2, verbose=0, callbacks=[callback])
+    assert callback.weights == before  # the next update is due at iteration 5
+    assert model.losshistory.loss_weights[-1] == before
+    model.train(iterations=1, verbose=0, callbacks=[callback])
+    assert callback.weights != before
+
+
 def test_the_history_is_as_long_as_the_steps():
     model = stock()
     model.train(iterations=4, display_every=2, verbose=0)

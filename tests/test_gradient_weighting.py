@@ -114,7 +114,7 @@ def test_state_round_trips(name):
     file = io.BytesIO()
     torch.save(unbroken.state_dict(), file)
     file.seek(0)
-    resumed = started(weightings.get(name))
+    resumed = weightings.get(name)
     resumed.load_state_dict(torch.load(file, weights_only=True))
     assert resumed.iteration == 5
     for seed in range(5, 9):

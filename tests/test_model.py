@@ -325,6 +325,7 @@ def test_mf_data_with_a_chosen_reference():
         ("equal", {"bc": [0]}, ValueError, "no group for ic1, ic2"),
         ("keep", None, ValueError, "has not been compiled yet"),
         (ddb.DB("std", scale=[1, 2]), None, ValueError, "scale has 2 numbers"),
+        ([1, 2, 3, 4], {"bc": [0], "ic": [1, 2]}, ValueError, "leave loss_groups out"),
     ],
 )
 def test_bad_input(weights, groups, error, message):

@@ -147,6 +147,30 @@ def test_test_losses_after_resampling(num_test, float64):
         assert len(model.data.test_x) == before
 
 
+def test_test_points_when_the_number_of_boundary_points_changes(float64):
+    """As after DeepXDE's resampler, which then asks for another compile."""
+    data = dde.data.PDE(
+        SQUARE,
+        scripts.laplace_residual,
+        [dde.icbc.DirichletBC(SQUARE, boundary_value, lambda x, on: on and x[0] + x[1] < 1)],
+        num_domain=10,
+        num_boundary=20,
+        train_distribution="pseudo",
+        num_test=16,
+    )
+    numbers = set()
+    model = ddb.Model(data, scripts.network())
+    for _ in range(5):
+        model.compile("adam", lr=1e-3, verbose=0)
+        model.train(iterations=1, verbose=0)
+        numbers.add(data.num_bcs[0])
+        assert np.array_equal(data.test_x[: data.num_bcs[0]], data.train_x_bc)
+        assert len(data.test_x) == data.num_bcs[0] + 16
+        assert np.isclose(model.train_state.loss_test[1], boundary_loss(model))
+        data.resample_train_points(bc_points=True)
+    assert len(numbers) > 1
+
+
 def first_layer_moved(model_class):
     net = scripts.network()
     net.linears[0].requires_grad_(False)

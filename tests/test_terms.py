@@ -84,6 +84,8 @@ def test_another_reference_makes_the_other_residuals_conditions():
     }  # fmt: skip
     members, _ = groups_of({"pde": [1], "continuity": ["pde0", "pde2"], **rest}, 7)
     assert members["continuity"] == (0, 2)
+    members, _ = groups_of({"continuity": ["pde0"], **rest}, 7)
+    assert (members["pde"], members["continuity"]) == ((1, 2), (0,))
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,9 @@ def test_another_reference_makes_the_other_residuals_conditions():
         ({"a": [dde.icbc.PointSetBC(np.zeros((1, 2)), 0), 1]}, "no condition of this problem"),
         ({"a": [0.5]}, "names 0.5, which is no condition"),
         ({"a": [True]}, "names True, which is no condition"),
+        ({"pde": ["bc0"], "a": [1, 2, 3]}, "takes residuals only"),
+        ({"a": ["pde", 0, 1, 2, 3]}, "no residual for the reference"),
+        ({"bc0": [1], "a": [0, 2, 3]}, "'bc0' has the name of a loss term"),
     ],
 )
 def test_bad_groups(spec, message):
@@ -128,6 +133,26 @@ def test_scale_by_list_or_name():
         groups.scale_factors([1, 2])
     with pytest.raises(ValueError, match=r"'ik'\. Did you mean 'ic'"):
         groups.scale_factors({"ik": 1.0})
+
+
+class ExtraLoss(dde.data.TimePDE):
+    def losses(self, *args, **kwargs):
+        losses = super().losses(*args, **kwargs)
+        return [*losses, losses[0] ** 2]
+
+
+def test_a_data_class_with_a_loss_of_its_own():
+    """Which of its losses is which can't be known."""
+    geom = dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 1))
+    bc = dde.icbc.DirichletBC(geom, scripts.exact, lambda _, on: on)
+    data = ExtraLoss(geom, scripts.klein_gordon_residual, [bc], 10, 5, 5)
+    model = ddb.Model(data, scripts.network())
+    with pytest.raises(ValueError, match="not told apart as PDE residuals and conditions"):
+        model.compile("adam", lr=1e-3, loss_weights="dn", verbose=0)
+    groups = {"pde": [0], "bc": ["loss1"], "extra": ["loss2"]}
+    model.compile("adam", lr=1e-3, loss_weights="dn", loss_groups=groups, verbose=0)
+    model.train(iterations=1, verbose=0)
+    assert list(model.weights) == ["pde", "bc", "extra"]
 
 
 def test_a_condition_without_points_is_refused():

@@ -55,7 +55,7 @@ class Difficulty(Allocation):
     """lambda^_i = G I_i / (I_1 + ... + I_M): the aggregated weight by difficulty index.
 
     G = r_1 + ... + r_M and I_i = L_i / mu_i, with mu_i the running mean of L_i over the updates
-    that the group took part in, this one included. Zhou et al. 2025, eqs. 5 to 7.
+    so far, this one included. Zhou et al. 2025, eqs. 5 to 7.
     """
 
     mean_losses: Tensor
@@ -70,11 +70,11 @@ class Difficulty(Allocation):
         self.register_buffer("count", like.new_zeros(num_conditions))
 
     def forward(self, ratios: Tensor, losses: Tensor) -> Tensor:
-        skipped = ratios.isnan()
-        self.count = self.count + ~skipped
+        finite = losses.abs() < torch.inf
+        self.count = self.count + finite
         means = torch.lerp(self.mean_losses, losses, 1 / self.count)
-        self.mean_losses = torch.where(skipped, self.mean_losses, means)
-        index = torch.where(skipped, ratios, losses / means)
+        self.mean_losses = torch.where(finite, means, self.mean_losses)
+        index = torch.where(ratios.isnan(), ratios, losses / means)
         return index * (ratios.nansum() / index.nansum())
 
 

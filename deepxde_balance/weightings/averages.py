@@ -6,6 +6,7 @@ is left out of the update: its weight and its count of updates stay as they are.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -90,7 +91,9 @@ class BiasCorrectedEMA(Average):
         moved = torch.lerp(self.moment, instantaneous, 1 - self.beta)
         self.moment = torch.where(skipped, self.moment, moved)
         self.count = self.count + ~skipped
-        return torch.where(skipped, weights, self.moment / (1 - self.beta**self.count))
+        # 1 - beta^t, which would cancel for a beta close to 1.
+        correction = -torch.expm1(self.count * math.log(self.beta)) if self.beta else 1.0
+        return torch.where(skipped, weights, self.moment / correction)
 
     def extra_repr(self) -> str:
         return f"beta={self.beta}"

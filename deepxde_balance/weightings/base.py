@@ -34,8 +34,6 @@ class Weighting(nn.Module, ABC):
             or not finite.
     """
 
-    #: Whether `update` needs the gradients of every group.
-    uses_gradients: bool = True
     #: Whether the weights ever change, so that `update` is called at all.
     dynamic: bool = True
 
@@ -68,12 +66,12 @@ class Weighting(nn.Module, ABC):
         return self.dynamic and self.iteration % self.update_every == 0
 
     @abstractmethod
-    def update(self, losses: Tensor, gradients: GroupGradients | None) -> None:
+    def update(self, losses: Tensor, gradients: GroupGradients) -> None:
         """Takes in one iteration's losses and gradients and sets `weights`.
 
         Args:
             losses: Unweighted group losses, shape (K,), the reference first.
-            gradients: Gradients of the same losses, K rows; ``None`` unless `uses_gradients`.
+            gradients: Gradients of the same losses, K rows.
         """
 
     def skipped(self) -> Tensor:
@@ -83,6 +81,13 @@ class Weighting(nn.Module, ABC):
             Boolean tensor of shape (K,), on the weights' device.
         """
         return torch.zeros_like(self.weights, dtype=torch.bool)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Takes over a saved state, with its number of groups."""
+        weights = state_dict["weights"]
+        if len(weights) != len(self.weights):
+            self.reset(len(weights), like=weights)
+        return super().load_state_dict(state_dict, *args, **kwargs)
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"iteration": self.iteration}

@@ -13,13 +13,12 @@ from .base import Weighting
 class Static(Weighting):
     """Base class of weights that no update changes."""
 
-    uses_gradients = False
     dynamic = False
 
     def __init__(self) -> None:
         super().__init__()
 
-    def update(self, losses: Tensor, gradients: GroupGradients | None) -> None:
+    def update(self, losses: Tensor, gradients: GroupGradients) -> None:
         raise RuntimeError(f"{type(self).__name__} weights are not updated.")
 
 

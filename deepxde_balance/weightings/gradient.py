@@ -71,7 +71,7 @@ class GradientWeighting(Weighting):
     def check(self, group_names: Sequence[str]) -> None:
         if len(group_names) < 2:
             raise ValueError(
-                f"{self} has nothing to weigh: there is no condition, only a residual. "
+                f"{type(self).__name__} has nothing to weigh: there is no condition, only a residual. "
                 "Use loss_weights='equal'."
             )
         if len(group_names) == 2 and isinstance(self.allocation, allocations.Difficulty):
@@ -82,8 +82,7 @@ class GradientWeighting(Weighting):
                 stacklevel=2,
             )
 
-    def update(self, losses: Tensor, gradients: GroupGradients | None) -> None:
-        assert gradients is not None
+    def update(self, losses: Tensor, gradients: GroupGradients) -> None:
         weights = self.weights[1:]
         ratios = self.statistic(gradients, weights)
         finite = losses.sum().abs() < torch.inf
