@@ -24,6 +24,10 @@ from .weightings._checks import unknown_name
 
 EngineName = Literal["one-pass", "per-group"]
 
+#: With fewer points a step is all overhead, and one evaluation of all of them is faster than one
+#: for each group, even with a backward for each (benchmarks/step_time.py, tiny-ode).
+FEW_POINTS = 300
+
 #: A check costs about two steps: where points change often, not every change is checked.
 _EVALUATIONS_BETWEEN_CHECKS = 100
 
@@ -37,13 +41,18 @@ def check_engine_name(name: str | None, data: dde.data.Data, net: torch.nn.Modul
         raise ValueError(f"gradient_engine='one-pass' can't be used here: {reason}.")
 
 
+def takes_one_pass(data: dde.data.Data, net: torch.nn.Module) -> bool:
+    """Whether the one-pass engine is the choice for a problem: where it holds, and is faster."""
+    return reason_against(data, net) is None and len(data.train_x) >= FEW_POINTS
+
+
 def choose_engine(
     model: dde.Model,
     groups: TermGroups,
     scale: Sequence[float],
     forced: EngineName | None = None,
 ) -> GradientEngine:
-    """The one-pass engine wherever it gives DeepXDE's losses, else one backward per group.
+    """The one-pass engine wherever it gives DeepXDE's losses and pays, else the per-group engine.
 
     Args:
         model: The model; it need not be compiled yet.
@@ -51,9 +60,9 @@ def choose_engine(
         scale: One static factor per term.
         forced: The engine to use, see :func:`check_engine_name`.
     """
-    if forced == "per-group" or reason_against(model.data, model.net) is not None:
-        return PerGroupEngine(model, groups, scale)
-    return CheckedEngine(model, groups, scale, must_hold=forced == "one-pass")
+    if forced == "one-pass" or (forced is None and takes_one_pass(model.data, model.net)):
+        return CheckedEngine(model, groups, scale, must_hold=forced == "one-pass")
+    return PerGroupEngine(model, groups, scale)
 
 
 class CheckedEngine(GradientEngine):

@@ -130,12 +130,12 @@ class TrainStep:
             penalty.backward(inputs=parameters)
         return torch.sum(weights * row_losses) + penalty
 
-    @torch.no_grad()
     def _update_weights(self, computed: IterationGradients) -> Tensor:
         """Updates the weights; returns the losses of the rows."""
         num_groups = len(self.engine.groups.names)
-        row_losses = self._terms_to_rows @ computed.losses.to(self._terms_to_rows)
-        self.weighting.update(row_losses[:num_groups], computed.of_network(num_groups))
+        with torch.no_grad():
+            row_losses = self._terms_to_rows @ computed.losses.to(self._terms_to_rows)
+            self.weighting.update(row_losses[:num_groups], computed.of_network(num_groups))
         return row_losses
 
     def _penalty(self) -> Tensor | float:

@@ -44,7 +44,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--problem", default="klein-gordon", choices=ddb.problems.names())
     parser.add_argument("--weights", nargs="+", default=["equal", "db-kurtosis"])
-    parser.add_argument("--iterations", type=int, default=1200)
+    parser.add_argument("--iterations", type=int, default=1500)
     parser.add_argument("--points", type=float, default=1.0, help="factor on the paper's points")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("out"))

@@ -6,6 +6,8 @@ import deepxde as dde
 import pytest
 import torch
 
+from deepxde_balance import engine
+
 torch.set_num_threads(1)  # the tensors of the tests are small
 
 
@@ -15,6 +17,12 @@ def float64():
     dde.config.set_default_float("float64")
     yield
     dde.config.set_default_float("float32")
+
+
+@pytest.fixture(autouse=True)
+def _as_if_there_were_many_points(monkeypatch):
+    """The tests' problems are small; they take the engine that large ones take."""
+    monkeypatch.setattr(engine, "FEW_POINTS", 0)
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from deepxde_balance import EMA, BiasCorrectedEMA, RunningMean
 
 NAN = float("nan")
+OUT = 0.0  # leaves a group out of an update
 
 
 def run(average, rows, dtype=torch.float64):
@@ -41,8 +42,9 @@ def test_running_mean_by_hand():
 
 
 @pytest.mark.parametrize("make", [lambda: EMA(0.3), BiasCorrectedEMA, RunningMean])
-def test_a_left_out_group_stays_and_is_not_counted(make):
-    applied = run(make(), [[NAN, 4.0], [6.0, NAN], [8.0, 5.0]])
+@pytest.mark.parametrize("out", [OUT, NAN, float("inf")])
+def test_a_left_out_group_stays_and_is_not_counted(make, out):
+    applied = run(make(), [[out, 4.0], [6.0, out], [8.0, 5.0]])
     alone_first = run(make(), [[6.0], [8.0]])
     alone_second = run(make(), [[4.0], [5.0]])
     assert applied[0, 0] == 1.0

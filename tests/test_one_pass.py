@@ -329,6 +329,18 @@ def test_a_new_compile_takes_the_new_loss_function(weights, float64):
     np.testing.assert_allclose(losses, model.train_state.loss_train)  # DeepXDE's display
 
 
+@pytest.mark.parametrize("weights", ["gw-std", None])
+def test_few_points_take_the_per_group_engine(weights, monkeypatch):
+    for limit, name in ((91, "one-pass"), (92, "per-group")):
+        monkeypatch.setattr(ddb.engine, "FEW_POINTS", limit)
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        assert len(model.data.train_x) == 91
+        model.compile("adam", lr=1e-2, loss_weights=weights, verbose=0)
+        assert model.gradient_engine == name
+        model.train(iterations=1, verbose=0)
+        assert model.gradient_engine == name
+
+
 def test_keep_takes_another_engine():
     model = ddb.Model(scripts.klein_gordon(), scripts.network())
     model.compile("adam", lr=1e-2, loss_weights="gw-std", verbose=0)

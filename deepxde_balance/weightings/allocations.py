@@ -1,7 +1,7 @@
 """Allocations: from the ratios of an update to its instantaneous weights.
 
-A ratio that is nan marks a condition group that is left out of this update: it takes no part in
-the sums over the groups, and its instantaneous weight is nan.
+A ratio of 0 marks a condition group that is left out of this update: it takes no part in the sums
+over the groups, and its instantaneous weight is 0 (or nan, if all groups are left out).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Allocation(nn.Module, ABC):
         """Returns the instantaneous weights.
 
         Args:
-            ratios: The statistic's ratios, shape (M,); nan where a group is left out.
+            ratios: The statistic's ratios, shape (M,); 0 where a group is left out.
             losses: The unweighted condition losses, shape (M,).
 
         Returns:
-            Tensor of shape (M,), nan where a group is left out.
+            Tensor of shape (M,), not positive where a group is left out.
         """
 
 
@@ -48,7 +48,8 @@ class EqualShare(Allocation):
     """
 
     def forward(self, ratios: Tensor, losses: Tensor) -> Tensor:
-        return torch.where(ratios.isnan(), ratios, ratios.nanmean())
+        taking_part = ratios > 0
+        return taking_part * (ratios.sum() / taking_part.sum())
 
 
 class Difficulty(Allocation):
@@ -74,8 +75,8 @@ class Difficulty(Allocation):
         self.count = self.count + finite
         means = torch.lerp(self.mean_losses, losses, 1 / self.count)
         self.mean_losses = torch.where(finite, means, self.mean_losses)
-        index = torch.where(ratios.isnan(), ratios, losses / means)
-        return index * (ratios.nansum() / index.nansum())
+        index = torch.where(ratios > 0, losses / means, 0.0)
+        return index * (ratios.sum() / index.sum())
 
 
 _BY_NAME: dict[str, Callable[[], Allocation]] = {

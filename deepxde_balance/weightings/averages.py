@@ -1,7 +1,7 @@
 """Averages: from the instantaneous weights of an update to the weights that are applied.
 
-An average keeps one entry per condition group. Where an instantaneous weight is nan, that group
-is left out of the update: its weight and its count of updates stay as they are.
+An average keeps one entry per condition group. Where an instantaneous weight is not positive and
+finite, that group is left out of the update: its weight and its count of updates stay as they are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from ._checks import in_interval
+
+
+def usable(values: Tensor) -> Tensor:
+    """Where ratios or weights are what a weight can be: positive and finite."""
+    return (values > 0) & (values < torch.inf)
 
 
 class Average(nn.Module, ABC):
@@ -28,7 +33,7 @@ class Average(nn.Module, ABC):
 
         Args:
             weights: The weights applied so far, shape (M,); 1 before the first update.
-            instantaneous: This update's weights, shape (M,); nan leaves a group out.
+            instantaneous: This update's weights, shape (M,); 0 leaves a group out.
 
         Returns:
             The weights to apply from now on, shape (M,).
@@ -56,7 +61,7 @@ class EMA(Average):
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
         moved = torch.lerp(weights, instantaneous, self.alpha)
-        return torch.where(instantaneous.isnan(), weights, moved)
+        return torch.where(usable(instantaneous), moved, weights)
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}"
@@ -87,13 +92,13 @@ class BiasCorrectedEMA(Average):
         self.register_buffer("count", like.new_zeros(num_conditions))
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
-        skipped = instantaneous.isnan()
+        taken = usable(instantaneous)
         moved = torch.lerp(self.moment, instantaneous, 1 - self.beta)
-        self.moment = torch.where(skipped, self.moment, moved)
-        self.count = self.count + ~skipped
+        self.moment = torch.where(taken, moved, self.moment)
+        self.count = self.count + taken
         # 1 - beta^t, which would cancel for a beta close to 1.
         correction = -torch.expm1(self.count * math.log(self.beta)) if self.beta else 1.0
-        return torch.where(skipped, weights, self.moment / correction)
+        return torch.where(taken, self.moment / correction, weights)
 
     def extra_repr(self) -> str:
         return f"beta={self.beta}"
@@ -115,7 +120,7 @@ class RunningMean(Average):
         self.register_buffer("count", like.new_zeros(num_conditions))
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
-        skipped = instantaneous.isnan()
-        self.count = self.count + ~skipped
+        taken = usable(instantaneous)
+        self.count = self.count + taken
         moved = torch.lerp(weights, instantaneous, 1 / self.count)
-        return torch.where(skipped, weights, moved)
+        return torch.where(taken, moved, weights)

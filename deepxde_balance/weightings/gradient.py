@@ -11,7 +11,7 @@ from torch import Tensor
 from ..group_gradients import GroupGradients
 from . import _checks, allocations, statistics
 from .allocations import Allocation
-from .averages import EMA, Average, BiasCorrectedEMA, RunningMean
+from .averages import EMA, Average, BiasCorrectedEMA, RunningMean, usable
 from .base import Scale, Weighting
 from .statistics import Norm, Statistic
 
@@ -40,7 +40,7 @@ class GradientWeighting(Weighting):
         TypeError: If an argument is of the wrong type.
     """
 
-    _skipped: Tensor
+    _always_updated: Tensor
 
     def __init__(
         self,
@@ -63,7 +63,8 @@ class GradientWeighting(Weighting):
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
-        self.register_buffer("_skipped", torch.zeros_like(self.weights[1:], dtype=torch.bool))
+        every = torch.ones_like(self.weights[1:], dtype=torch.bool)
+        self.register_buffer("_always_updated", every)
         if num_groups:
             self.allocation.reset(num_groups - 1, like)
             self.average.reset(num_groups - 1, like)
@@ -71,8 +72,8 @@ class GradientWeighting(Weighting):
     def check(self, group_names: Sequence[str]) -> None:
         if len(group_names) < 2:
             raise ValueError(
-                f"{type(self).__name__} has nothing to weigh: there is no condition, only a residual. "
-                "Use loss_weights='equal'."
+                f"{type(self).__name__} has nothing to weigh: there is "
+                "no condition, only a residual. Use loss_weights='equal'."
             )
         if len(group_names) == 2 and isinstance(self.allocation, allocations.Difficulty):
             warnings.warn(
@@ -86,9 +87,9 @@ class GradientWeighting(Weighting):
         weights = self.weights[1:]
         ratios = self.statistic(gradients, weights)
         finite = losses.sum().abs() < torch.inf
-        ratios = torch.where(finite, _usable(ratios), torch.nan)
-        instantaneous = self._bounded(_usable(self.allocation(ratios, losses[1:])))
-        self._skipped = self._skipped | instantaneous.isnan()
+        ratios = torch.where(usable(ratios) & finite, ratios, 0.0)
+        instantaneous = self._bounded(self.allocation(ratios, losses[1:]))
+        self._always_updated = self._always_updated & (instantaneous > 0)
         averaged = self._bounded(self.average(weights, instantaneous))
         self.weights = torch.cat([self.weights[:1], averaged])
 
@@ -96,16 +97,12 @@ class GradientWeighting(Weighting):
         return weights if self.max_weight is None else weights.clamp(max=self.max_weight)
 
     def skipped(self) -> Tensor:
-        return torch.cat([torch.zeros_like(self._skipped[:1]), self._skipped])
+        reference = torch.zeros_like(self.weights[:1], dtype=torch.bool)
+        return torch.cat([reference, ~self._always_updated])
 
     def extra_repr(self) -> str:
         bound = "" if self.max_weight is None else f", max_weight={self.max_weight}"
         return f"{self.statistic}, update_every={self.update_every}{bound}"
-
-
-def _usable(values: Tensor) -> Tensor:
-    """`values` with nan for what can't be a weight: 0, negative, infinite."""
-    return torch.where((values > 0) & (values < torch.inf), values, torch.nan)
 
 
 class GW(GradientWeighting):
