@@ -114,13 +114,15 @@ class CheckedEngine(GradientEngine):
         with no_trace(self.model.net), torch.enable_grad():
             expected, loss_fn = deepxde_losses(self.model, batch)
             expected = [loss.detach() for loss in expected]  # and DeepXDE's graph is gone
-            if self._engine is None:
-                self._engine = OnePassEngine(self.model, self.groups, self.scale, loss_fn)
-            try:
-                difference = self._difference(batch, torch.stack(expected))
-            except Exception as error:  # what DeepXDE can evaluate must train, if slowly
-                difference = f"fails where DeepXDE's losses do not ({error})"
+            engine = self._engine
+            if not isinstance(engine, OnePassEngine):
+                engine = OnePassEngine(self.model, self.groups, self.scale, loss_fn)
+            difference = self._difference(engine, batch, torch.stack(expected))
+            if difference is not None and engine.stacks:
+                engine.stacks = False  # perhaps the network can't be evaluated in a stack
+                difference = self._difference(engine, batch, torch.stack(expected))
         if difference is None:
+            self._engine = engine
             return
         message = (
             f"The one-pass engine {difference}. A residual or network that looks at several "
@@ -134,11 +136,14 @@ class CheckedEngine(GradientEngine):
         )
         self._engine = PerGroupEngine(self.model, self.groups, self.scale)
 
-    def _difference(self, batch: Batch, expected: Tensor) -> str | None:
+    def _difference(self, engine: OnePassEngine, batch: Batch, expected: Tensor) -> str | None:
         """What is different from DeepXDE, in words; ``None`` if nothing is."""
-        assert isinstance(self._engine, OnePassEngine)
-        apart, bypassed = self._engine.losses_of_copies(batch)
-        for losses in (apart, self._engine.losses(batch)):
+        try:
+            apart, bypassed = engine.losses_of_copies(batch)
+            together = engine.losses(batch)
+        except Exception as error:  # what DeepXDE can evaluate must train, if slowly
+            return f"fails where DeepXDE's losses do not ({error})"
+        for losses in (apart, together):
             wrong = ~_close(torch.stack(losses).detach(), expected)
             if wrong.any():
                 names = [

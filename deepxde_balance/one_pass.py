@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from .gradients import Batch, GradientEngine, IterationGradients, Parameters, grad, lay_out
+from .stacking import WORTH_STACKING, compares_values, stacked_outputs
 from .terms import TermGroups
 
 LossFn = Callable[[Tensor, Tensor], Tensor]
@@ -106,6 +107,8 @@ class OnePassEngine(GradientEngine):
         self._pde_takes_auxiliary_vars = pde is not None and get_num_args(pde) == 3
         named = list(model.net.named_parameters(remove_duplicate=False))  # tied ones twice
         self._names = {id(p): [name for name, q in named if q is p] for _, p in named}
+        #: Whether groups whose conditions compare values go through the network as one stack.
+        self.stacks = True
         self._batch_of_blocks: Any = None
 
     def losses(self, batch: Batch) -> list[Tensor]:
@@ -150,14 +153,13 @@ class OnePassEngine(GradientEngine):
         self._take(batch)
         losses: dict[int, Tensor] = {}
         parts: list[Part] = []
-        for block in self._row_blocks:
-            copies = [p.detach().requires_grad_() for p in parameters.network]
-            renamed = {
-                name: copy
-                for p, copy in zip(parameters.network, copies, strict=True)
-                for name in self._names[id(p)]
-            }
-            losses |= self._block_losses(block, renamed)
+        copies_of = [
+            [p.detach().requires_grad_() for p in parameters.network] for _ in self._row_blocks
+        ]
+        named = [self._by_name(parameters.network, copies) for copies in copies_of]
+        outputs = self._stacked_outputs(named)
+        for k, (block, copies) in enumerate(zip(self._row_blocks, copies_of, strict=True)):
+            losses |= self._block_losses(block, named[k], outputs.get(k))
             for number, terms in enumerate(self.groups.rows):
                 own = [i for i in terms if i in block.terms]
                 if own:
@@ -165,8 +167,33 @@ class OnePassEngine(GradientEngine):
         dde.gradients.clear()
         return [losses[i] for i in range(len(losses))], parts
 
-    def _block_losses(self, block: Block, copies: dict[str, Tensor] | None) -> dict[int, Tensor]:
-        """The block's losses by term; `copies` take the place of the network's parameters."""
+    def _by_name(self, parameters: list[Tensor], copies: list[Tensor]) -> dict[str, Tensor]:
+        pairs = zip(parameters, copies, strict=True)
+        return {name: copy for p, copy in pairs for name in self._names[id(p)]}
+
+    def _stacked_outputs(self, named: list[dict[str, Tensor]]) -> dict[int, Tensor]:
+        """The outputs of those blocks that are worth a stack, by position."""
+        chosen = [k for k, block in enumerate(self._row_blocks) if self._of_values(block)]
+        if not self.stacks or len(chosen) < WORTH_STACKING or not named[0]:
+            return {}
+        inputs = [self._row_blocks[k].inputs for k in chosen]
+        outputs = stacked_outputs(self.model.net, [named[k] for k in chosen], inputs)
+        return dict(zip(chosen, outputs, strict=True))
+
+    def _of_values(self, block: Block) -> bool:
+        conditions = (self.groups.terms[i].condition for i in block.terms)
+        return block.auxiliary_vars is None and all(map(compares_values, conditions))
+
+    def _block_losses(
+        self, block: Block, copies: dict[str, Tensor] | None, outputs: Tensor | None = None
+    ) -> dict[int, Tensor]:
+        """The block's losses by term.
+
+        Args:
+            block: The block.
+            copies: What takes the place of the network's parameters.
+            outputs: The network's outputs, if they are there already.
+        """
         net = self.model.net
 
         def call(x: Tensor) -> Tensor:
@@ -174,7 +201,7 @@ class OnePassEngine(GradientEngine):
 
         net.auxiliary_vars = block.auxiliary_vars
         x = block.inputs.detach().requires_grad_()
-        u = call(x)
+        u = call(x) if outputs is None else outputs
         if block.slices is None:
             errors = self._residuals(x, u, call)
         else:

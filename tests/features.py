@@ -329,6 +329,16 @@ def three_dimensions():
     return Script(dde.data.TimePDE(geom, pde, bcs, 30, 20, 10), scripts.network((3, 8, 1)))
 
 
+def many_groups():
+    """Several conditions on values, of different numbers of points, and one on a derivative."""
+    script = point_sets()
+    points = np.random.default_rng(4).random((23, 2))
+    more = [dde.icbc.PointSetBC(points[:n], wave(points)[:n], component=n % 2) for n in (1, 9, 23)]
+    data = scripts.laplace(SQUARE, [*script.data.bcs, *more])
+    script.net.apply_output_transform(lambda x, u: u * (1 + x[:, 0:1]))
+    return Script(data, script.net)
+
+
 # Under forward-mode autodiff DeepXDE hands over, and gives back, pairs: the values come first.
 
 
@@ -374,6 +384,7 @@ FEATURES = {
         periodic,
         point_sets,
         interface,
+        many_groups,
         several_residuals,
         one_residual_as_reference,
         a_residual_and_a_condition_in_one_group,

@@ -92,6 +92,36 @@ def test_equal_to_one_backward_per_group(feature, float64):
     assert_same_training(feature)
 
 
+def test_many_groups_are_one_stack(float64):
+    """The network is called once for all groups that compare values, or else once for each."""
+    (model, _), _ = pair("many_groups")
+    batch = Batch(*model.data.train_next_batch())
+    model.train_step(*batch)
+    calls = []
+    model.net.register_forward_hook(lambda *_: calls.append(1))
+    model.train_step.engine.gradients(batch)
+    assert len(calls) == 3  # residual, the condition on a derivative, the stack
+    calls.clear()
+    model.train_step.engine._engine.stacks = False
+    model.train_step.engine.gradients(batch)
+    assert len(calls) == 8
+
+
+def test_a_network_that_cannot_be_stacked_goes_group_by_group(float64):
+    results = []
+    for engine in ("one-pass", "per-group"):
+        dde.config.set_random_seed(11)
+        script = FEATURES["many_groups"]()
+        if engine == "one-pass":
+            script.net.register_forward_hook(lambda module, args, u: u + 0 * u.sum().item())
+        model = ddb.Model(script.data, script.net)
+        model.compile("adam", 1e-2, loss_weights="gw-std", gradient_engine=engine, verbose=0)
+        model.train(iterations=3, verbose=0)
+        assert model.gradient_engine == engine
+        results.append(variables_of(model))
+    torch.testing.assert_close(*results, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("feature", FORWARD)
 def test_forward_autodiff(feature, float64, forward_autodiff):
     assert_same_training(feature)
