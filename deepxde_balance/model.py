@@ -194,11 +194,24 @@ class Model(dde.Model):
         """
         if self._step is not None:
             return self._step.group_weights()
+        return dict.fromkeys(group_terms(self._terms).names, 1.0) if self._terms else {}
+
+    @property
+    def loss_terms(self) -> list[str]:
+        """The names of the loss terms, in the order of `losshistory.loss_train`'s columns.
+
+        With weight 1 for all, it is empty until the first evaluation of the losses. An L1
+        regularization, DeepXDE's last column, is no loss term.
+        """
+        return [term.name for term in self._terms]
+
+    @property
+    def _terms(self) -> tuple[Term, ...]:
+        if self._step is not None:
+            return self._step.engine.groups.terms
         if self.train_state.loss_train is None:
-            return {}
-        num_losses = len(self.train_state.loss_train) - has_l1(self.net)
-        groups = group_terms(name_terms(self.data, num_losses))
-        return dict.fromkeys(groups.names, 1.0)
+            return ()
+        return name_terms(self.data, len(self.train_state.loss_train) - has_l1(self.net))
 
     @property
     def gradient_engine(self) -> str:

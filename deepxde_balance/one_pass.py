@@ -173,16 +173,12 @@ class OnePassEngine(GradientEngine):
 
     def _stacked_outputs(self, named: list[dict[str, Tensor]]) -> dict[int, Tensor]:
         """The outputs of those blocks that are worth a stack, by position."""
-        chosen = [k for k, block in enumerate(self._row_blocks) if self._of_values(block)]
+        chosen = self._blocks_of_values
         if not self.stacks or len(chosen) < WORTH_STACKING or not named[0]:
             return {}
         inputs = [self._row_blocks[k].inputs for k in chosen]
         outputs = stacked_outputs(self.model.net, [named[k] for k in chosen], inputs)
         return dict(zip(chosen, outputs, strict=True))
-
-    def _of_values(self, block: Block) -> bool:
-        conditions = (self.groups.terms[i].condition for i in block.terms)
-        return block.auxiliary_vars is None and all(map(compares_values, conditions))
 
     def _block_losses(
         self, block: Block, copies: dict[str, Tensor] | None, outputs: Tensor | None = None
@@ -249,6 +245,12 @@ class OnePassEngine(GradientEngine):
         self._shared_blocks = of_residuals + of_conditions(conditions)
         self._row_blocks = of_residuals + [
             b for row in self.groups.rows for b in of_conditions(row)
+        ]
+        self._blocks_of_values = [
+            k
+            for k, block in enumerate(self._row_blocks)
+            if block.auxiliary_vars is None
+            and all(compares_values(self.groups.terms[i].condition) for i in block.terms)
         ]
         self._batch_of_blocks = batch.inputs
 

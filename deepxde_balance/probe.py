@@ -54,6 +54,11 @@ def _counted_residuals(problem: dde.data.PDE | None) -> Iterator[list[int]]:
         problem.pde = pde
 
 
+def _devices_of(net: torch.nn.Module) -> list[torch.device]:
+    """The GPUs whose random states an evaluation of the network may change."""
+    return list({p.device for p in net.parameters() if p.device.type == "cuda"})
+
+
 @contextmanager
 def no_trace(net: torch.nn.Module) -> Iterator[None]:
     """Puts back the random states, the network's mode and its buffers (batch normalization)."""
@@ -61,7 +66,7 @@ def no_trace(net: torch.nn.Module) -> Iterator[None]:
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
     numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=_devices_of(net)):
             yield
     finally:
         np.random.set_state(numpy_state)

@@ -34,7 +34,15 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     stem = args.out / f"{problem.name}-{'-'.join(args.weights)}"
     figure(problem, runs).savefig(f"{stem}.png", dpi=110)
-    kept = ("weights", "errors", "final_weights", "seconds_per_iteration", "steps", "losses")
+    kept = (
+        "weights",
+        "errors",
+        "final_weights",
+        "seconds_per_iteration",
+        "steps",
+        "terms",
+        "losses",
+    )
     record = [{key: run[key] for key in kept} for run in runs]
     Path(f"{stem}.json").write_text(json.dumps(record, indent=1))
     print(f"\nFigure: {stem}.png\nNumbers: {stem}.json")
@@ -75,6 +83,7 @@ def train(problem, weights, seed):
         "final_weights": model.weights,
         "seconds_per_iteration": seconds,
         "steps": history.steps,
+        "terms": model.loss_terms,
         "losses": np.array(history.loss_train).tolist(),
         "loss_weights": history.loss_weights,
         "prediction": problem.outputs(model, problem.evaluation_points),
@@ -106,8 +115,8 @@ def figure(problem, runs):
     (x0, y0), (x1, y1) = problem.domain
     for row, run in zip(axes, runs, strict=True):
         losses = np.array(run["losses"])
-        for i, loss in enumerate(losses.T):
-            row[0].semilogy(run["steps"], loss, color=COLOURS[i % 6], label=f"term {i}")
+        for i, (name, loss) in enumerate(zip(run["terms"], losses.T, strict=True)):
+            row[0].semilogy(run["steps"], loss, color=COLOURS[i % 6], label=name)
         for i, name in enumerate(run["final_weights"]):
             values = [weights[name] for weights in run["loss_weights"]]
             row[1].semilogy(run["steps"], values, color=COLOURS[i % 6], label=name)
@@ -115,7 +124,8 @@ def figure(problem, runs):
         row[1].set_title("weights")
         for ax in row[:2]:
             ax.set_xlabel("iteration")
-            ax.legend(fontsize=8)
+            ax.legend(fontsize=8, loc="upper right")
+            ax.set_ylim(top=3 * ax.get_ylim()[1])  # room for the legend
         values = run["prediction"]
         maps = [
             (values, "prediction", dict(cmap="viridis", vmin=exact.min(), vmax=exact.max())),

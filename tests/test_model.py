@@ -274,8 +274,9 @@ def test_float32_by_default():
 
 def test_weights_of_equal_and_of_a_list():
     model = compiled(None)
-    assert model.weights == {}
+    assert model.weights == {} and model.loss_terms == []
     model.train(iterations=1, verbose=0)
+    assert model.loss_terms == ["pde", "bc0", "ic1", "ic2"]
     assert model.weights == {"pde": 1, "bc0": 1, "ic1": 1, "ic2": 1}
     model.compile("adam", lr=1e-3, loss_weights=(1, 2.5, np.float64(3), 0), verbose=0)
     assert model.weights == {"pde": 1, "bc0": 2.5, "ic1": 3, "ic2": 0}
