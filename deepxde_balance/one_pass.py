@@ -139,11 +139,12 @@ class OnePassEngine(GradientEngine):
     def gradients(self, batch: Batch) -> IterationGradients:
         parameters = self.parameters()
         losses, parts = self._evaluate_rows(batch, parameters)
-        external = parameters.external
-        per_row = _differentiate(parts, len(self.groups.rows), keep_graph=bool(external))
-        if external:  # no copies of these: a backward for each row, which ends where they enter
-            for row, total in zip(per_row, self.row_losses(losses), strict=True):
-                row.extend(grad([total], external, keep_graph=True))
+        of_external: list[Sequence[Tensor | None]] = [[] for _ in self.groups.rows]
+        if parameters.external:  # which have no copies: a backward each, up to where they enter
+            totals = self.row_losses(losses)
+            of_external = [grad([row], parameters.external, keep_graph=True) for row in totals]
+        of_network = _differentiate(parts, len(self.groups.rows))
+        per_row = [[*a, *b] for a, b in zip(of_network, of_external, strict=True)]
         return lay_out(losses, per_row, parameters)
 
     def _evaluate_rows(
@@ -270,15 +271,12 @@ class OnePassEngine(GradientEngine):
         return Block(tuple(terms), points, inputs, auxiliary, slices)
 
 
-def _differentiate(
-    parts: Sequence[Part], num_rows: int, keep_graph: bool
-) -> list[list[Tensor | None]]:
+def _differentiate(parts: Sequence[Part], num_rows: int) -> list[list[Tensor | None]]:
     """Each row's gradient at its copies.
 
     Args:
         parts: The rows' losses in the blocks.
         num_rows: How many rows there are.
-        keep_graph: Whether the graph is needed afterwards.
 
     Returns:
         For each row a gradient for each parameter, ``None`` where it does not depend on it.
@@ -296,7 +294,7 @@ def _differentiate(
     for number, members in enumerate(passes):
         copies = [copy for part in members for copy in part.copies]
         losses = [part.loss for part in members]
-        gradients = iter(grad(losses, copies, keep_graph or number < len(passes) - 1))
+        gradients = iter(grad(losses, copies, keep_graph=number < len(passes) - 1))
         for part in members:
             for k in range(num_parameters):
                 g, before = next(gradients), per_row[part.row][k]

@@ -34,16 +34,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     stem = args.out / f"{problem.name}-{'-'.join(args.weights)}"
     figure(problem, runs).savefig(f"{stem}.png", dpi=110)
-    kept = (
-        "weights",
-        "errors",
-        "final_weights",
-        "seconds_per_iteration",
-        "steps",
-        "terms",
-        "losses",
-    )
-    record = [{key: run[key] for key in kept} for run in runs]
+    record = [{key: run[key] for key in run if key != "prediction"} for run in runs]
     Path(f"{stem}.json").write_text(json.dumps(record, indent=1))
     print(f"\nFigure: {stem}.png\nNumbers: {stem}.json")
 
@@ -52,7 +43,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--problem", default="klein-gordon", choices=ddb.problems.names())
     parser.add_argument("--weights", nargs="+", default=["equal", "db-kurtosis"])
-    parser.add_argument("--iterations", type=int, default=1500)
+    parser.add_argument("--iterations", type=int, default=1300)
     parser.add_argument("--points", type=float, default=1.0, help="factor on the paper's points")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("out"))
