@@ -115,8 +115,7 @@ def figure(problem, runs):
         row[1].set_title("weights")
         for ax in row[:2]:
             ax.set_xlabel("iteration")
-            ax.legend(fontsize=8, loc="upper right")
-            ax.set_ylim(top=3 * ax.get_ylim()[1])  # room for the legend
+            ax.legend(fontsize=8)
         values = run["prediction"]
         maps = [
             (values, "prediction", dict(cmap="viridis", vmin=exact.min(), vmax=exact.max())),
