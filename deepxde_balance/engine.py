@@ -17,7 +17,7 @@ from .gradients import (
     PerGroupEngine,
     deepxde_losses,
 )
-from .one_pass import OnePassEngine, reason_against
+from .one_pass import OnePassEngine
 from .probe import no_trace
 from .terms import TermGroups
 from .weightings._checks import unknown_name
@@ -30,6 +30,38 @@ FEW_POINTS = 300
 
 #: A check costs about two steps: where points change often, not every change is checked.
 _EVALUATIONS_BETWEEN_CHECKS = 100
+
+
+_NOT_POINT_BY_POINT = (
+    torch.nn.BatchNorm1d,
+    torch.nn.BatchNorm2d,
+    torch.nn.BatchNorm3d,
+    torch.nn.SyncBatchNorm,
+    torch.nn.InstanceNorm1d,
+    torch.nn.InstanceNorm2d,
+    torch.nn.InstanceNorm3d,
+    torch.nn.Dropout,
+    torch.nn.AlphaDropout,
+    torch.nn.FeatureAlphaDropout,
+)
+
+
+def reason_against(data: dde.data.Data, net: torch.nn.Module) -> str | None:
+    """Why the one-pass engine can't give DeepXDE's losses; ``None`` if it should.
+
+    Args:
+        data: The data object.
+        net: The network.
+    """
+    if not isinstance(data, dde.data.PDE):
+        return f"{type(data).__name__} is no dde.data.PDE"
+    for name in ("losses", "losses_train", "losses_test", "train_next_batch", "test"):
+        if name in vars(data) or getattr(type(data), name) is not getattr(dde.data.PDE, name):
+            return f"{type(data).__name__} has `{name}` of its own"
+    for module in net.modules():
+        if isinstance(module, _NOT_POINT_BY_POINT):
+            return f"{type(module).__name__} does not act point by point"
+    return None
 
 
 def check_engine_name(name: str | None, data: dde.data.Data, net: torch.nn.Module) -> None:

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 
 from . import weightings
-from .engine import EngineName, check_engine_name, takes_one_pass
+from .engine import EngineName, check_engine_name, reason_against, takes_one_pass
 from .gradients import external_variables
-from .one_pass import reason_against
 from .probe import find_terms
 from .step import TrainStep, has_l1, keep_step, start_step
 from .targets import mend_targets, refresh_test_points

@@ -27,27 +27,6 @@ from .terms import TermGroups
 
 LossFn = Callable[[Tensor, Tensor], Tensor]
 
-_DROPOUT = (torch.nn.Dropout, torch.nn.AlphaDropout, torch.nn.FeatureAlphaDropout)
-_MIXES_POINTS = (torch.nn.modules.batchnorm._NormBase, *_DROPOUT)
-
-
-def reason_against(data: dde.data.Data, net: torch.nn.Module) -> str | None:
-    """Why the one-pass engine can't give DeepXDE's losses; ``None`` if it should.
-
-    Args:
-        data: The data object.
-        net: The network.
-    """
-    if not isinstance(data, dde.data.PDE):
-        return f"{type(data).__name__} is no dde.data.PDE"
-    for name in ("losses", "losses_train", "losses_test", "train_next_batch", "test"):
-        if name in vars(data) or getattr(type(data), name) is not getattr(dde.data.PDE, name):
-            return f"{type(data).__name__} has `{name}` of its own"
-    for module in net.modules():
-        if isinstance(module, _MIXES_POINTS):
-            return f"{type(module).__name__} does not act point by point"
-    return None
-
 
 @dataclass(frozen=True)
 class Block:
