@@ -2,7 +2,7 @@ VENV := .venv
 PYTHON ?= python3
 RUN := DDE_BACKEND=pytorch $(VENV)/bin/python
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint benchmark clean
 
 demo: $(VENV)/installed
 	$(RUN) examples/demo.py
@@ -12,6 +12,10 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(RUN) -m pytest -q -m slow
+
+benchmark: $(VENV)/installed
+	$(VENV)/bin/pip install -q "torchjd>=0.18"
+	$(RUN) benchmarks/step_time.py --out benchmarks/results/step_time.json
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

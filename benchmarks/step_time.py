@@ -6,13 +6,14 @@
 All contenders take one step in turn, round after round, so that a slow moment of the machine
 meets all of them; the medians over the rounds are compared. A strategy that updates its weights
 every n-th iteration takes two kinds of step; its time is the mean over n iterations, from the
-medians of both kinds.
+medians of both kinds. TorchJD takes part if it is installed (pip install .[benchmark]).
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import importlib.util
 import json
 import os
 import platform
@@ -75,7 +76,8 @@ def contenders(case: Case) -> dict[str, Step]:
         weights = {"loss_weights": make(), "loss_groups": case.groups}
         steps[f"{name} @1"] = model_step(ddb.Model, case, **weights)
     steps["backward per term"] = per_term_step(case)
-    steps["TorchJD autojac"] = torchjd_step(case)
+    if importlib.util.find_spec("torchjd"):
+        steps["TorchJD autojac"] = torchjd_step(case)
     return steps
 
 
