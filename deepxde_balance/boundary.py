@@ -11,6 +11,8 @@ import numpy as np
 from deepxde.utils import get_num_args, isclose
 from scipy.stats import qmc
 
+from .terms import REFERENCE, UNWEIGHTED
+
 Predicate = Callable[..., Any]
 By = Literal["axis", "face", "component"] | Mapping[str, Predicate | None]
 
@@ -193,6 +195,9 @@ def _picked_by_face(bc: Any, low: np.ndarray, high: np.ndarray) -> Iterator[np.n
 
 def _by_predicate(bc: Any, by: Mapping[str, Predicate | None]) -> tuple[list[str], Labels]:
     names = list(by)
+    reserved = [name for name in names if name in (REFERENCE, UNWEIGHTED)]
+    if reserved:
+        raise ValueError(f"by names a part {reserved[0]!r}, a reserved key of loss_groups.")
     if len(names) < 2:
         raise ValueError(f"by={by!r} names fewer than two parts: there is nothing to split.")
     if sum(predicate is None for predicate in by.values()) > 1:

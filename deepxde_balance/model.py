@@ -62,8 +62,9 @@ class Model(dde.Model):
     ) -> None:
         """Configures the model for training.
 
-        All arguments but three are those of ``dde.Model.compile``. The weights start afresh: an
-        object given as `loss_weights` is copied, and remains as it was.
+        All arguments but three are those of ``dde.Model.compile``. The weights start afresh, with
+        1 for all, in every compile but with ``"keep"``; an object given as `loss_weights` is
+        copied, and remains as it was.
 
         With a strategy, `loss_train` and `loss_test` hold the unweighted losses, so that they mean
         the same at every step. With a list of numbers they hold the weighted ones, as in DeepXDE.
@@ -100,6 +101,12 @@ class Model(dde.Model):
                 can't be right. The model then stays as it was.
             TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
         """
+        if loss_weights is None and self._step is not None and self._step.weighting.adapted:
+            warnings.warn(
+                "Compiled without loss_weights, the model has weight 1 for all from now on: "
+                'give "keep" to go on with the weights of the phase before.',
+                stacklevel=2,
+            )
         check_engine_name(gradient_engine, self.data, self.net)
         step, numbers = self._prepare(loss_weights, loss_groups, loss, gradient_engine)
         super().compile(
@@ -175,6 +182,11 @@ class Model(dde.Model):
             )
         if self._step is None:
             return None, None
+        if self._step.weighting.dynamic and not self._step.weighting.adapted:
+            raise ValueError(
+                '"keep" keeps the weights of the phase before, but this model has not been trained '
+                "since it was compiled: its weights are all 1."
+            )
         before = self._step.engine
         step = keep_step(self, before.groups, before.scale, self._step.weighting.weights, engine)
         return step, self.loss_weights
@@ -241,11 +253,13 @@ class Model(dde.Model):
             self._step.warn_skipped()
 
     def restore(self, save_path: str, device: str | None = None, verbose: int = 0) -> None:
-        """Restores what ``dde.Model.save`` saves: network and optimizer, but not the weights."""
+        """Restores what ``dde.Model.save`` saves: network and optimizer; the weights stay."""
         super().restore(save_path, device=device, verbose=verbose)
         if self._step is not None and self._step.weighting.dynamic:
             warnings.warn(
-                "A checkpoint does not hold the loss weights yet: they start afresh.", stacklevel=2
+                "A checkpoint does not hold the loss weights yet: they go on from what they are "
+                f"now, {self.weights}.",
+                stacklevel=2,
             )
 
 

@@ -162,7 +162,8 @@ def test_values_out_of_range(make, message):
         (lambda: ddb.DB(3), "statistic=3"),
         (lambda: ddb.GradientWeighting("mean", None, ddb.EMA()), "allocation=None"),
         (lambda: ddb.GradientWeighting("mean", "pairwise", ddb.RunningMean), "average="),
-        (lambda: weightings.get(ddb.DB), "loss_weights="),
+        (lambda: weightings.get(ddb.DB), "is no weighting"),
+        (lambda: ddb.LossWeighting([1, 2]), "is no weighting"),
         (lambda: weightings.get(ddb.DB("std"), update_every=3), "update_every: parameters go"),
     ],
 )

@@ -213,6 +213,28 @@ def test_keep_freezes_the_weights_of_the_phase_before(float64, lbfgs_of_two_step
     np.testing.assert_allclose(model.train_state.loss_train, unweighted, rtol=1e-6)
 
 
+def test_a_phase_that_drops_the_weights_is_warned_about():
+    model = compiled("db-std")
+    with pytest.raises(ValueError, match="has not been trained since it was compiled"):
+        model.compile("adam", lr=1e-3, loss_weights="keep", verbose=0)
+    model.train(iterations=1, verbose=0)
+    with pytest.warns(UserWarning, match='give "keep" to go on'):
+        model.compile("adam", lr=1e-3, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.compile("adam", lr=1e-3, verbose=0)
+        model.compile("adam", lr=1e-3, loss_weights="db-std", verbose=0)
+
+
+def test_restore_says_that_the_weights_stay(tmp_path):
+    model = compiled("db-std")
+    model.train(iterations=1, verbose=0)
+    path, weights = model.save(str(tmp_path / "model")), model.weights
+    with pytest.warns(UserWarning, match="does not hold the loss weights yet: they go on from"):
+        model.restore(path)
+    assert model.weights == weights
+
+
 def test_compile_starts_afresh_and_leaves_the_given_object_alone(float64):
     weighting = ddb.DB("std", update_every=1)
     model = compiled(weighting)

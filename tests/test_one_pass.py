@@ -374,6 +374,7 @@ def test_few_points_take_the_per_group_engine(weights, monkeypatch):
 def test_keep_takes_another_engine():
     model = ddb.Model(scripts.klein_gordon(), scripts.network())
     model.compile("adam", lr=1e-2, loss_weights="gw-std", verbose=0)
+    model.train(iterations=1, verbose=0)
     assert model.gradient_engine == "one-pass"
     model.compile("adam", lr=1e-2, loss_weights="keep", gradient_engine="per-group", verbose=0)
     assert model.gradient_engine == "per-group"

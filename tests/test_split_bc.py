@@ -223,6 +223,7 @@ POINTS = dde.icbc.PointSetBC(np.random.rand(5, 2), 0)
         (BC, "sides", ValueError, "'axis', 'face', 'component'"),
         (BC, {"all": None}, ValueError, "fewer than two parts"),
         (BC, {"a": None, "b": None}, ValueError, "more than one None"),
+        (BC, {"unweighted": half, "b": None}, ValueError, "a reserved key of loss_groups"),
         (BC, {"a": 1, "b": None}, TypeError, "neither a predicate nor None"),
         (BC, "component", ValueError, "list of components"),
         (dde.icbc.DirichletBC(DISK, value, on), "axis", ValueError, "is a Disk"),

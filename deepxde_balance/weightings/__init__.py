@@ -87,8 +87,8 @@ def get(weighting: str | Weighting, **parameters: Any) -> Weighting:
         return _PRESETS[canonical(weighting)](**parameters)
     if not isinstance(weighting, Weighting):
         raise TypeError(
-            f"loss_weights={weighting!r} is not allowed: give the name of a strategy "
-            f"({', '.join(names())}), a weighting object, a list of numbers or None."
+            f"{weighting!r} is no weighting: give the name of a strategy "
+            f"({', '.join(names())}) or a weighting object."
         )
     if parameters:
         raise TypeError(f"{', '.join(parameters)}: parameters go with a name, not with an object.")

@@ -61,6 +61,11 @@ class Weighting(nn.Module, ABC):
             ValueError: If the groups are of no use to this weighting.
         """
 
+    @property
+    def adapted(self) -> bool:
+        """Whether the weights have come from training, and are not just where they start."""
+        return self.dynamic and self.iteration > 0
+
     def due(self) -> bool:
         """Whether the weights are to be updated in the coming iteration."""
         return self.dynamic and self.iteration % self.update_every == 0

@@ -49,3 +49,5 @@ class Keep(Static):
     Adam with a dynamic strategy, then L-BFGS with the weights that it ended with, is what Zhou et
     al. 2025 do for the inverse Burgers problem (supplement).
     """
+
+    adapted = True
