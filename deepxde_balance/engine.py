@@ -24,8 +24,9 @@ from .weightings._checks import unknown_name
 
 EngineName = Literal["one-pass", "per-group"]
 
-#: With fewer points a step is all overhead, and one evaluation of all of them is faster than one
-#: for each group, even with a backward for each (benchmarks/step_time.py, tiny-ode).
+#: With fewer points a step is mostly overhead, and one evaluation of all of them costs less than
+#: one for each group, even with a backward for each. A choice, not a tuned value: the two engines
+#: cost about the same there. `gradient_engine` of `compile` overrides it.
 FEW_POINTS = 300
 
 #: A check costs about two steps: where points change often, not every change is checked.
