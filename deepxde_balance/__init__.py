@@ -14,6 +14,7 @@ check_backend()
 from . import problems, weightings  # noqa: E402 - only once the backend is known to be right
 from .boundary import split_bc  # noqa: E402
 from .callbacks import LossWeighting, Progress  # noqa: E402
+from .checkpoint import CheckpointError  # noqa: E402
 from .model import Model  # noqa: E402
 from .weightings import (  # noqa: E402
     DB,
@@ -33,6 +34,7 @@ __all__ = [
     "EMA",
     "GW",
     "BiasCorrectedEMA",
+    "CheckpointError",
     "GradientWeighting",
     "LossWeighting",
     "Model",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,18 +10,17 @@ from typing import Any
 import deepxde as dde
 import numpy as np
 import torch
+from deepxde.optimizers.config import LBFGS_options
 
-from . import weightings
+from . import checkpoint, run_state
 from .engine import EngineName, check_engine_name, reason_against, takes_one_pass
 from .gradients import external_variables
+from .prepare import LossWeights, prepare
 from .probe import find_terms
-from .step import TrainStep, has_l1, keep_step, start_step
+from .step import TrainStep, has_l1, start_step
 from .targets import mend_targets, refresh_test_points
-from .terms import LossGroups, Term, check_length, group_terms, name_terms, problem_of, ungrouped
-from .weightings import Equal, Fixed, Keep, Weighting
-from .weightings._checks import factor, is_number
-
-LossWeights = str | Weighting | Sequence[float] | np.ndarray | torch.Tensor | None
+from .terms import LossGroups, Term, group_terms, name_terms, problem_of
+from .weightings import Equal, Weighting
 
 
 class Model(dde.Model):
@@ -46,6 +44,8 @@ class Model(dde.Model):
         self._step: TrainStep | None = None
         self._engine_to_be: EngineName | None = None
         self.losshistory.loss_weights = []
+        self._to_resume: dict[str, Any] | None = None
+        self._lbfgs_start = 0
 
     def compile(
         self,
@@ -108,7 +108,7 @@ class Model(dde.Model):
                 stacklevel=2,
             )
         check_engine_name(gradient_engine, self.data, self.net)
-        step, numbers = self._prepare(loss_weights, loss_groups, loss, gradient_engine)
+        step, numbers = prepare(self, loss_weights, loss_groups, loss, gradient_engine)
         super().compile(
             optimizer,
             lr=lr,
@@ -123,6 +123,7 @@ class Model(dde.Model):
         if problem is not None:
             mend_targets(problem, external_variables(self))
         self._step, self._engine_to_be = step, None
+        self._to_resume, self._lbfgs_start = None, 0
         if step is not None:
             self.train_step = step
         elif gradient_engine is not None or takes_one_pass(self.data, self.net):
@@ -135,61 +136,6 @@ class Model(dde.Model):
         self._step = start_step(self, Equal(), groups, gradient_engine)
         self.train_step = self._step
         self._step(*batch)
-
-    def _prepare(
-        self,
-        loss_weights: LossWeights,
-        loss_groups: LossGroups | None,
-        loss: Any,
-        engine: EngineName | None,
-    ) -> tuple[TrainStep | None, list[float] | None]:
-        """The step of a strategy, and the numbers that DeepXDE is to weigh its losses with."""
-        if loss_weights is None:
-            loss_weights = "equal"
-        if not isinstance(loss_weights, (str, Weighting)):
-            numbers = _checked_numbers(loss_weights)
-            if loss_groups is not None:
-                raise ValueError(
-                    "A list of numbers weighs each loss term by itself: leave loss_groups out."
-                )
-            terms = self._find_terms(loss)
-            check_length("loss_weights", numbers, terms)
-            return start_step(self, Fixed(numbers), ungrouped(terms), engine), numbers
-        weighting = copy.deepcopy(weightings.get(loss_weights))
-        if isinstance(weighting, Keep):
-            if loss_groups is not None:
-                raise ValueError(
-                    '"keep" keeps the groups of the phase before: leave loss_groups out.'
-                )
-            return self._kept(engine)
-        if isinstance(weighting, Equal) and loss_groups is None and weighting.scale is None:
-            return None, None  # nothing to find out before training
-        groups = group_terms(self._find_terms(loss), loss_groups)
-        return start_step(self, weighting, groups, engine), None
-
-    def _find_terms(self, loss: Any) -> tuple[Term, ...]:
-        """The loss terms, found with another model, so that an error leaves this one as it was."""
-        model = dde.Model(self.data, self.net)
-        model.compile("sgd", lr=1.0, loss=loss, verbose=0)
-        return find_terms(model)
-
-    def _kept(self, engine: EngineName | None) -> tuple[TrainStep | None, list[float] | None]:
-        """What `_prepare` gives for the weights of the phase before."""
-        if self.opt is None:
-            raise ValueError(
-                '"keep" keeps the weights of the phase before, but this model has not been '
-                "compiled yet: compile it with a strategy and train it first."
-            )
-        if self._step is None:
-            return None, None
-        if self._step.weighting.dynamic and not self._step.weighting.adapted:
-            raise ValueError(
-                '"keep" keeps the weights of the phase before, but this model has not been trained '
-                "since it was compiled: its weights are all 1."
-            )
-        before = self._step.engine
-        step = keep_step(self, before.groups, before.scale, self._step.weighting.weights, engine)
-        return step, self.loss_weights
 
     @property
     def weighting(self) -> Weighting | None:
@@ -252,24 +198,101 @@ class Model(dde.Model):
         if self._step is not None:
             self._step.warn_skipped()
 
+    def save(self, save_path: str, protocol: str = "backend", verbose: int = 0) -> str:
+        """Saves all that a run needs to go on as if it had never stopped.
+
+        That is: network, external variables, optimizer, learning rate scheduler, weighting and
+        groups, step counters, loss history, random states, and the points where they are
+        resampled. A stock ``dde.Model`` restores network and optimizer from it. The file is
+        written beside, then renamed: it is never half there.
+
+        Args:
+            save_path: Prefix of the file's name.
+            protocol: ``"backend"``; with ``"pickle"``, the network alone, as in DeepXDE.
+            verbose: Whether to print where the model was saved.
+
+        Returns:
+            The path, `save_path` and the iteration: ``"{save_path}-{iteration}.pt"``.
+        """
+        if protocol != "backend":
+            return super().save(save_path, protocol=protocol, verbose=verbose)
+        path = f"{save_path}-{self.train_state.iteration}.pt"
+        checkpoint.write(self, path)
+        if verbose > 0:
+            print(f"Epoch {self.train_state.iteration}: saving model to {path} ...\n")
+        return path
+
     def restore(self, save_path: str, device: str | None = None, verbose: int = 0) -> None:
-        """Restores what ``dde.Model.save`` saves: network and optimizer; the weights stay."""
-        super().restore(save_path, device=device, verbose=verbose)
-        if self._step is not None and self._step.weighting.dynamic:
+        """Restores what `save` saved, into a model that was compiled the same way.
+
+        Training then goes on as the unbroken run would, on the CPU to the last bit. The record
+        that DeepXDE makes when training begins is left out, and callbacks of the same classes
+        take their counters up again. From a checkpoint of a stock ``dde.Model`` the weights
+        start afresh, and a warning says so.
+
+        Args:
+            save_path: The path that `save` returned.
+            device: Device to load it on; by default that which it was saved from.
+            verbose: Whether to print the path.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            CheckpointError: If the file is damaged, or of another network, optimizer, strategy
+                or other groups. The model stays as it was.
+            ValueError: If the model is not compiled yet.
+        """
+        if self.opt is None:
+            raise ValueError("Compile the model as it was before it was saved, then restore.")
+        if verbose > 0:
+            print(f"Restoring model from {save_path} ...\n")
+        self._to_resume = checkpoint.restore(self, checkpoint.read(save_path, device), save_path)
+        weighting = self.weighting
+        if self._to_resume is None and weighting is not None and weighting.dynamic:
+            weighting.reset(len(weighting.weights), like=weighting.weights)
             warnings.warn(
-                "A checkpoint does not hold the loss weights yet: they go on from what they are "
-                f"now, {self.weights}.",
+                f"{save_path} is DeepXDE's own checkpoint, without loss weights: they start "
+                "afresh, with 1 for all.",
                 stacklevel=2,
             )
 
+    def _train_sgd(self, iterations: int, display_every: int, verbose: int = 1) -> None:
+        self._resume()
+        super()._train_sgd(iterations, display_every, verbose=verbose)
 
-def _checked_numbers(loss_weights: Any) -> list[float]:
-    """A list of floats from what was given as `loss_weights`."""
-    if isinstance(loss_weights, (np.ndarray, torch.Tensor)):
-        loss_weights = loss_weights.tolist()
-    if not isinstance(loss_weights, (list, tuple)) or not all(map(is_number, loss_weights)):
-        raise TypeError(
-            f"loss_weights={loss_weights!r} is not allowed: give the name of a strategy "
-            f"({', '.join(weightings.names())}), a weighting object, a list of numbers or None."
-        )
-    return [factor(f"loss_weights[{i}]", w) for i, w in enumerate(loss_weights)]
+    def _train_pytorch_lbfgs(self, verbose: int = 1) -> None:
+        """DeepXDE's loop, which counts an optimizer's earlier iterations again."""
+        if self._to_resume is None:
+            self._lbfgs_start = _lbfgs_iterations(self.opt)
+        self._resume()
+        done = _lbfgs_iterations(self.opt)
+        while done - self._lbfgs_start < LBFGS_options["maxiter"] and not self.stop_training:
+            self.callbacks.on_epoch_begin()
+            self.callbacks.on_batch_begin()
+            state = self.train_state
+            state.set_data_train(*self.data.train_next_batch(self.batch_size))
+            self._train_step(state.X_train, state.y_train, state.train_aux_vars)
+            new = _lbfgs_iterations(self.opt) - done
+            if new <= 1:
+                break  # converged
+            done += new
+            state.iteration += new
+            state.step += new
+            self._test(verbose=verbose)
+            self.callbacks.on_batch_end()
+            self.callbacks.on_epoch_end()
+
+    def _resume(self) -> None:
+        """Called when training begins; where it goes on from a checkpoint, undoes its beginning."""
+        callbacks = self.callbacks.callbacks
+        # A checkpoint is to hold what the other callbacks did in the same iteration.
+        callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
+        if self._to_resume is not None:
+            run_state.restore_counters(self, self._to_resume)
+            run_state.restore_chances(self, self._to_resume)
+            self._to_resume = None
+
+
+def _lbfgs_iterations(optimizer: torch.optim.Optimizer) -> int:
+    """Iterations that an L-BFGS optimizer has made so far."""
+    state = optimizer.state_dict()["state"]
+    return state[0]["n_iter"] if state else 0

@@ -226,15 +226,6 @@ def test_a_phase_that_drops_the_weights_is_warned_about():
         model.compile("adam", lr=1e-3, loss_weights="db-std", verbose=0)
 
 
-def test_restore_says_that_the_weights_stay(tmp_path):
-    model = compiled("db-std")
-    model.train(iterations=1, verbose=0)
-    path, weights = model.save(str(tmp_path / "model")), model.weights
-    with pytest.warns(UserWarning, match="does not hold the loss weights yet: they go on from"):
-        model.restore(path)
-    assert model.weights == weights
-
-
 def test_compile_starts_afresh_and_leaves_the_given_object_alone(float64):
     weighting = ddb.DB("std", update_every=1)
     model = compiled(weighting)

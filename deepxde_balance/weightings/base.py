@@ -62,6 +62,23 @@ class Weighting(nn.Module, ABC):
         """
 
     @property
+    def strategy(self) -> str:
+        """What tells this strategy from others, whatever its hyperparameters."""
+        return type(self).__name__
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The plain values that the weighting was made with, by name."""
+        values = {}
+        for path, module in self.named_modules():
+            for name, value in vars(module).items():
+                if name.startswith("_") or name in ("training", "iteration"):
+                    continue
+                if value is None or isinstance(value, (bool, int, float, str)):
+                    values[f"{path}.{name}" if path else name] = value
+        return values
+
+    @property
     def adapted(self) -> bool:
         """Whether the weights have come from training, and are not just where they start."""
         return self.dynamic and self.iteration > 0

@@ -61,6 +61,11 @@ class GradientWeighting(Weighting):
         self.average = average
         self.max_weight = _checks.max_weight(max_weight)
 
+    @property
+    def strategy(self) -> str:
+        parts = (self.allocation, self.average)
+        return " x ".join([repr(self.statistic), *(type(part).__name__ for part in parts)])
+
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
         every = torch.ones_like(self.weights[1:], dtype=torch.bool)

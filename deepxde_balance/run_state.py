@@ -1,0 +1,190 @@
+"""Where a training run stands, beside its parameters: what a resumed run goes on from."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import deepxde as dde
+import numpy as np
+import torch
+from deepxde.data.sampler import BatchSampler
+
+#: What DeepXDE's callbacks remember from one iteration to the next.
+_REMEMBERED = {
+    dde.callbacks.PDEPointResampler: ("epochs_since_last_resample",),
+    dde.callbacks.ModelCheckpoint: ("epochs_since_last_save", "best"),
+    dde.callbacks.EarlyStopping: ("wait", "best", "stopped_epoch"),
+    dde.callbacks.VariableValue: ("epochs_since_last",),
+    dde.callbacks.OperatorPredictor: ("epochs_since_last",),
+    dde.callbacks.DropoutUncertainty: ("epochs_since_last",),
+}
+
+_TRAIN_STATE = (
+    "iteration",
+    "step",
+    "loss_train",
+    "loss_test",
+    "metrics_test",
+    "best_step",
+    "best_loss_train",
+    "best_loss_test",
+    "best_y",
+    "best_ystd",
+    "best_metrics",
+)
+_HISTORY = ("steps", "loss_train", "loss_test", "metrics_test", "loss_weights")
+_POINTS = (
+    "anchors",
+    "num_bcs",
+    "train_x_all",
+    "train_x_bc",
+    "train_x",
+    "train_y",
+    "train_aux_vars",
+    "test_x",
+    "test_y",
+    "test_aux_vars",
+)
+
+
+def capture(model: dde.Model) -> dict[str, Any]:
+    """The run's counters, history, random states, points and callbacks.
+
+    Everything in it is a plain Python value or a tensor: ``torch.load`` reads it with
+    ``weights_only=True``.
+    """
+    state = {
+        "train_state": _attributes(model.train_state, _TRAIN_STATE),
+        "losshistory": _attributes(model.losshistory, _HISTORY),
+        "points": _attributes(model.data, _POINTS) if _resamples(model.data) else None,
+        "samplers": [vars(sampler) for sampler in _samplers(model.data)],
+        "chosen": [condition.batch_indices for condition in _conditions_in_batches(model.data)],
+        "callbacks": [
+            {"name": type(callback).__name__, "state": _remembered(callback)}
+            for callback in _callbacks(model)
+        ],
+    }
+    return _plain(state) | {"random": _random_state()}
+
+
+def restore_points(model: dde.Model, state: dict[str, Any]) -> None:
+    """Puts the points that :func:`capture` found back into the model's data."""
+    points = _unplain(state["points"])
+    if points is None or not _resamples(model.data):
+        return
+    for name, value in points.items():
+        if not np.array_equal(value, getattr(model.data, name)):
+            setattr(model.data, name, value)
+
+
+def restore_counters(model: dde.Model, state: dict[str, Any]) -> None:
+    """Puts counters, best values and loss history back into the model."""
+    for target, key in ((model.train_state, "train_state"), (model.losshistory, "losshistory")):
+        for name, value in _unplain(state[key]).items():
+            setattr(target, name, value)
+
+
+def restore_chances(model: dde.Model, state: dict[str, Any]) -> None:
+    """Puts the random states, and what the callbacks and mini-batches remember, back.
+
+    To be called when training begins, after the callbacks' `on_train_begin`.
+    """
+    samplers = list(_samplers(model.data))
+    if len(samplers) == len(state["samplers"]):
+        for sampler, saved in zip(samplers, _unplain(state["samplers"]), strict=True):
+            vars(sampler).update(saved)
+        for condition, chosen in zip(
+            _conditions_in_batches(model.data), _unplain(state["chosen"]), strict=True
+        ):
+            condition.batch_indices = chosen
+    waiting = list(_unplain(state["callbacks"]))
+    for callback in _callbacks(model):
+        for saved in waiting:
+            if saved["name"] == type(callback).__name__:
+                waiting.remove(saved)
+                _recall(callback, saved["state"])
+                break
+    _set_random_state(state["random"])
+
+
+def _callbacks(model: dde.Model) -> list[Any]:
+    return [] if model.callbacks is None else model.callbacks.callbacks
+
+
+def _remembered(callback: Any) -> dict[str, Any]:
+    if hasattr(callback, "state_dict"):
+        return callback.state_dict()
+    for kind, names in _REMEMBERED.items():
+        if isinstance(callback, kind):
+            return _attributes(callback, names)
+    return {}
+
+
+def _recall(callback: Any, state: dict[str, Any]) -> None:
+    if hasattr(callback, "load_state_dict"):
+        callback.load_state_dict(state)
+    else:
+        for name, value in state.items():
+            setattr(callback, name, value)
+
+
+def _resamples(data: Any) -> bool:
+    return hasattr(data, "resample_train_points")
+
+
+def _samplers(data: Any) -> Iterator[BatchSampler]:
+    for owner in (data, *getattr(data, "bcs", ())):
+        yield from (value for value in vars(owner).values() if isinstance(value, BatchSampler))
+
+
+def _conditions_in_batches(data: Any) -> list[Any]:
+    return [bc for bc in getattr(data, "bcs", ()) if hasattr(bc, "batch_indices")]
+
+
+def _attributes(owner: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(owner, name) for name in names if hasattr(owner, name)}
+
+
+def _random_state() -> dict[str, Any]:
+    kind, keys, *rest = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": [kind, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *map(_plain, rest)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    random.setstate(state["python"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *map(_unplain, rest)))
+    torch.set_rng_state(state["torch"].cpu())
+    if len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as marked tensors, in lists and mappings of any depth."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        array = np.array(value)  # a copy: the run goes on with the original
+        return {"__array__": torch.from_numpy(array), "scalar": isinstance(value, np.generic)}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    return value
+
+
+def _unplain(value: Any) -> Any:
+    """What :func:`_plain` was given."""
+    if isinstance(value, dict) and "__array__" in value:
+        array = value["__array__"].cpu().numpy().copy()
+        return array[()] if value["scalar"] else array
+    if isinstance(value, dict):
+        return {key: _unplain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_unplain(item) for item in value)
+    return value
