@@ -1,0 +1,195 @@
+"""Curves over the iterations: losses, weights, errors, coefficients; losses against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+
+from ..records import Record
+from . import sources
+from .style import axes_or_new, styled
+
+Band = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+@styled
+def plot_losses(source: Any, ax: Axes | None = None) -> Axes:
+    """The loss of each term over the iterations, log axis.
+
+    Args:
+        source: See :func:`deepxde_balance.plots.sources.losses`.
+        ax: Where to draw.
+    """
+    return _log_curves(sources.losses(source), "loss", ax)
+
+
+@styled
+def plot_weights(source: Any, ax: Axes | None = None) -> Axes:
+    """The applied weight of each group over the iterations, log axis.
+
+    Args:
+        source: See :func:`deepxde_balance.plots.sources.weights`.
+        ax: Where to draw.
+    """
+    return _log_curves(sources.weights(source), "weight", ax)
+
+
+def min_max(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest of the runs, values of shape (runs, S)."""
+    return np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+
+
+def mean_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean - and + the sample standard deviation (0 for a single run), values (runs, S)."""
+    number = np.sum(~np.isnan(values), axis=0)
+    mean = np.nanmean(values, axis=0)
+    squares = np.nansum((values - mean) ** 2, axis=0)
+    std = np.sqrt(squares / np.maximum(number - 1, 1))
+    return mean - std, mean + std
+
+
+@styled
+def plot_errors(
+    records: Record | Sequence[Record],
+    quantity: str = "L2RE",
+    band: Band = min_max,
+    label: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """The error over the iterations, log axis: the mean of the runs, and a band around it.
+
+    A run that diverged counts as long as it lasts; a cross marks its last error, and the label
+    says how many did.
+
+    Args:
+        records: The runs of one strategy.
+        quantity: ``"L2RE"`` or ``"MAE"``.
+        band: :func:`min_max`, :func:`mean_std`, or another function from values of shape
+            (runs, S) to the band's lower and upper edge.
+        label: Of the line; by default the strategy.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If there is no run, or they have no such error.
+    """
+    runs = [records] if isinstance(records, Record) else list(records)
+    if not runs or any(quantity not in run.errors for run in runs):
+        known = sorted({name for run in runs for name in run.errors})
+        raise ValueError(f"No run, or one without {quantity!r}; there is: {', '.join(known)}.")
+    steps, values = _together(runs, quantity)
+    diverged = [run for run in runs if run.diverged]
+    label = runs[0].weights if label is None else label
+    if diverged:
+        label += f" ({len(diverged)} of {len(runs)} diverged)"
+    ax = axes_or_new(ax)
+    (line,) = ax.plot(steps, np.nanmean(values, axis=0), label=label)
+    low, high = band(values)
+    ax.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    for run in diverged:
+        finite = np.flatnonzero(np.isfinite(run.errors[quantity]))[-1:]
+        ax.plot(run.steps[finite], run.errors[quantity][finite], "x", color=line.get_color(), ms=7)
+    return _finish(ax, "iteration", quantity, log="y")
+
+
+@styled
+def plot_coefficients(
+    source: Record | Mapping[str, Any],
+    true: Mapping[str, float] | None = None,
+    steps: Any = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Identified coefficients over the iterations; their true values dashed, in the same colour.
+
+    Args:
+        source: A record, or a mapping from names to values.
+        true: The true values by name; by default those of the record.
+        steps: The iterations, with a mapping; 0, 1, ... by default.
+        ax: Where to draw.
+    """
+    if isinstance(source, Record):
+        curves = sources.mapping(source.coefficients, source.steps)
+        true = source.true_coefficients if true is None else true
+    else:
+        curves = sources.mapping(source, steps)
+    ax = axes_or_new(ax)
+    for name, values in curves.values.items():
+        (line,) = ax.plot(curves.steps, values, label=name)
+        if true is not None and name in true:
+            ax.axhline(true[name], color=line.get_color(), linestyle="--", linewidth=1)
+    return _finish(ax, "iteration", "coefficient")
+
+
+@styled
+def plot_loss_trajectory(
+    source: Record | Mapping[str, Any], reference: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Each condition's loss L_i against the reference's L_r, log-log.
+
+    Points grow darker with time; a ring marks the start, a pentagon the end (after figure 4 of
+    Deguchi & Asai 2023).
+
+    Args:
+        source: A record, whose losses are summed by group, or a mapping from names to losses.
+        reference: The name of the reference; by default the first.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If there is no such reference.
+    """
+    by_name = source.group_losses() if isinstance(source, Record) else source
+    values = sources.mapping(by_name).values
+    reference = next(iter(values), "") if reference is None else reference
+    if reference not in values:
+        raise ValueError(
+            f"reference={reference!r} is not allowed: it must be one of {', '.join(values)}."
+        )
+    ax = axes_or_new(ax)
+    across = values.pop(reference)
+    for name, losses in values.items():
+        (line,) = ax.plot(across, losses, linewidth=0.6, alpha=0.35)
+        color = line.get_color()
+        ax.scatter(across, losses, s=7, c=_darkening(color, len(losses)), linewidths=0, zorder=2)
+        ax.plot(across[:1], losses[:1], "o", color=color, mfc="white", ms=7, linestyle="none")
+        ax.plot(
+            across[-1:], losses[-1:], "p", color=color, mec="black", ms=10, ls="none", label=name
+        )
+    return _finish(ax, f"loss of {reference}", "loss", log="xy")
+
+
+def _darkening(color: Any, number: int) -> np.ndarray:
+    """`number` colours from a light tint to `color`, shape (number, 3)."""
+    share = np.linspace(0.25, 1, max(number, 1))[:, None]
+    return 1 - share * (1 - np.array(to_rgb(color)))
+
+
+def _together(runs: Sequence[Record], quantity: str) -> tuple[np.ndarray, np.ndarray]:
+    """The steps that any of the runs has, and the errors there, shape (runs, S), nan if none."""
+    steps = np.unique(np.concatenate([run.steps for run in runs]))
+    values = np.full((len(runs), len(steps)), np.nan)
+    for row, run in zip(values, runs, strict=True):
+        error = run.errors[quantity]
+        row[np.searchsorted(steps, run.steps)] = np.where(np.isfinite(error), error, np.nan)
+    some = ~np.isnan(values).all(axis=0)
+    return steps[some], values[:, some]
+
+
+def _log_curves(curves: sources.Curves, ylabel: str, ax: Axes | None) -> Axes:
+    ax = axes_or_new(ax)
+    for name, values in curves.values.items():
+        ax.plot(curves.steps, values, label=name)
+    return _finish(ax, "iteration", ylabel, log="y")
+
+
+def _finish(ax: Axes, xlabel: str, ylabel: str, log: str = "") -> Axes:
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if "x" in log:
+        ax.set_xscale("log")
+    if "y" in log:
+        ax.set_yscale("log")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend()
+    return ax

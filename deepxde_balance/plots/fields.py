@@ -1,0 +1,99 @@
+"""Plots of solution, prediction and error over the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from .style import COLORS, axes_or_new, styled
+
+
+@styled
+def plot_field(
+    points: np.ndarray,
+    values: np.ndarray,
+    coordinates: Sequence[str] = ("x", "t"),
+    ax: Axes | None = None,
+    **style: Any,
+) -> Axes:
+    """A field over the evaluation grid: a map in two dimensions, a line in one.
+
+    Args:
+        points: The evaluation grid, a full tensor grid (``ij``-indexed), shape (N, d), d = 1, 2.
+        values: There, shape (N,) or (N, 1).
+        coordinates: The names of the coordinates; the first is drawn horizontally.
+        ax: Where to draw.
+        **style: For matplotlib's `pcolormesh` or `plot`.
+
+    Raises:
+        ValueError: If the points are no such grid, or the values don't fit.
+    """
+    lines, on_grid = _on_grid(points, values)
+    ax = axes_or_new(ax)
+    if len(lines) == 1:
+        ax.plot(lines[0], on_grid, **style)
+        ax.set(xlabel=coordinates[-1])
+        return ax
+    ax.grid(False)
+    mesh = ax.pcolormesh(*lines, on_grid.T, shading="nearest", rasterized=True, **style)
+    ax.figure.colorbar(mesh, ax=ax)
+    ax.set(xlabel=coordinates[0], ylabel=coordinates[1])
+    return ax
+
+
+@styled
+def plot_snapshots(
+    points: np.ndarray,
+    prediction: np.ndarray,
+    solution: np.ndarray,
+    at: Sequence[float] | int = 3,
+    coordinates: Sequence[str] = ("x", "t"),
+    ax: Axes | None = None,
+) -> Axes:
+    """Prediction (dashed) and solution along the first coordinate, at values of the second.
+
+    Args:
+        points: The evaluation grid, shape (N, 2), as in :func:`plot_field`.
+        prediction: There, shape (N,) or (N, 1).
+        solution: There, shape (N,) or (N, 1).
+        at: The values of the second coordinate (the nearest grid lines are drawn), or how many,
+            equispaced over the inside.
+        coordinates: The names of the coordinates.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If the points are no such grid of two dimensions, or the values don't fit.
+    """
+    (lines, predicted), (_, solved) = _on_grid(points, prediction), _on_grid(points, solution)
+    if len(lines) != 2:
+        raise ValueError(f"Snapshots need two dimensions; the points have {len(lines)}.")
+    x, t = lines
+    times = np.linspace(t[0], t[-1], at + 2)[1:-1] if isinstance(at, int) else np.asarray(at)
+    ax = axes_or_new(ax)
+    for i, value in enumerate(times):
+        color = COLORS[i % len(COLORS)]
+        j = int(np.argmin(np.abs(t - value)))
+        ax.plot(x, solved[:, j], "-", color=color, alpha=0.4, linewidth=3)
+        ax.plot(x, predicted[:, j], "--", color=color, label=f"{coordinates[1]} = {t[j]:.3g}")
+    ax.set(xlabel=coordinates[0], ylabel="u")
+    ax.legend(title="solution wide, prediction dashed", title_fontsize=8)
+    return ax
+
+
+def _on_grid(points: np.ndarray, values: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """The grid's coordinates along each dimension, and the values in the grid's shape."""
+    points, values = np.asarray(points), np.asarray(values)
+    if points.ndim != 2 or points.shape[1] not in (1, 2):
+        raise ValueError(f"points of shape {points.shape} are not allowed: give (N, 1) or (N, 2).")
+    if values.size != len(points):
+        raise ValueError(
+            f"values of shape {values.shape} don't fit {len(points)} points: give one for each."
+        )
+    lines = [np.unique(column) for column in points.T]
+    grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(lines))
+    if not np.array_equal(grid, points):
+        raise ValueError("The points are no full tensor grid, ij-indexed and ascending.")
+    return lines, values.reshape([len(line) for line in lines])

@@ -1,0 +1,91 @@
+"""Plots of the groups' gradients: norms, angles, distributions of their entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from . import sources
+from .style import axes_or_new, styled
+
+
+@styled
+def plot_gradient_norms(
+    steps: Any, norms_by_name: Mapping[str, Any], ax: Axes | None = None
+) -> Axes:
+    """The norm of each group's gradient over the iterations, log axis.
+
+    Args:
+        steps: The iterations, shape (S,).
+        norms_by_name: The norms by group, each of shape (S,).
+        ax: Where to draw.
+    """
+    curves = sources.mapping(norms_by_name, steps)
+    ax = axes_or_new(ax)
+    for name, norms in curves.values.items():
+        ax.plot(curves.steps, norms, label=name)
+    ax.set(xlabel="iteration", ylabel="norm of the gradient", yscale="log")
+    ax.legend()
+    return ax
+
+
+@styled
+def plot_cosines(
+    steps: Any, cosines_by_pair: Mapping[str | tuple[str, str], Any], ax: Axes | None = None
+) -> Axes:
+    """The cosine between the gradients of two groups over the iterations: below 0, they conflict.
+
+    Args:
+        steps: The iterations, shape (S,).
+        cosines_by_pair: The cosines by pair, each of shape (S,); a pair is a name or two.
+        ax: Where to draw.
+    """
+    named = {
+        pair if isinstance(pair, str) else ", ".join(pair): cosines
+        for pair, cosines in cosines_by_pair.items()
+    }
+    curves = sources.mapping(named, steps)
+    ax = axes_or_new(ax)
+    for name, cosines in curves.values.items():
+        ax.plot(curves.steps, cosines, label=name)
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set(xlabel="iteration", ylabel="cosine of the gradients", ylim=(-1.05, 1.05))
+    ax.legend()
+    return ax
+
+
+@styled
+def plot_gradient_histograms(
+    edges: Sequence[Any] | np.ndarray,
+    counts: Sequence[Any] | np.ndarray,
+    names: Sequence[str],
+    ax: Axes | None = None,
+) -> Axes:
+    """The distribution of the entries of each group's gradient, as densities, log axis.
+
+    Args:
+        edges: The edges of the bins, shape (G, B + 1).
+        counts: The number of entries in each bin, shape (G, B).
+        names: The G groups.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If the shapes don't fit.
+    """
+    edges, counts = np.asarray(edges, dtype=float), np.asarray(counts, dtype=float)
+    if edges.shape != (len(names), counts.shape[-1] + 1) or len(counts) != len(names):
+        raise ValueError(
+            f"edges of shape {edges.shape} and counts of shape {counts.shape} don't fit "
+            f"{len(names)} groups: they must be (G, B + 1) and (G, B)."
+        )
+    ax = axes_or_new(ax)
+    for name, its_edges, its_counts in zip(names, edges, counts, strict=True):
+        widths = np.diff(its_edges) * its_counts.sum()
+        density = np.divide(its_counts, widths, out=np.zeros_like(its_counts), where=widths > 0)
+        ax.step(its_edges, np.append(density, density[-1]), where="post", label=name)
+    ax.set(xlabel="entry of the gradient", ylabel="density", yscale="log")
+    ax.legend()
+    return ax

@@ -1,0 +1,109 @@
+"""Where curves come from: the records of runs, DeepXDE's histories, models, plain mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import singledispatch
+from typing import Any, NamedTuple
+
+import deepxde as dde
+import numpy as np
+
+from ..model import Model
+from ..records import Record
+
+
+class Curves(NamedTuple):
+    """Curves over iterations: `values` by name, each of the shape of `steps`, (S,)."""
+
+    steps: np.ndarray
+    values: dict[str, np.ndarray]
+
+
+@singledispatch
+def losses(source: Any) -> Curves:
+    """The losses by term: unweighted, unless the model was given a list of numbers.
+
+    Args:
+        source: A :class:`~deepxde_balance.records.Record`; a model or its `losshistory`, which
+            does not know the terms' names; a mapping from names to values, at steps 0, 1, ...
+
+    Raises:
+        TypeError: If it is none of them.
+        ValueError: If the curves differ in length.
+    """
+    raise _no_source(source)
+
+
+@losses.register
+def _(source: Record) -> Curves:
+    return Curves(source.steps, dict(source.losses))
+
+
+@losses.register
+def _(source: Model) -> Curves:
+    curves = losses(source.losshistory)
+    names = [*source.loss_terms, "regularization"]
+    return Curves(curves.steps, dict(zip(names, curves.values.values(), strict=False)))
+
+
+@losses.register
+def _(source: dde.model.LossHistory) -> Curves:
+    columns = np.array(source.loss_train, dtype=float).T
+    return Curves(np.array(source.steps), {f"loss {i}": c for i, c in enumerate(columns)})
+
+
+@losses.register
+def _(source: Mapping) -> Curves:
+    return mapping(source)
+
+
+@singledispatch
+def weights(source: Any) -> Curves:
+    """The applied weights by group; of sources and errors as in :func:`losses`."""
+    raise _no_source(source)
+
+
+@weights.register
+def _(source: Record) -> Curves:
+    return Curves(source.steps, dict(source.loss_weights))
+
+
+@weights.register
+def _(source: Model) -> Curves:
+    return weights(source.losshistory)
+
+
+@weights.register
+def _(source: dde.model.LossHistory) -> Curves:
+    rows = getattr(source, "loss_weights", [])
+    names = dict.fromkeys(name for row in rows for name in row)
+    values = {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
+    return Curves(np.array(source.steps), values)
+
+
+@weights.register
+def _(source: Mapping) -> Curves:
+    return mapping(source)
+
+
+def mapping(source: Mapping[str, Any], steps: Any = None) -> Curves:
+    """Curves from plain values; the steps are 0, 1, ... if they are not given."""
+    values = {str(name): np.asarray(v, dtype=float) for name, v in source.items()}
+    if steps is None:
+        steps = np.arange(max((len(v) for v in values.values()), default=0))
+    steps = np.asarray(steps)
+    for name, v in values.items():
+        if v.shape != steps.shape:
+            raise ValueError(
+                f"The curve {name!r} has shape {v.shape}, its steps have shape {steps.shape}: "
+                "they must be the same."
+            )
+    return Curves(steps, values)
+
+
+def _no_source(source: Any) -> TypeError:
+    return TypeError(
+        f"{type(source).__name__} is no source of curves: give a Record, a "
+        "deepxde_balance.Model, its losshistory, or a mapping from names to values."
+    )
