@@ -1,4 +1,4 @@
-"""What every weighting is: group losses and gradients in, one weight per group out."""
+"""What every weighting is, and the kinds of them by what they read in an update."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ Scale = Mapping[str, float] | Sequence[float]
 
 
 class Weighting(nn.Module, ABC):
-    """Base class of the weightings.
+    """Base class of the weightings: weights, and when they are due for an update.
+
+    What an update reads is up to the kind: :class:`FromGradients`, :class:`FromLosses`,
+    :class:`FromKernel`; fixed weights read nothing.
 
     A weighting knows no model, no data and no network. Groups come in one order: the reference
     first, then the conditions. Its state (weights, averages, the count of iterations) is saved
@@ -87,13 +90,11 @@ class Weighting(nn.Module, ABC):
         """Whether the weights are to be updated in the coming iteration."""
         return self.dynamic and self.iteration % self.update_every == 0
 
-    @abstractmethod
-    def update(self, losses: Tensor, gradients: GroupGradients) -> None:
-        """Takes in one iteration's losses and gradients and sets `weights`.
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Told, after every compile, which optimizer trains the network.
 
-        Args:
-            losses: Unweighted group losses, shape (K,), the reference first.
-            gradients: Gradients of the same losses, K rows.
+        Raises:
+            ValueError: If this weighting can't work beside that optimizer.
         """
 
     def skipped(self) -> Tensor:
@@ -116,6 +117,47 @@ class Weighting(nn.Module, ABC):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.iteration = state["iteration"]
+
+
+class FromGradients(Weighting):
+    """Weights from the losses and gradients of an iteration."""
+
+    @abstractmethod
+    def update(self, losses: Tensor, gradients: GroupGradients) -> None:
+        """Takes in one iteration's losses and gradients and sets `weights`.
+
+        Args:
+            losses: Unweighted group losses, shape (K,), the reference first.
+            gradients: Gradients of the same losses, K rows.
+        """
+
+
+class FromLosses(Weighting):
+    """Weights from the losses alone: no gradient of a single group is computed for them."""
+
+    @abstractmethod
+    def update(self, losses: Tensor) -> None:
+        """Takes in one iteration's losses and sets `weights`.
+
+        Args:
+            losses: Unweighted group losses, shape (K,), the reference first; detached.
+        """
+
+
+class FromKernel(Weighting):
+    """Weights from the traces of the neural tangent kernel's diagonal blocks."""
+
+    #: Whether traces are exact, or estimated with one vector of random signs per term.
+    exact: bool
+
+    @abstractmethod
+    def update(self, traces: Tensor) -> None:
+        """Takes in one iteration's traces and sets `weights`.
+
+        Args:
+            traces: tr K_ii for each group, shape (K,): the sum over its points of
+                ||d e_p / d theta||^2, the reference first.
+        """
 
 
 def _checked_scale(scale: Scale | None) -> Scale | None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..group_gradients import GroupGradients
 from .base import Weighting
 
 
@@ -17,9 +16,6 @@ class Static(Weighting):
 
     def __init__(self) -> None:
         super().__init__()
-
-    def update(self, losses: Tensor, gradients: GroupGradients) -> None:
-        raise RuntimeError(f"{type(self).__name__} weights are not updated.")
 
 
 class Equal(Static):

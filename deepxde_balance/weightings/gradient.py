@@ -12,11 +12,11 @@ from ..group_gradients import GroupGradients
 from . import _checks, allocations, statistics
 from .allocations import Allocation
 from .averages import EMA, Average, BiasCorrectedEMA, RunningMean, usable
-from .base import Scale, Weighting
+from .base import FromGradients, Scale
 from .statistics import Norm, Statistic
 
 
-class GradientWeighting(Weighting):
+class GradientWeighting(FromGradients):
     """Weights from gradient statistics of the conditions against those of the reference.
 
     An update makes a ratio for each condition (the statistic), instantaneous weights from the
