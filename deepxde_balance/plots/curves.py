@@ -90,8 +90,9 @@ def plot_errors(
     low, high = band(values)
     ax.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     for run in diverged:
-        finite = np.flatnonzero(np.isfinite(run.errors[quantity]))[-1:]
-        ax.plot(run.steps[finite], run.errors[quantity][finite], "x", color=line.get_color(), ms=7)
+        last = np.flatnonzero(np.isfinite(run.errors[quantity]))[-1:]
+        error, color = run.errors[quantity][last], line.get_color()
+        ax.plot(run.steps[last], error, "x", color=color, ms=9, mew=2, zorder=3)
     return _finish(ax, "iteration", quantity, log="y")
 
 
@@ -153,10 +154,10 @@ def plot_loss_trajectory(
         (line,) = ax.plot(across, losses, linewidth=0.6, alpha=0.35)
         color = line.get_color()
         ax.scatter(across, losses, s=7, c=_darkening(color, len(losses)), linewidths=0, zorder=2)
-        ax.plot(across[:1], losses[:1], "o", color=color, mfc="white", ms=7, linestyle="none")
-        ax.plot(
-            across[-1:], losses[-1:], "p", color=color, mec="black", ms=10, ls="none", label=name
-        )
+        finite = np.flatnonzero(np.isfinite(across + losses))
+        start, end = finite[:1], finite[-1:]
+        ax.plot(across[start], losses[start], "o", color=color, mfc="white", ms=7)
+        ax.plot(across[end], losses[end], "p", color=color, mec="black", ms=10, label=name)
     return _finish(ax, f"loss of {reference}", "loss", log="xy")
 
 
@@ -186,9 +187,9 @@ def _log_curves(curves: sources.Curves, ylabel: str, ax: Axes | None) -> Axes:
 
 def _finish(ax: Axes, xlabel: str, ylabel: str, log: str = "") -> Axes:
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    if "x" in log:
+    if "x" in log and np.isfinite(ax.dataLim.minposx):  # a log axis needs something positive
         ax.set_xscale("log")
-    if "y" in log:
+    if "y" in log and np.isfinite(ax.dataLim.minposy):
         ax.set_yscale("log")
     if ax.get_legend_handles_labels()[0]:
         ax.legend()

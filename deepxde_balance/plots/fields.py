@@ -55,8 +55,10 @@ def plot_snapshots(
 ) -> Axes:
     """Prediction (dashed) and solution along the first coordinate, at values of the second.
 
+    In one dimension there is nothing to choose: both are drawn whole.
+
     Args:
-        points: The evaluation grid, shape (N, 2), as in :func:`plot_field`.
+        points: The evaluation grid, as in :func:`plot_field`.
         prediction: There, shape (N,) or (N, 1).
         solution: There, shape (N,) or (N, 1).
         at: The values of the second coordinate (the nearest grid lines are drawn), or how many,
@@ -65,22 +67,29 @@ def plot_snapshots(
         ax: Where to draw.
 
     Raises:
-        ValueError: If the points are no such grid of two dimensions, or the values don't fit.
+        ValueError: If the points are no such grid, or the values don't fit.
     """
     (lines, predicted), (_, solved) = _on_grid(points, prediction), _on_grid(points, solution)
-    if len(lines) != 2:
-        raise ValueError(f"Snapshots need two dimensions; the points have {len(lines)}.")
-    x, t = lines
-    times = np.linspace(t[0], t[-1], at + 2)[1:-1] if isinstance(at, int) else np.asarray(at)
     ax = axes_or_new(ax)
-    for i, value in enumerate(times):
-        color = COLORS[i % len(COLORS)]
-        j = int(np.argmin(np.abs(t - value)))
-        ax.plot(x, solved[:, j], "-", color=color, alpha=0.4, linewidth=3)
-        ax.plot(x, predicted[:, j], "--", color=color, label=f"{coordinates[1]} = {t[j]:.3g}")
-    ax.set(xlabel=coordinates[0], ylabel="u")
+    if len(lines) == 1:
+        _pair(ax, lines[0], predicted, solved, COLORS[0], "prediction")
+        ax.set(xlabel=coordinates[-1], ylabel="u")
+    else:
+        x, t = lines
+        times = np.linspace(t[0], t[-1], at + 2)[1:-1] if isinstance(at, int) else np.asarray(at)
+        for i, j in enumerate(np.abs(t - time).argmin() for time in times):
+            label = f"{coordinates[1]} = {t[j]:.3g}"
+            _pair(ax, x, predicted[:, j], solved[:, j], COLORS[i % len(COLORS)], label)
+        ax.set(xlabel=coordinates[0], ylabel="u")
     ax.legend(title="solution wide, prediction dashed", title_fontsize=8)
     return ax
+
+
+def _pair(
+    ax: Axes, x: np.ndarray, predicted: np.ndarray, solved: np.ndarray, color: str, label: str
+) -> None:
+    ax.plot(x, solved, "-", color=color, alpha=0.4, linewidth=3)
+    ax.plot(x, predicted, "--", color=color, label=label)
 
 
 def _on_grid(points: np.ndarray, values: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:

@@ -64,7 +64,10 @@ def plot_gradient_histograms(
     names: Sequence[str],
     ax: Axes | None = None,
 ) -> Axes:
-    """The distribution of the entries of each group's gradient, as densities, log axis.
+    """The distribution of the entries of each group's gradient: density at the filled bins.
+
+    The axis of the entries is linear, or, if one group's entries reach ten times as far as
+    another's, symmetrically logarithmic.
 
     Args:
         edges: The edges of the bins, shape (G, B + 1).
@@ -83,9 +86,17 @@ def plot_gradient_histograms(
         )
     ax = axes_or_new(ax)
     for name, its_edges, its_counts in zip(names, edges, counts, strict=True):
-        widths = np.diff(its_edges) * its_counts.sum()
-        density = np.divide(its_counts, widths, out=np.zeros_like(its_counts), where=widths > 0)
-        ax.step(its_edges, np.append(density, density[-1]), where="post", label=name)
+        filled = (its_counts > 0) & (np.diff(its_edges) > 0)
+        density = its_counts[filled] / (np.diff(its_edges)[filled] * its_counts.sum())
+        ax.plot(((its_edges[1:] + its_edges[:-1]) / 2)[filled], density, label=name)
     ax.set(xlabel="entry of the gradient", ylabel="density", yscale="log")
+    reach = np.abs(edges).max(axis=1)
+    if reach.min() > 0 and reach.max() > 10 * reach.min():
+        linear = reach.min() / 10
+        low, high = np.ceil(np.log10(linear)), np.floor(np.log10(reach.max()))
+        decades = 10.0 ** np.unique([low, high])
+        ax.set_xscale("symlog", linthresh=linear)
+        ax.set_xticks([*-decades[::-1], 0, *decades], minor=False)
+        ax.minorticks_off()
     ax.legend()
     return ax

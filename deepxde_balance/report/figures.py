@@ -1,0 +1,194 @@
+"""The report's figures: small multiples by strategy, in the style of the papers'."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .. import plots
+from ..records import Record, replacing
+from .case import Case
+
+
+def save_figures(case: Case, folder: Path) -> dict[str, str]:
+    """Draws all figures of a case; their files' names by caption."""
+    files = {}
+    for name, caption, draw in _FIGURES:
+        with plt.rc_context(plots.STYLE):
+            for i, figure in enumerate(draw(case)):
+                file = f"{case.slug}-{name}{f'-{i + 1}' if i else ''}.png"
+                with replacing(folder / file) as beside:
+                    figure.savefig(beside, format="png")
+                files[caption + (f", output {i + 1}" if i else "")] = file
+    return files
+
+
+def shown(runs: Sequence[Record]) -> Record:
+    """The run that stands for a strategy: of those that did not diverge, the lowest seed."""
+    return next((run for run in runs if not run.diverged), runs[0])
+
+
+def coordinates(record: Record) -> tuple[str, str]:
+    """The names of the coordinates: a problem with an initial condition has a time."""
+    return ("x", "t" if any(term.startswith("ic") for term in record.loss_terms) else "y")
+
+
+def _errors(case: Case) -> Iterator[Figure]:
+    figure = Figure((10.8, 4.6 + 0.22 * math.ceil(len(case.strategies) / 4)), layout="constrained")
+    axes = list(figure.subplots(1, 2))
+    for ax, quantity in zip(axes, ("L2RE", "MAE"), strict=True):
+        for strategy, runs in case.strategies.items():
+            if any(np.isfinite(run.errors[quantity]).any() for run in runs):
+                plots.plot_errors(runs, quantity, label=strategy, ax=ax)
+        if not ax.lines:
+            _say_diverged(ax)
+    _share_legend(figure, axes, columns=4)
+    yield figure
+
+
+def _by_strategy(draw: Callable[[Record, Axes], Axes], share: bool | str) -> Callable:
+    """A figure with a panel for each strategy, drawn by `draw` from the run shown."""
+
+    def figures(case: Case) -> Iterator[Figure]:
+        figure, axes = _panels(len(case.strategies), share)
+        for ax, runs in zip(axes, case.strategies.values(), strict=True):
+            draw(shown(runs), ax)
+            _title(ax, shown(runs))
+        _share_legend(figure, axes, columns=6)
+        yield figure
+
+    return figures
+
+
+def _histograms(record: Record, ax: Axes) -> Axes:
+    fields = record.fields
+    if len(fields.histogram_steps):
+        names = [str(name) for name in fields.histogram_groups]
+        edges, counts = fields.histogram_edges[-1], fields.histogram_counts[-1]
+        plots.plot_gradient_histograms(edges, counts, names, ax=ax)
+    return ax
+
+
+def _fields(case: Case) -> Iterator[Figure]:
+    """Rows: strategies; columns: solution, prediction and absolute error. A figure per output."""
+    runs = [shown(runs) for runs in case.strategies.values()]
+    for output in range(runs[0].fields.solution.shape[1]):
+        figure = Figure((10.8, 2.3 * len(runs)), layout="constrained")
+        for row, run in zip(figure.subplots(len(runs), 3, squeeze=False), runs, strict=True):
+            _solution_prediction_error(row, run, output)
+        yield figure
+
+
+def _solution_prediction_error(row: Sequence[Axes], run: Record, output: int) -> None:
+    of, styles = run.fields, _NO_STYLES
+    if of.points.shape[1] == 2:  # the same colours for solution and prediction
+        solution = of.solution[:, output]
+        values = {"vmin": solution.min(), "vmax": solution.max()}
+        styles = (values, values, {"cmap": "inferno"})
+    for ax, field, style in zip(row, (of.solution, of.prediction, of.error), styles, strict=True):
+        if np.isfinite(field[:, output]).any():
+            plots.plot_field(of.points, field[:, output], coordinates(run), ax, **style)
+        else:
+            _say_diverged(ax)
+    row[0].set_title("solution")
+    _title(row[1], run)
+    row[2].set_title("absolute error")
+
+
+def _snapshots(case: Case) -> Iterator[Figure]:
+    runs = [shown(runs) for runs in case.strategies.values()]
+    for output in range(runs[0].fields.solution.shape[1]):
+        figure, axes = _panels(len(runs), share="y")
+        for ax, run in zip(axes, runs, strict=True):
+            of = run.fields
+            values = of.prediction[:, output], of.solution[:, output]
+            plots.plot_snapshots(of.points, *values, coordinates=coordinates(run), ax=ax)
+            _title(ax, run)
+        _share_legend(figure, axes, columns=6)
+        yield figure
+
+
+def _coefficients(case: Case) -> Iterator[Figure]:
+    true = case.records[0].true_coefficients
+    if not true:
+        return
+    height = 4.2 + 0.22 * math.ceil(len(case.strategies) / 4)
+    figure = Figure((5.4 * len(true), height), layout="constrained")
+    axes = list(figure.subplots(1, len(true), squeeze=False)[0])
+    for ax, (name, value) in zip(axes, true.items(), strict=True):
+        for strategy, runs in case.strategies.items():
+            run = shown(runs)
+            plots.plot_coefficients({strategy: run.coefficients[name]}, steps=run.steps, ax=ax)
+        ax.axhline(value, color="black", linestyle="--", linewidth=1, zorder=1)
+        ax.set(ylabel=name, title=f"true value {value:.6g} (dashed)")
+        low, high = np.nanmin(ax.dataLim.intervaly), np.nanmax(ax.dataLim.intervaly)
+        if high > 10 * low > 0:
+            ax.set_yscale("log")
+    _share_legend(figure, axes, columns=4)
+    yield figure
+
+
+_FIGURES: tuple[tuple[str, str, Callable[[Case], Iterable[Figure]]], ...] = (
+    ("errors", "Error over the iterations: mean and range over the seeds", _errors),
+    ("losses", "Unweighted losses", _by_strategy(plots.plot_losses, share=True)),
+    ("weights", "Loss weights", _by_strategy(plots.plot_weights, share=True)),
+    ("fields", "Solution, prediction by strategy, absolute error", _fields),
+    ("snapshots", "Snapshots: solution (wide) and prediction (dashed)", _snapshots),
+    (
+        "gradients",
+        "Entries of the groups' unweighted gradients at the end",
+        _by_strategy(_histograms, share=False),
+    ),
+    (
+        "trajectories",
+        "The conditions' losses against the reference's: ring start, pentagon end",
+        _by_strategy(lambda record, ax: plots.plot_loss_trajectory(record, ax=ax), share=True),
+    ),
+    ("coefficients", "Identified coefficients", _coefficients),
+)
+
+
+_NO_STYLES: tuple[dict[str, Any], ...] = ({}, {}, {})
+
+
+def _panels(number: int, share: bool | str) -> tuple[Figure, list[Axes]]:
+    columns = min(number, 3)
+    rows = math.ceil(number / columns)
+    figure = Figure((3.6 * max(columns, 2), 2.7 * rows + 0.4), layout="constrained")
+    sharex, sharey = (share is True, bool(share))
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey).ravel()
+    for ax in axes[number:]:
+        ax.remove()
+    for ax in axes[:number]:
+        ax.tick_params(labelbottom=True, labelleft=True)
+    return figure, list(axes[:number])
+
+
+def _share_legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
+    """One legend below, if all the panels have the same."""
+    legends = [ax.get_legend_handles_labels() for ax in axes]
+    labels = legends[0][1]
+    if not labels or any(other[1] != labels for other in legends):
+        return
+    for ax in axes:
+        legend = ax.get_legend()
+        if legend is not None:
+            legend.remove()
+    figure.legend(legends[0][0], labels, loc="outside lower center", ncols=columns)
+
+
+def _title(ax: Axes, run: Record, before: str = "") -> None:
+    text = before + run.weights + (" (diverged)" if run.diverged else "")
+    ax.set_title(text, fontsize=11 * min(1, 32 / len(text)))  # smaller where it would not fit
+
+
+def _say_diverged(ax: Axes) -> None:
+    ax.text(0.5, 0.5, "diverged", ha="center", va="center", transform=ax.transAxes)
+    ax.set(xticks=[], yticks=[])
