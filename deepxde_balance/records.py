@@ -7,15 +7,16 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["FORMAT", "Fields", "Record", "RecordError", "read", "replacing", "write_json"]
+from ._files import replaced
+
+__all__ = ["FORMAT", "Fields", "Record", "RecordError", "read", "write_json"]
 
 FORMAT = 1
 
@@ -179,19 +180,8 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None
     Numbers that are not finite become null; NumPy's numbers and arrays become JSON's.
     """
     lines = [f"{json.dumps(k)}: {json.dumps(_plain(v))}" for k, v in content.items()]
-    with replacing(path) as beside:
+    with replaced(path) as beside:
         beside.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A file beside `path` to write to, which takes its place if all goes well."""
-    beside = Path(f"{os.fspath(path)}.{os.getpid()}.part")
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _plain(value: Any) -> Any:

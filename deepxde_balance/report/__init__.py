@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from .. import records
+from .._files import replaced
 from .case import Case, cases
 from .figures import save_figures
 from .tables import case_table, environment_table, notes, statement, summary_table
@@ -36,7 +37,7 @@ def report(folder: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
     parts = [_head(found), *(_section(case, out) for case in found)]
     parts.append("## How it was run\n\n" + environment_table(runs))
     path = out / "README.md"
-    with records.replacing(path) as beside:
+    with replaced(path) as beside:
         beside.write_text("\n".join(parts), encoding="utf-8")
     return path
 

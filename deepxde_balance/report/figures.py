@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .. import plots
-from ..records import Record, replacing
+from .._files import replaced
+from ..records import Record
 from .case import Case
 
 
@@ -24,7 +25,7 @@ def save_figures(case: Case, folder: Path) -> dict[str, str]:
         with plt.rc_context(plots.STYLE):
             for i, figure in enumerate(draw(case)):
                 file = f"{case.slug}-{name}{f'-{i + 1}' if i else ''}.png"
-                with replacing(folder / file) as beside:
+                with replaced(folder / file) as beside:
                     figure.savefig(beside, format="png")
                 files[caption + (f", output {i + 1}" if i else "")] = file
     return files
