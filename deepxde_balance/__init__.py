@@ -7,8 +7,9 @@ model = ddb.Model(data, net)                                 # was dde.Model
 model.compile("adam", lr=1e-3, loss_weights="db-kurtosis")   # was a list of numbers
 """
 
-from ._backend import check_backend
+from ._backend import check_backend, choose_backend
 
+choose_backend()
 check_backend()
 
 from . import problems, weightings  # noqa: E402 - only once the backend is known to be right

@@ -1,10 +1,22 @@
 """DeepXDE chooses its backend when it is imported; this package works with PyTorch only."""
 
-import deepxde.backend
+import os
+import sys
+from pathlib import Path
+
+
+def choose_backend() -> None:
+    """Chooses PyTorch for our own command line, whose user has no script to choose it in."""
+    command = Path(sys.argv[0]).stem if sys.argv else ""
+    module = command == "-m" and "deepxde_balance" in sys.orig_argv
+    if "deepxde" not in sys.modules and (command == "deepxde-balance" or module):
+        os.environ["DDE_BACKEND"] = "pytorch"
 
 
 def check_backend() -> None:
     """Raises ImportError unless DeepXDE runs on PyTorch."""
+    import deepxde.backend
+
     name = deepxde.backend.backend_name
     if name != "pytorch":
         raise ImportError(

@@ -1,0 +1,188 @@
+"""The command line: `deepxde-balance`, or `python -m deepxde_balance`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import callbacks, problems, weightings
+from .experiments import Run, Sweep, check_device, train
+from .records import Record, read
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; returns its exit status: 0, 1 if runs failed, 2 for wrong input."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        return given.command(given)
+    except KeyboardInterrupt:
+        print(
+            "\nStopped. Finished runs are kept; the same command goes on where this one was.",
+            file=sys.stderr,
+        )
+        return 130
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"deepxde-balance: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _list(given: argparse.Namespace) -> int:
+    print("Problems:")
+    for name in problems.names():
+        problem = problems.get(name)
+        summary = (type(problem).__doc__ or "").strip().splitlines()[0]
+        print(f"  {name:16} {problem.iterations:6} iterations  {summary}")
+    print("\nStrategies:")
+    for name in weightings.names():
+        if name != "keep":
+            print(f"  {name}")
+    print("\nWith parameters: dn:beta=0.9,bias_correction=false")
+    return 0
+
+
+def _train(given: argparse.Namespace) -> int:
+    run = Run(given.problem, given.weights, given.seed, given.points, _settings(given))
+    check_device(given.device)
+    _writable(given.out)
+    bar = callbacks.Progress(run.iterations, f"{run.problem}, {run.weights}")
+    record = train(run, given.out, given.device, given.threads, given.checkpoint_every, [bar])
+    print(_table([record]))
+    print(f"\nRecord: {record.path}")
+    return 0
+
+
+def _compare(given: argparse.Namespace) -> int:
+    names = problems.names() if given.problem == ["all"] else given.problem
+    runs = [
+        Run(problem, weights, seed, given.points, _settings(given))
+        for problem in names
+        for seed in range(given.seeds)
+        for weights in given.weights
+    ]
+    check_device(given.device)
+    _writable(given.out)
+    sweep = Sweep(runs, given.out, given.device, given.threads, given.checkpoint_every)
+    failed = sweep.train(given.jobs, given.backend, given.scheduler)
+    records = [Record.load(r.record(given.out)) for r in runs if r.record(given.out).exists()]
+    print(_table(records))
+    for run, reason in failed:
+        print(f"failed: {run.problem}, {run.weights}, seed {run.seed}: {reason}", file=sys.stderr)
+    print(f"\nRecords: {given.out}\nTables and figures: deepxde-balance report {given.out}")
+    return 1 if failed else 0
+
+
+def _report(given: argparse.Namespace) -> int:
+    from .report import report
+
+    if not read(given.folder):
+        raise ValueError(f"{given.folder}: there is no record of a run in it.")
+    print(f"Report: {report(given.folder, given.out)}")
+    return 0
+
+
+def _table(records: list[Record]) -> str:
+    lines = [
+        "| problem | strategy | seed | L2RE | MAE | s/iteration |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in records:
+        errors = f"{r.final['L2RE']:.3%} | {r.final['MAE']:.3%}"
+        lines.append(
+            f"| {r.problem} | {r.weights} | {r.seed} | {errors} | {r.seconds_per_iteration:.4f} |"
+        )
+    return "\n".join(lines)
+
+
+def _settings(given: argparse.Namespace) -> dict[str, Any]:
+    settings = dict(given.set)
+    if given.iterations is not None:
+        settings["iterations"] = given.iterations
+    return settings
+
+
+def _writable(folder: Path) -> None:
+    """Raises an OSError if no file can be made in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / ".writable"
+    probe.touch()
+    probe.unlink()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write setting=number, e.g. update_every=10"
+        ) from None
+
+
+def _number(kind: type, low: float) -> Any:
+    def number(text: str) -> Any:
+        value = kind(text)
+        if value < low:
+            raise argparse.ArgumentTypeError(f"{text} is not allowed: at least {low}")
+        return value
+
+    number.__name__ = kind.__name__
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="deepxde-balance", description="Benchmark problems under adaptive loss weights."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    listing = commands.add_parser("list", help="the problems and the strategies")
+    listing.set_defaults(command=_list)
+
+    single = commands.add_parser("train", help="train one problem with one strategy")
+    single.add_argument("problem", metavar="PROBLEM")
+    single.add_argument("--weights", default="db-kurtosis", metavar="NAME")
+    single.add_argument("--seed", type=_number(int, 0), default=0)
+    single.set_defaults(command=_train)
+
+    several = commands.add_parser("compare", help="train problems with several strategies")
+    several.add_argument("problem", nargs="+", metavar="PROBLEM", help="problems, or: all")
+    several.add_argument("--weights", nargs="+", required=True, metavar="NAME")
+    several.add_argument("--seeds", type=_number(int, 1), default=1, help="seeds 0, 1, ...")
+    several.add_argument("--jobs", type=int, default=1, help="runs at a time; -1: all cores")
+    several.add_argument("--backend", help="of joblib, e.g. dask")
+    several.add_argument("--scheduler", metavar="ADDRESS", help="of Dask")
+    several.set_defaults(command=_compare)
+
+    for command in (single, several):
+        command.add_argument(
+            "--points", type=float, default=1.0, help="factor on the paper's numbers of points"
+        )
+        command.add_argument("--iterations", type=int, help="of Adam, for the paper's")
+        command.add_argument(
+            "--set", nargs="+", type=_setting, default=[], metavar="SETTING=VALUE",
+            help="other settings of the problem, e.g. update_every=10 width=20",
+        )  # fmt: skip
+        command.add_argument("--out", type=Path, default=Path("runs"), help="folder of the records")
+        command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1")
+        command.add_argument("--threads", type=_number(int, 1), help="CPU threads of a run")
+        command.add_argument(
+            "--checkpoint-every", type=_number(float, 0), default=60.0, metavar="SECONDS"
+        )
+
+    reporting = commands.add_parser("report", help="tables and figures from a folder of records")
+    reporting.add_argument("folder", type=Path, metavar="DIR")
+    reporting.add_argument("--out", type=Path, help="where to; by default DIR/report")
+    reporting.set_defaults(command=_report)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""Runs of the benchmark problems, one or many: resumable, recorded, in parallel."""
+
+from .run import OtherRunError, Run, finished
+from .sweep import Sweep
+from .training import check_device, train
+
+__all__ = ["OtherRunError", "Run", "Sweep", "check_device", "finished", "train"]

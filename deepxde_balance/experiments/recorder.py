@@ -1,0 +1,112 @@
+"""What is written down while a benchmark problem is trained."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import deepxde as dde
+import numpy as np
+
+from ..observation import observe
+from ..problems import Problem
+
+#: Bins of a histogram of gradient entries.
+BINS = 101
+
+#: Parts of a run after which histograms are taken, beside its beginning and its end.
+_HISTOGRAMS_AFTER = (0.1, 0.5)
+
+
+class Recorder(dde.callbacks.Callback):
+    """Errors, identified coefficients and gradient histograms at the recorded steps.
+
+    Its state is part of the model's checkpoints.
+
+    Args:
+        problem: The problem that is trained.
+    """
+
+    def __init__(self, problem: Problem):
+        super().__init__()
+        self.problem = problem
+        self.errors: dict[str, list[float]] = {}
+        self.coefficients: dict[str, list[float]] = {}
+        self.histograms: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        self.training_seconds = 0.0
+        self._since = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        self._count_time(training=True)
+        return {
+            "errors": self.errors,
+            "coefficients": self.coefficients,
+            "histograms": self.histograms,
+            "seconds": self.seconds,
+            "training_seconds": self.training_seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._since = time.perf_counter()
+
+    def on_train_begin(self) -> None:
+        self._since = time.perf_counter()
+        self._record()
+
+    def on_batch_end(self) -> None:
+        self._record()
+
+    def on_train_end(self) -> None:
+        self._count_time(training=True)
+
+    def finish(self) -> None:
+        """Takes the histograms at the end of the run."""
+        self._take_histograms(self.model.train_state.step)
+
+    def _record(self) -> None:
+        steps = self.model.losshistory.steps
+        recorded = len(self.errors.get("L2RE", ()))
+        if len(steps) == recorded:
+            return
+        self._count_time(training=True)
+        found = self.problem.errors(self.model)
+        for _ in range(len(steps) - recorded):
+            for name, value in found.items():
+                self.errors.setdefault(name, []).append(value)
+            for name, value in self.problem.coefficients(self.model).items():
+                self.coefficients.setdefault(name, []).append(value)
+        shares = (0.0, *_HISTOGRAMS_AFTER)
+        taken = len(self.histograms)
+        if taken < len(shares) and steps[-1] >= shares[taken] * self.problem.iterations:
+            self._take_histograms(steps[-1])
+        self._count_time(training=False)
+
+    def _take_histograms(self, step: int) -> None:
+        names, _, gradients, _ = observe(self.model)
+        edges, counts = [], []
+        for i in range(len(names)):
+            row = gradients.values[i]
+            row = row if gradients.used is None else row[gradients.used[i]]
+            values = row.double().cpu().numpy()
+            largest = float(np.abs(values).max(initial=0.0))
+            limit = largest if largest > 0 and math.isfinite(largest) else 1.0
+            number, edge = np.histogram(values[np.isfinite(values)], BINS, (-limit, limit))
+            counts.append(number)
+            edges.append(edge)
+        self.histograms.append(
+            {
+                "step": step,
+                "names": list(names),
+                "edges": np.array(edges),
+                "counts": np.array(counts),
+            }
+        )
+
+    def _count_time(self, training: bool) -> None:
+        now = time.perf_counter()
+        self.seconds += now - self._since
+        self.training_seconds += (now - self._since) * training
+        self._since = now

@@ -1,0 +1,134 @@
+"""A run of a benchmark problem: what decides its result, and where its files lie."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import checkpoint, problems
+from ..problems import Problem
+from ..records import Record, RecordError
+from ..weightings import Weighting, spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What decides the result of a run.
+
+    Args:
+        problem: Name of a problem.
+        weights: A strategy, with parameters if there are any: ``"dn:beta=0.9"``.
+        seed: Of points and network.
+        points: Factor on the paper's numbers of points.
+        settings: Other settings of the problem, e.g. ``{"iterations": 2000}``.
+
+    Raises:
+        ValueError: If a name, a number or a parameter is not allowed.
+        TypeError: If there is no such setting or parameter.
+    """
+
+    problem: str
+    weights: str
+    seed: int = 0
+    points: float = 1.0
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", spec.normalized(self.weights))
+        problem = self.make_problem()
+        object.__setattr__(self, "problem", problem.name)
+        self.weighting(problem)
+
+    def make_problem(self) -> Problem:
+        """The problem with this run's settings."""
+        return problems.get(self.problem, self.points, **self.settings)
+
+    def weighting(self, problem: Problem) -> Weighting:
+        """The weighting, with the paper's parameters where this run gives none."""
+        name, parameters = spec.parse(self.weights)
+        if name == "keep":
+            raise ValueError("'keep' keeps the weights of a phase before: a run has none.")
+        return problem.weighting(name, **parameters)
+
+    @property
+    def iterations(self) -> int:
+        """Iterations of Adam and of L-BFGS."""
+        settings = self.make_problem().settings
+        return settings.iterations + settings.lbfgs_iterations
+
+    def record(self, folder: str | os.PathLike[str]) -> Path:
+        """Its JSON file."""
+        name = spec.file_name(self.weights)
+        return Path(folder) / self.problem / name / f"seed{self.seed}.json"
+
+    def unfinished(self, folder: str | os.PathLike[str]) -> Path:
+        """Its folder of checkpoints, there until it is finished."""
+        return self.record(folder).with_suffix(".unfinished")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a record must have in common with this run to be its record, as in its JSON."""
+        settings = dataclasses.asdict(self.make_problem().settings)
+        return json.loads(
+            json.dumps(
+                {
+                    "problem": self.problem,
+                    "weights": self.weights,
+                    "seed": self.seed,
+                    "settings": settings,
+                }
+            )
+        )
+
+
+class OtherRunError(ValueError):
+    """The folder holds a run of the same name with other settings."""
+
+
+def finished(run: Run, folder: str | os.PathLike[str]) -> Record | None:
+    """The run's record, if it is finished.
+
+    Raises:
+        RecordError: If its record is damaged.
+        OtherRunError: If the folder holds another run in its place, finished or not.
+        CheckpointError: If its last checkpoint is damaged.
+    """
+    path = run.record(folder)
+    if path.exists():
+        record = Record.load(path)
+        _check_same(run, {name: getattr(record, name) for name in run.identity}, path)
+        return record
+    started = run.unfinished(folder) / "run.json"
+    if started.exists():
+        try:
+            content = json.loads(started.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RecordError(f"{started}: not JSON: {error}.") from error
+        _check_same(run, content, started)
+        for prefix in ("adam", "lbfgs"):
+            for newest in checkpoints(started.parent / prefix)[-1:]:
+                checkpoint.read(str(newest))
+    return None
+
+
+def checkpoints(prefix: Path) -> list[Path]:
+    """The checkpoints of a prefix, the oldest first."""
+    found = prefix.parent.glob(f"{prefix.name}-*.pt")
+    return sorted(found, key=lambda path: int(path.stem.rpartition("-")[2]))
+
+
+def _check_same(run: Run, found: Mapping[str, Any], path: Path) -> None:
+    for name, value in run.identity.items():
+        if found.get(name) == value:
+            continue
+        there, here = found.get(name), value
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            differing = [k for k in here if there.get(k) != here[k]]
+            there, here = ({k: m.get(k) for k in differing} for m in (there, here))
+        raise OtherRunError(
+            f"{path} is of another run: {name} there {there}, here {here}. Choose another folder."
+        )

@@ -1,0 +1,189 @@
+"""Trains a run: resumed where it was left, recorded once."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import deepxde as dde
+import numpy as np
+import torch
+
+from .._files import replaced
+from ..model import Model
+from ..problems import Problem
+from ..records import FORMAT, Record, write_json
+from .callbacks import Checkpoints, IterationsDone, save_only
+from .recorder import Recorder
+from .run import Run, checkpoints, finished
+
+#: Records of losses, weights and errors in a run of Adam; in a short one, not of each iteration.
+RECORDS = 200
+_BETWEEN_RECORDS = 10
+
+
+def train(
+    run: Run,
+    folder: str | os.PathLike[str],
+    device: str = "cpu",
+    threads: int | None = None,
+    checkpoint_every: float = 60.0,
+    callbacks: Sequence[dde.callbacks.Callback] = (),
+) -> Record:
+    """Trains a run to its end and writes its record, unless it is there already.
+
+    A run that was killed goes on from its last checkpoint, and ends in the same record.
+
+    Args:
+        run: The run.
+        folder: The folder of the records.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``, ...
+        threads: PyTorch's CPU threads; ``None`` leaves them as they are.
+        checkpoint_every: Seconds from one checkpoint to the next.
+        callbacks: More callbacks, e.g. a progress bar.
+
+    Raises:
+        RecordError: If the record that is there is damaged.
+        OtherRunError: If the folder holds another run in its place.
+        CheckpointError: If the last checkpoint is damaged.
+        ValueError: If there is no such device.
+    """
+    record = finished(run, folder)
+    if record is not None:
+        return record
+    check_device(device)
+    torch.set_default_device(device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    part = run.unfinished(folder)
+    part.mkdir(parents=True, exist_ok=True)
+    write_json(part / "run.json", run.identity)
+    problem = run.make_problem()
+    recorder = Recorder(problem)
+    model = problem.model(run.weighting(problem), seed=run.seed, verbose=0)
+    common = [*problem.callbacks(), recorder, IterationsDone(part / "iterations"), *callbacks]
+    _train_phase(model, part / "adam", checkpoint_every, common, problem.iterations)
+    diverged = not np.isfinite(model.train_state.loss_train).all()
+    if problem.settings.lbfgs_iterations and not diverged:
+        _second_phase(model, problem, part, checkpoint_every, common)
+    recorder.finish()
+    path = run.record(folder)
+    _write_fields(path.with_suffix(".npz"), problem, model, recorder)
+    write_json(path, _content(run, problem, model, recorder))
+    shutil.rmtree(part)
+    return Record.load(path)
+
+
+def check_device(device: str) -> None:
+    """Raises a ValueError if there is no such device."""
+    try:
+        kind = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device={device!r} is not allowed: give cpu, cuda or cuda:N.") from error
+    if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={device!r}: PyTorch sees {torch.cuda.device_count()} GPU(s) here."
+        )
+
+
+def _train_phase(
+    model: Model,
+    prefix: Path,
+    checkpoint_every: float,
+    callbacks: list[Any],
+    iterations: int,
+) -> None:
+    begun = model.train_state.step
+    done = 0
+    for path in checkpoints(prefix)[-1:]:
+        model.restore(str(path))
+        done = model.train_state.step - begun
+    model.train(
+        iterations=iterations - done,
+        display_every=max(iterations // RECORDS, min(_BETWEEN_RECORDS, iterations)),
+        callbacks=[*callbacks, Checkpoints(prefix, checkpoint_every)],
+        verbose=0,
+    )
+
+
+def _second_phase(
+    model: Model, problem: Problem, part: Path, checkpoint_every: float, callbacks: list[Any]
+) -> None:
+    """L-BFGS with the weights kept; the end of Adam stays, to come back to."""
+    if not checkpoints(part / "lbfgs"):
+        save_only(model, str(part / "adam"))
+    problem.compile_lbfgs(model, problem.settings.lbfgs_iterations)
+    _train_phase(
+        model, part / "lbfgs", checkpoint_every, callbacks, problem.settings.lbfgs_iterations
+    )
+
+
+def _write_fields(path: Path, problem: Problem, model: Model, recorder: Recorder) -> None:
+    points = problem.evaluation_points
+    with replaced(path) as beside:
+        np.savez_compressed(
+            beside,
+            points=points,
+            prediction=problem.outputs(model, points),
+            solution=problem.solution(points),
+            histogram_steps=np.array([h["step"] for h in recorder.histograms]),
+            histogram_groups=np.array(recorder.histograms[-1]["names"]),
+            histogram_edges=np.array([h["edges"] for h in recorder.histograms]),
+            histogram_counts=np.array([h["counts"] for h in recorder.histograms]),
+        )
+
+
+def _content(run: Run, problem: Problem, model: Model, recorder: Recorder) -> dict[str, Any]:
+    history, terms = model.losshistory, model.loss_terms
+    assert model._step is not None
+    groups = model._step.engine.groups
+    members = dict(zip(groups.names, groups.members, strict=True))
+    if groups.unweighted:
+        members["unweighted"] = groups.unweighted
+    final = {name: values[-1] for name, values in recorder.errors.items()}
+    final |= {name: values[-1] for name, values in recorder.coefficients.items()}
+    return {
+        "format": FORMAT,
+        **run.identity,
+        "paper": dataclasses.asdict(problem.paper),
+        "versions": {
+            **{p: version(p) for p in ("deepxde-balance", "deepxde", "torch", "numpy")},
+            "python": platform.python_version(),
+        },
+        "device": str(next(model.net.parameters()).device),
+        "machine": machine(next(model.net.parameters()).device),
+        "threads": torch.get_num_threads(),
+        "dtype": dde.config.real(np).__name__,
+        "loss_terms": terms,
+        "groups": {name: [terms[i] for i in m] for name, m in members.items()},
+        "steps": history.steps,
+        "losses": dict(zip(terms, np.array(history.loss_train).T, strict=True)),
+        "loss_weights": {
+            name: [weights[name] for weights in history.loss_weights] for name in groups.names
+        },
+        "errors": recorder.errors,
+        "coefficients": recorder.coefficients,
+        "true_coefficients": dict(problem.true_coefficients),
+        "final": final,
+        "weights_now": model.weights,
+        "seconds": recorder.seconds,
+        "seconds_per_iteration": recorder.training_seconds / max(model.train_state.step, 1),
+    }
+
+
+def machine(device: torch.device) -> str:
+    """What computes: the GPU's or the CPU's name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
