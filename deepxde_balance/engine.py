@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import deepxde as dde
@@ -126,10 +127,17 @@ class CheckedEngine(GradientEngine):
         return "one-pass" if self._engine is None else self._engine.name
 
     def losses(self, batch: Batch) -> list[Tensor]:
-        return self._checked(batch).losses(batch)
+        engine = self._checked(batch)
+        with self._measuring_like_this(engine):
+            return engine.losses(batch)
 
     def gradients(self, batch: Batch) -> IterationGradients:
-        return self._checked(batch).gradients(batch)
+        engine = self._checked(batch)
+        with self._measuring_like_this(engine):
+            return engine.gradients(batch)
+
+    def _measuring_like_this(self, engine: GradientEngine) -> AbstractContextManager[None]:
+        return nullcontext() if self._measure is None else engine.measuring(self._measure)
 
     def _checked(self, batch: Batch) -> GradientEngine:
         self._evaluations += 1

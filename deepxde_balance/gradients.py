@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import deepxde as dde
@@ -38,6 +38,10 @@ class Parameters(NamedTuple):
     @property
     def all(self) -> list[Tensor]:
         return [*self.network, *self.external]
+
+
+#: From a term's position and its errors, one per point, to one number in place of its loss.
+Measure = Callable[[int, Tensor], Tensor]
 
 
 class IterationGradients(NamedTuple):
@@ -83,6 +87,19 @@ class GradientEngine(ABC):
         self.scale = tuple(scale)
         self._optimizer: Any = None
         self._known = Parameters([], [])
+        self._measure: Measure | None = None
+
+    @contextmanager
+    def measuring(self, measure: Measure) -> Iterator[None]:
+        """While the context lasts, each term gives `measure` of its errors instead of its loss.
+
+        Only for ``dde.data.PDE``, whose terms have one error per point.
+        """
+        self._measure = measure
+        try:
+            yield
+        finally:
+            self._measure = None
 
     @abstractmethod
     def losses(self, batch: Batch) -> list[Tensor]:
@@ -119,7 +136,13 @@ class PerGroupEngine(GradientEngine):
     name = "per-group"
 
     def losses(self, batch: Batch) -> list[Tensor]:
-        return deepxde_losses(self.model, batch).losses
+        return deepxde_losses(self.model, batch, self._measures()).losses
+
+    def _measures(self) -> list[Callable[[Tensor, Tensor], Tensor]] | None:
+        """The measure as DeepXDE's loss functions, one per term, of zeros and the errors."""
+        if self._measure is None:
+            return None
+        return [partial(_of_errors, self._measure, i) for i in range(len(self.groups.terms))]
 
     def gradients(self, batch: Batch) -> IterationGradients:
         parameters = self.parameters()
@@ -130,6 +153,10 @@ class PerGroupEngine(GradientEngine):
             for i, loss in enumerate(rows)
         ]
         return lay_out(losses, per_row, parameters)
+
+
+def _of_errors(measure: Measure, term: int, _: Tensor, errors: Tensor) -> Tensor:
+    return measure(term, errors)
 
 
 def external_variables(model: dde.Model) -> list[Tensor]:
@@ -201,24 +228,31 @@ class DeepXDELosses(NamedTuple):
     loss_fn: Any
 
 
-def deepxde_losses(model: dde.Model, batch: Batch) -> DeepXDELosses:
+def deepxde_losses(model: dde.Model, batch: Batch, loss_fn: Any = None) -> DeepXDELosses:
     """DeepXDE's training losses, unweighted, as they are before it stacks them.
 
     A loss cut out of the stack would drag every other loss's graph through its backward, and
     hide which parameters it does not depend on.
+
+    Args:
+        model: A compiled model.
+        batch: The points.
+        loss_fn: What takes the place of the model's loss function, if anything.
     """
-    with _recorded_losses(model.data) as recorded:
+    with _recorded_losses(model.data, loss_fn) as recorded:
         model.outputs_losses_train(*batch)
     return recorded[0]
 
 
 @contextmanager
-def _recorded_losses(data: dde.data.Data) -> Iterator[list[DeepXDELosses]]:
+def _recorded_losses(data: dde.data.Data, other_loss_fn: Any) -> Iterator[list[DeepXDELosses]]:
     """Notes what `data` returns to DeepXDE while the context lasts."""
     recorded: list[DeepXDELosses] = []
     original = data.losses_train
 
     def losses_train(targets: Any, outputs: Any, loss_fn: Any, *args: Any, **kwargs: Any) -> Any:
+        if other_loss_fn is not None:
+            loss_fn = other_loss_fn
         losses = original(targets, outputs, loss_fn, *args, **kwargs)
         listed = losses if isinstance(losses, list) else [losses]
         recorded.append(DeepXDELosses(listed, loss_fn))

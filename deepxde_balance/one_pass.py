@@ -185,10 +185,12 @@ class OnePassEngine(GradientEngine):
                 self.groups.terms[i].condition.error(block.points, x, u, beg, end)
                 for i, (beg, end) in zip(block.terms, block.slices, strict=True)
             ]
-        return {
-            i: self._loss_fns[i](torch.zeros_like(error), error)
-            for i, error in zip(block.terms, errors, strict=True)
-        }
+        return {i: self._loss(i, error) for i, error in zip(block.terms, errors, strict=True)}
+
+    def _loss(self, term: int, error: Tensor) -> Tensor:
+        if self._measure is not None:
+            return self._measure(term, error)
+        return self._loss_fns[term](torch.zeros_like(error), error)
 
     def _residuals(self, x: Tensor, u: Tensor, call: Callable[[Tensor], Tensor]) -> list[Tensor]:
         """What the user's PDE gives, as ``dde.data.PDE.losses`` asks it."""

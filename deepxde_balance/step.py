@@ -13,17 +13,20 @@ from torch import Tensor
 
 from .engine import EngineName, choose_engine
 from .gradients import Batch, GradientEngine, IterationGradients
+from .kernel import kernel_traces
 from .terms import TermGroups, problem_of
 from .weightings import Keep, Weighting
+from .weightings.base import FromGradients, FromKernel, FromLosses
 
 
 class TrainStep:
     """Stands in for a DeepXDE model's `train_step`: points in, weights and parameters updated.
 
-    An iteration with an update of the weights takes the per-group gradients of its points,
+    An iteration with an update from gradients takes the per-group gradients of its points,
     updates the weights from them and hands the optimizer their weighted sum; nothing is computed
-    twice. An iteration without takes one ordinary backward of the weighted sum. An optimizer that
-    evaluates its closure several times in a step (L-BFGS, NNCG) sees the same weights in all.
+    twice. An update from losses takes those of the iteration's one evaluation; one from kernel
+    traces has a backward of its own. All else is one backward of the weighted sum. An optimizer
+    that evaluates its closure several times in a step (L-BFGS, NNCG) sees the same weights in all.
 
     Args:
         model: A compiled ``dde.Model``.
@@ -57,15 +60,21 @@ class TrainStep:
     def _closure(self, batch: Batch) -> Callable[[], Tensor]:
         """For optimizers that read the parameters' `grad`."""
         due = self.weighting.due()
+        if due and isinstance(self.weighting, FromKernel):
+            self._update(batch)
+            due = False
 
         def closure() -> Tensor:
             nonlocal due
             self.model.opt.zero_grad()
-            if due:
-                due = False
+            updates, due = due, False
+            if updates and isinstance(self.weighting, FromGradients):
                 return self._update_and_set_gradients(batch)
             with _autocast():
-                loss = self.weighted_loss(batch)
+                losses = torch.stack(self.engine.losses(batch))
+                if updates:
+                    self._update_from(losses)
+                loss = self._weighted(losses)
                 loss.backward(inputs=self.engine.parameters().all)
             return loss
 
@@ -74,17 +83,16 @@ class TrainStep:
     def _graph_closure(self, batch: Batch) -> Callable[[], Tensor]:
         """For NNCG, which differentiates the loss itself; DeepXDE takes no half precision there."""
         if self.weighting.due():
-            self._update_weights(self.engine.gradients(batch))
+            self._update(batch)
 
         def closure() -> Tensor:
             self.model.opt.zero_grad()
-            return self.weighted_loss(batch)
+            return self._weighted(torch.stack(self.engine.losses(batch)))
 
         return closure
 
-    def weighted_loss(self, batch: Batch) -> Tensor:
+    def _weighted(self, losses: Tensor) -> Tensor:
         """The loss to minimise: the weighted sum over the terms, and the regularization."""
-        losses = torch.stack(self.engine.losses(batch))
         return torch.sum(losses * self.term_weights()) + self._penalty()
 
     def term_weights(self) -> Tensor:
@@ -132,11 +140,33 @@ class TrainStep:
 
     def _update_weights(self, computed: IterationGradients) -> Tensor:
         """Updates the weights; returns the losses of the rows."""
+        assert isinstance(self.weighting, FromGradients)
         num_groups = len(self.engine.groups.names)
         with torch.no_grad():
-            row_losses = self._terms_to_rows @ computed.losses.to(self._terms_to_rows)
+            row_losses = self._row_losses(computed.losses)
             self.weighting.update(row_losses[:num_groups], computed.of_network(num_groups))
         return row_losses
+
+    def _update_from(self, losses: Tensor) -> None:
+        """Updates the weights from the losses of the terms."""
+        assert isinstance(self.weighting, FromLosses)
+        with torch.no_grad():
+            row_losses = self._row_losses(losses.detach())
+            self.weighting.update(row_losses[: len(self.engine.groups.names)])
+
+    def _update(self, batch: Batch) -> None:
+        """Updates the weights by an evaluation for this alone."""
+        if isinstance(self.weighting, FromGradients):
+            self._update_weights(self.engine.gradients(batch))
+        elif isinstance(self.weighting, FromLosses):
+            self._update_from(torch.stack(self.engine.losses(batch)))
+        elif isinstance(self.weighting, FromKernel):
+            with _autocast():
+                traces = kernel_traces(self.engine, batch, self.weighting.exact)
+            self.weighting.update(traces.to(self._terms_to_rows))
+
+    def _row_losses(self, losses: Tensor) -> Tensor:
+        return self._terms_to_rows @ losses.to(self._terms_to_rows)
 
     def _penalty(self) -> Tensor | float:
         """The L1 regularization; L2 is the optimizer's weight decay."""
