@@ -5,13 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 from ..weightings._checks import unknown_name
+from .allen_cahn import AllenCahn, AllenCahnDN
 from .base import Problem, Settings
+from .burgers import Burgers, BurgersInverse
+from .harmonic import Harmonic
 from .helmholtz import Helmholtz
 from .klein_gordon import KleinGordon
+from .navier_stokes import NavierStokes
+from .poisson import Poisson
+from .wave import Wave
 
 __all__ = ["Problem", "Settings", "get", "names"]
 
-_BY_NAME: dict[str, type[Problem]] = {p.name: p for p in (KleinGordon, Helmholtz)}
+_PROBLEMS: tuple[type[Problem], ...] = (
+    KleinGordon,
+    Wave,
+    Helmholtz,
+    AllenCahn,
+    BurgersInverse,
+    NavierStokes,
+    Burgers,
+    Poisson,
+    AllenCahnDN,
+    Harmonic,
+)
+_BY_NAME = {problem.name: problem for problem in _PROBLEMS}
 
 
 def names() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
@@ -15,8 +16,12 @@ import torch
 from .. import weightings
 from ..model import Model
 from ..weightings import GW, GradientWeighting, Weighting
+from .networks import DB_SETUP, NetworkSetup
+from .sampling import Corner, grid
 
 Groups = Mapping[str, list[int]]
+
+_LBFGS_ITERATIONS_PER_STEP = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Settings:
         update_every: Iterations between updates of the weights.
         gw_alpha: The GW strategies' alpha.
         lr: Adam's learning rate.
+        betas: Adam's decay rates of its two moments.
+        lbfgs_iterations: Iterations of L-BFGS after Adam, with the weights kept.
     """
 
     width: int
@@ -45,6 +52,8 @@ class Settings:
     decay_every: int | None = None
     decay_rate: float = 1.0
     lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    lbfgs_iterations: int = 0
 
 
 class Problem(ABC):
@@ -68,7 +77,13 @@ class Problem(ABC):
     gw_groups: ClassVar[Groups]
     groups: ClassVar[Groups]
     #: Lower and upper corner of the domain.
-    domain: ClassVar[tuple[tuple[float, float], tuple[float, float]]]
+    domain: ClassVar[tuple[Corner, Corner]]
+    #: Evaluation points in each direction.
+    evaluation_size: ClassVar[int] = 201
+    network: ClassVar[NetworkSetup] = DB_SETUP
+    num_outputs: ClassVar[int] = 1
+    #: The true values of what :meth:`coefficients` identifies.
+    true_coefficients: ClassVar[Mapping[str, float]] = {}
 
     def __init__(self, points: float = 1.0, iterations: int | None = None, **overrides: Any):
         if not points > 0:
@@ -91,23 +106,33 @@ class Problem(ABC):
 
     @abstractmethod
     def solution(self, x: np.ndarray) -> np.ndarray:
-        """The reference solution at points x of shape (N, 2), shape (N, compared outputs)."""
+        """The reference solution at points x of shape (N, d), shape (N, compared outputs)."""
 
     def outputs(self, model: dde.Model, x: np.ndarray) -> np.ndarray:
         """What is compared with the solution, shape (N, compared outputs)."""
         return model.predict(x)
 
+    def variables(self, data: dde.data.PDE) -> list[torch.Tensor]:
+        """The external trainable variables of a data object."""
+        return []
+
+    def coefficients(self, model: dde.Model) -> dict[str, float]:
+        """What the model has identified so far, by name as in `true_coefficients`."""
+        values = (variable.item() for variable in self.variables(model.data))
+        return dict(zip(self.true_coefficients, values, strict=True))
+
+    def callbacks(self) -> list[dde.callbacks.Callback]:
+        """What must go into ``model.train(callbacks=...)``."""
+        return []
+
     def net(self, data: dde.data.PDE) -> dde.nn.FNN:
-        """The paper's network, its inputs normalised by the residual points' mean and deviation."""
+        """The paper's network."""
         s = self.settings
-        net = dde.nn.FNN([2, *[s.width] * s.depth, 1], "tanh", _xavier_normal)
-        mean = torch.as_tensor(data.train_x_all.mean(axis=0))
-        std = torch.as_tensor(data.train_x_all.std(axis=0))
-        net.apply_feature_transform(lambda x: (x - mean) / std)
-        return net
+        layers = [len(self.domain[0]), *[s.width] * s.depth, self.num_outputs]
+        return self.network(data, self.domain, layers)
 
     def model(self, weights: Any = "db-kurtosis", seed: int = 0, **compile_args: Any) -> Model:
-        """A compiled model.
+        """A model compiled with Adam.
 
         Args:
             weights: What `loss_weights` of :meth:`deepxde_balance.Model.compile` takes. A
@@ -120,14 +145,67 @@ class Problem(ABC):
         model = Model(data, self.net(data))
         s = self.settings
         weighting = self.weighting(weights) if isinstance(weights, str) else weights
-        compile_args.setdefault("lr", s.lr)
         if s.decay_every is not None:
             compile_args.setdefault("decay", ("step", s.decay_every, s.decay_rate))
         if isinstance(weighting, Weighting):
             gw = isinstance(weighting, GW)
             compile_args.setdefault("loss_groups", self.gw_groups if gw else self.groups)
-        model.compile("adam", loss_weights=weighting, **compile_args)
+        variables = self.variables(data)
+        model.compile(
+            torch.optim.Adam(
+                [*model.net.parameters(), *variables],
+                lr=compile_args.pop("lr", s.lr),
+                betas=s.betas,
+            ),
+            loss_weights=weighting,
+            external_trainable_variables=variables,
+            **compile_args,
+        )
         return model
+
+    def compile_lbfgs(self, model: Model, iterations: int, **compile_args: Any) -> None:
+        """Compiles the second phase: L-BFGS (strong Wolfe, history 100) with the weights kept.
+
+        DeepXDE's options of L-BFGS are global, and stay set. DeepXDE's step makes up to 100
+        iterations, so that callbacks, e.g. one that saves the model, come in between.
+
+        Args:
+            model: A model that this problem made, trained.
+            iterations: At most so many iterations.
+            **compile_args: More arguments of :meth:`deepxde_balance.Model.compile`.
+        """
+        if iterations < 1:
+            raise ValueError(f"iterations={iterations!r} is not allowed: it must be at least 1.")
+        steps = math.ceil(iterations / _LBFGS_ITERATIONS_PER_STEP)
+        per_step = iterations // steps
+        dde.optimizers.set_LBFGS_options(maxcor=100, maxiter=steps * per_step)
+        options = dde.optimizers.config.LBFGS_options  # DeepXDE sets these two on import only
+        options["iter_per_step"] = per_step
+        options["fun_per_step"] = 25 * per_step  # its line search's limit: iterations end a step
+        model.compile(
+            "L-BFGS",
+            loss_weights="keep",
+            external_trainable_variables=self.variables(model.data),
+            **compile_args,
+        )
+
+    def train(self, model: Model, **train_arguments: Any) -> None:
+        """Trains in all phases of the paper: Adam, then L-BFGS if `lbfgs_iterations` says so.
+
+        Args:
+            model: A model that this problem made.
+            **train_arguments: Arguments of :meth:`deepxde_balance.Model.train`; `callbacks` are
+                called after the problem's own.
+        """
+        arguments = {"iterations": self.iterations} | train_arguments
+        arguments["callbacks"] = [*self.callbacks(), *(arguments.get("callbacks") or [])]
+        model.train(**arguments)
+        diverged = not np.isfinite(model.train_state.loss_train).all()
+        if self.settings.lbfgs_iterations and not diverged:
+            verbose = arguments.get("verbose", 1)
+            self.compile_lbfgs(model, self.settings.lbfgs_iterations, verbose=verbose)
+            del arguments["iterations"]
+            model.train(**arguments)
 
     def weighting(self, name: str) -> Weighting:
         """The strategy of that name, with the paper's `update_every` and alpha."""
@@ -141,8 +219,8 @@ class Problem(ABC):
 
     @cached_property
     def evaluation_points(self) -> np.ndarray:
-        """201 x 201 points, equispaced over the domain, shape (40401, 2)."""
-        return grid(*self.domain, 201)
+        """Equispaced points over the domain, its edges included, shape (N, d), ij-indexed."""
+        return grid(*self.domain, self.evaluation_size)
 
     @cached_property
     def _solution_there(self) -> np.ndarray:
@@ -157,28 +235,3 @@ class Problem(ABC):
         difference = self.outputs(model, self.evaluation_points) - self._solution_there
         l2 = np.linalg.norm(difference) / np.linalg.norm(self._solution_there)
         return {"L2RE": float(l2), "MAE": float(np.abs(difference).mean())}
-
-
-def grid(low: tuple[float, float], high: tuple[float, float], n: int) -> np.ndarray:
-    """n x n equispaced points of a rectangle, its edges included, shape (n * n, 2)."""
-    axes = [np.linspace(a, b, n) for a, b in zip(low, high, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
-
-
-def draw_from_grid(
-    rng: np.random.Generator, low: tuple[float, float], high: tuple[float, float], number: int
-) -> np.ndarray:
-    """`number` different points of the 1001 x 1001 grid, as the DB experiments draw theirs."""
-    chosen = rng.choice(1001 * 1001, size=number, replace=False)
-    return grid(low, high, 1001)[chosen]
-
-
-def edge(axis: int, at: float, low: float, high: float, number: int) -> np.ndarray:
-    """`number` equispaced points on the edge x[axis] = at, the other coordinate in [low, high]."""
-    points = np.full((number, 2), float(at))
-    points[:, 1 - axis] = np.linspace(low, high, number)
-    return points
-
-
-def _xavier_normal(weight: torch.Tensor) -> None:
-    torch.nn.init.xavier_normal_(weight, gain=5 / 3)

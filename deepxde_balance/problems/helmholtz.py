@@ -6,7 +6,8 @@ import deepxde as dde
 import numpy as np
 import torch
 
-from .base import Problem, Settings, draw_from_grid, edge
+from .base import Problem, Settings
+from .sampling import draw_from_grid, edge
 
 
 class Helmholtz(Problem):

@@ -6,7 +6,8 @@ import deepxde as dde
 import numpy as np
 import torch
 
-from .base import Problem, Settings, draw_from_grid, edge
+from .base import Problem, Settings
+from .sampling import draw_from_grid, edge, space_time
 
 
 class KleinGordon(Problem):
@@ -35,13 +36,10 @@ class KleinGordon(Problem):
 
     def data(self, rng: np.random.Generator) -> dde.data.TimePDE:
         n = self.settings.num_points
-        geometry = dde.geometry.GeometryXTime(
-            dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 1)
-        )
         left, right = (edge(0, side, 0, 1, n["boundary"]) for side in (0, 1))
         start = edge(1, 0, 0, 1, n["initial"])
         return dde.data.TimePDE(
-            geometry,
+            space_time(0, 1),
             residual,
             [
                 dde.icbc.PointSetBC(left, self.solution(left)),

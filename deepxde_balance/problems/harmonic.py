@@ -1,0 +1,63 @@
+"""The harmonic oscillator: the loss-balance crisis in one dimension."""
+
+from __future__ import annotations
+
+import deepxde as dde
+import numpy as np
+import torch
+
+from .base import Problem, Settings
+from .sampling import draw_uniform
+
+_OMEGA = 2 * np.pi
+
+
+class Harmonic(Problem):
+    """u'' + w^2 u = 0 on 0 < t < 1 with u(0) = 1, u'(0) = 0: u = cos(w t), w = 2 pi.
+
+    With weight 1 for all, the residual pulls the network to u = 0, which solves the equation and
+    nothing else. Terms: the residual; u and u' at t = 0 (group "ic"). They share a weight, as in
+    the lesson that this is from: each by itself, one point, is met exactly sooner or later, and a
+    weight of its own then grows without bound.
+
+    The lesson trains for 2000 iterations. Frequency, interval, network, points, update_every and
+    alpha are ours.
+    """
+
+    name = "harmonic"
+    paper = Settings(
+        width=32,
+        depth=3,
+        num_points={"residual": 100},
+        iterations=2000,
+        update_every=100,
+        gw_alpha=0.1,
+    )
+    groups = gw_groups = {"ic": [0, 1]}
+    domain = ((0.0,), (1.0,))
+
+    def solution(self, x: np.ndarray) -> np.ndarray:
+        return np.cos(_OMEGA * x)
+
+    def data(self, rng: np.random.Generator) -> dde.data.PDE:
+        geometry = dde.geometry.TimeDomain(*self.domain[0], *self.domain[1])
+        start = np.zeros((1, 1))
+        return dde.data.PDE(
+            geometry,
+            residual,
+            [
+                dde.icbc.PointSetBC(start, np.ones((1, 1))),
+                dde.icbc.PointSetOperatorBC(start, np.zeros((1, 1)), velocity),
+            ],
+            anchors=draw_uniform(rng, *self.domain, self.settings.num_points["residual"]),
+        )
+
+
+def residual(t: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """u'' + w^2 u at times t of shape (N, 1)."""
+    return dde.grad.hessian(u, t) + _OMEGA**2 * u
+
+
+def velocity(t: torch.Tensor, u: torch.Tensor, _: np.ndarray) -> torch.Tensor:
+    """u'."""
+    return dde.grad.jacobian(u, t)

@@ -1,0 +1,67 @@
+"""How the papers set up their networks: initial weights and the scaling of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import deepxde as dde
+import numpy as np
+import torch
+from torch import Tensor
+
+from .sampling import Corner
+
+Domain = tuple[Corner, Corner]
+#: From a data object and its domain to what the inputs are shifted and then divided by.
+Scaling = Callable[[dde.data.PDE, Domain], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class NetworkSetup:
+    """A tanh network with scaled inputs, and biases 0 at first.
+
+    Args:
+        initializer: Of the weights: what ``dde.nn.FNN`` takes.
+        scaling: Of the inputs.
+    """
+
+    initializer: str | Callable[[Tensor], Any]
+    scaling: Scaling
+
+    def __call__(self, data: dde.data.PDE, domain: Domain, layers: list[int]) -> dde.nn.FNN:
+        """A network.
+
+        Args:
+            data: The data object, with its points.
+            domain: Lower and upper corner of the domain.
+            layers: Width of each layer, inputs and outputs included.
+        """
+        net = dde.nn.FNN(layers, "tanh", self.initializer)
+        real = dde.config.real(np)
+        shift, width = (torch.as_tensor(a.astype(real)) for a in self.scaling(data, domain))
+        net.apply_feature_transform(lambda x: (x - shift) / width)
+        return net
+
+
+def to_standard(data: dde.data.PDE, domain: Domain) -> tuple[np.ndarray, np.ndarray]:
+    """By mean and standard deviation of the residual points."""
+    return data.train_x_all.mean(axis=0), data.train_x_all.std(axis=0)
+
+
+def to_unit_box(data: dde.data.PDE, domain: Domain) -> tuple[np.ndarray, np.ndarray]:
+    """The domain to [-1, 1] in each direction."""
+    low, high = np.array(domain[0]), np.array(domain[1])
+    return (low + high) / 2, (high - low) / 2
+
+
+def xavier_normal(weight: Tensor) -> None:
+    """Xavier-normal with tanh's gain, 5/3."""
+    torch.nn.init.xavier_normal_(weight, gain=5 / 3)
+
+
+#: Zhou et al. 2025.
+DB_SETUP = NetworkSetup(xavier_normal, to_standard)
+#: Deguchi & Asai 2023, sec. 4.
+DN_SETUP = NetworkSetup("Glorot normal", to_unit_box)

@@ -1,0 +1,82 @@
+"""Arrays that are computed once and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..._files import replaced
+
+Arrays = Mapping[str, np.ndarray]
+
+_CHECKSUM = "sha256"
+
+
+def cached(name: str, compute: Callable[[], Arrays]) -> dict[str, np.ndarray]:
+    """The arrays that `compute` gives, from the cache folder if they are there.
+
+    A damaged file is computed anew; a folder that can't be written to is no failure. Each is said
+    by a warning.
+
+    Args:
+        name: Of the file, without ``.npz``. It must name everything that the arrays depend on:
+            the method's version and its resolution.
+        compute: Computes the arrays.
+    """
+    path = folder() / f"{name}.npz"
+    try:
+        return _read(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        warnings.warn(
+            f"The reference solution in {path} is damaged ({error}): it is computed anew.",
+            stacklevel=2,
+        )
+    arrays = dict(compute())
+    saved: dict[str, Any] = {**arrays, _CHECKSUM: _checksum(arrays)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(path) as beside:
+            np.savez(beside, **saved)
+    except OSError as error:
+        warnings.warn(
+            f"The reference solution can't be kept in {path.parent} ({error}): the next process "
+            "computes it again. DEEPXDE_BALANCE_CACHE names another folder.",
+            stacklevel=2,
+        )
+    return arrays
+
+
+def folder() -> Path:
+    """``$DEEPXDE_BALANCE_CACHE``, else ``deepxde-balance`` in the user's cache folder."""
+    own = os.environ.get("DEEPXDE_BALANCE_CACHE")
+    if own:
+        return Path(own).expanduser()
+    users = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(users).expanduser() / "deepxde-balance"
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    if str(arrays.pop(_CHECKSUM)) != _checksum(arrays):
+        raise ValueError("its checksum is wrong")
+    return arrays
+
+
+def _checksum(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,41 @@
+"""Where the problems' points lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import deepxde as dde
+import numpy as np
+
+Corner = Sequence[float]
+
+
+def grid(low: Corner, high: Corner, n: int) -> np.ndarray:
+    """n equispaced points in each of d directions, ends included, shape (n**d, d), ij-indexed."""
+    axes = [np.linspace(a, b, n) for a, b in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
+
+def draw_from_grid(rng: np.random.Generator, low: Corner, high: Corner, number: int) -> np.ndarray:
+    """`number` different points of the 1001 x 1001 grid, as the DB experiments draw theirs."""
+    chosen = rng.choice(1001 * 1001, size=number, replace=False)
+    return grid(low, high, 1001)[chosen]
+
+
+def draw_uniform(rng: np.random.Generator, low: Corner, high: Corner, number: int) -> np.ndarray:
+    """`number` points, uniformly at random in a box, shape (number, d)."""
+    return rng.uniform(low, high, size=(number, len(low)))
+
+
+def edge(axis: int, at: float, low: float, high: float, number: int) -> np.ndarray:
+    """`number` equispaced points on the edge x[axis] = at, the other coordinate in [low, high]."""
+    points = np.full((number, 2), float(at))
+    points[:, 1 - axis] = np.linspace(low, high, number)
+    return points
+
+
+def space_time(low: float, high: float) -> dde.geometry.GeometryXTime:
+    """low < x < high, 0 < t < 1."""
+    return dde.geometry.GeometryXTime(
+        dde.geometry.Interval(low, high), dde.geometry.TimeDomain(0, 1)
+    )
