@@ -13,11 +13,13 @@ from . import weightings
 from .engine import choose_engine
 from .gradients import external_variables
 from .model import Model
+from .pointwise import check_squares
+from .prepare import keep_step, start_step, step_with
 from .probe import find_terms
-from .step import TrainStep, keep_step, start_step
+from .step import TrainStep
 from .targets import mend_targets
 from .terms import LossGroups, TermGroups, group_terms, problem_of
-from .weightings import Keep, Weighting
+from .weightings import SA, Keep, Weighting
 
 
 class _Last(NamedTuple):
@@ -81,10 +83,14 @@ class LossWeighting(dde.callbacks.Callback):
         if isinstance(self.weighting, Keep):
             self._step = self._kept(model, groups)
         elif self._step is None or self._step.model is not model or self._groups != groups:
+            if isinstance(self.weighting, SA):
+                check_squares(model)
             self._step = start_step(model, self.weighting, groups)
         elif self._optimizer is not model.opt:  # compiled anew: the weights go on
             engine = choose_engine(model, groups, self._step.engine.scale)
-            self._step = TrainStep(model, self.weighting, engine)
+            self._step = step_with(model, self.weighting, engine)
+        if self._optimizer is not model.opt:
+            self._step.weighting.attach(model.opt)
         groups = self._step.engine.groups
         self._groups, self._optimizer = groups, model.opt
         model.train_step = self._step
@@ -98,7 +104,7 @@ class LossWeighting(dde.callbacks.Callback):
                 '"keep" keeps the weights of the phase before, but no LossWeighting has trained '
                 "this model with these groups: train it with a strategy first."
             )
-        return keep_step(model, before.groups, before.scale, before.weighting.weights)
+        return keep_step(model, before.groups, before.scale, before.weighting)
 
     def on_batch_end(self) -> None:
         if len(self.model.losshistory.steps) > len(self.model.losshistory.loss_weights):

@@ -15,9 +15,9 @@ from deepxde.optimizers.config import LBFGS_options
 from . import checkpoint, run_state
 from .engine import EngineName, check_engine_name, reason_against, takes_one_pass
 from .gradients import external_variables
-from .prepare import LossWeights, prepare
+from .prepare import LossWeights, check_optimizer, prepare, start_step
 from .probe import find_terms
-from .step import TrainStep, has_l1, start_step
+from .step import TrainStep, has_l1
 from .targets import mend_targets, refresh_test_points
 from .terms import LossGroups, Term, group_terms, name_terms, problem_of
 from .weightings import Equal, Weighting
@@ -109,6 +109,8 @@ class Model(dde.Model):
             )
         check_engine_name(gradient_engine, self.data, self.net)
         step, numbers = prepare(self, loss_weights, loss_groups, loss, gradient_engine)
+        if step is not None:
+            check_optimizer(step.weighting, optimizer)
         super().compile(
             optimizer,
             lr=lr,
@@ -125,6 +127,7 @@ class Model(dde.Model):
         self._step, self._engine_to_be = step, None
         self._to_resume, self._lbfgs_start = None, 0
         if step is not None:
+            step.weighting.attach(self.opt)
             self.train_step = step
         elif gradient_engine is not None or takes_one_pass(self.data, self.net):
             self._engine_to_be = gradient_engine or "one-pass"

@@ -11,12 +11,15 @@ import numpy as np
 import torch
 
 from . import weightings
-from .engine import EngineName
+from .engine import EngineName, choose_engine
+from .gradients import GradientEngine
+from .pointwise import PointwiseStep, check_squares
 from .probe import find_terms
-from .step import TrainStep, keep_step, start_step
-from .terms import LossGroups, Term, check_length, group_terms, ungrouped
-from .weightings import Equal, Fixed, Keep, Weighting
+from .step import TrainStep
+from .terms import LossGroups, Term, TermGroups, check_length, group_terms, problem_of, ungrouped
+from .weightings import SA, Equal, Fixed, Keep, Weighting
 from .weightings._checks import factor, is_number
+from .weightings.base import FromKernel
 
 if TYPE_CHECKING:
     from .model import Model
@@ -50,15 +53,113 @@ def prepare(
         return _kept(model, engine)
     if isinstance(weighting, Equal) and loss_groups is None and weighting.scale is None:
         return None, None  # nothing to find out before training
-    groups = group_terms(_find_terms(model, loss), loss_groups)
+    groups = group_terms(_find_terms(model, loss, weighting), loss_groups)
     return start_step(model, weighting, groups, engine), None
 
 
-def _find_terms(model: Model, loss: Any) -> tuple[Term, ...]:
+def start_step(
+    model: dde.Model,
+    weighting: Weighting,
+    groups: TermGroups,
+    engine: EngineName | None = None,
+) -> TrainStep:
+    """A training step that starts afresh: all weights 1, no update made yet.
+
+    Args:
+        model: The model; it need not be compiled yet.
+        weighting: The weighting; it is reset.
+        groups: The groups of its loss terms.
+        engine: The gradient engine; ``None`` chooses it.
+
+    Raises:
+        ValueError: If the weighting can't balance these groups.
+    """
+    problem = problem_of(model.data)
+    told_apart = problem is not None and (
+        not problem.bcs or any(term.condition is not None for term in groups.terms)
+    )
+    if weighting.dynamic and not told_apart and len(groups.names) < 2:
+        raise ValueError(
+            f"{type(model.data).__name__} gives {len(groups.terms)} loss(es), not told apart as "
+            "PDE residuals and conditions. With several, choose the reference by "
+            'loss_groups={"pde": [0]}; with one, use loss_weights="equal".'
+        )
+    if weighting.dynamic and not groups.members[0]:
+        raise ValueError(
+            "There is no PDE residual, so the weights have no reference. Use "
+            'loss_weights="equal" or a list of numbers.'
+        )
+    if isinstance(weighting, (SA, FromKernel)):
+        _check_errors(model.data, weighting)
+    weighting.check(groups.names)
+    scale = groups.scale_factors(weighting.scale)
+    weighting.reset(len(groups.names), like=next(model.net.parameters()).detach())
+    return step_with(model, weighting, choose_engine(model, groups, scale, engine))
+
+
+def keep_step(
+    model: dde.Model,
+    groups: TermGroups,
+    scale: Sequence[float],
+    before: Weighting,
+    engine: EngineName | None = None,
+) -> TrainStep:
+    """A training step with the weights of the phase before, frozen.
+
+    Args:
+        model: The model; it need not be compiled yet.
+        groups: The groups of its loss terms.
+        scale: One static factor per term.
+        before: The weighting of the phase before; its weights are copied.
+        engine: The gradient engine; ``None`` chooses it.
+    """
+    kept: Weighting
+    if isinstance(before, SA):
+        kept = before.frozen()
+    else:
+        kept = Keep()
+        kept.reset(len(groups.names), like=before.weights)
+        kept.weights = before.weights.clone()
+    return step_with(model, kept, choose_engine(model, groups, scale, engine))
+
+
+def step_with(model: dde.Model, weighting: Weighting, engine: GradientEngine) -> TrainStep:
+    """The kind of training step that a weighting needs."""
+    if isinstance(weighting, SA):
+        return PointwiseStep(model, weighting, engine)
+    return TrainStep(model, weighting, engine)
+
+
+def check_optimizer(weighting: Weighting, optimizer: str | torch.optim.Optimizer) -> None:
+    """Raises a ValueError if the weighting can't work beside an optimizer, by its name or itself.
+
+    An optimizer that is yet to be made is taken to work, but for L-BFGS and NNCG.
+    """
+    if optimizer in ("L-BFGS", "L-BFGS-B", "NNCG"):
+        optimizer = torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])
+    if isinstance(optimizer, torch.optim.Optimizer):
+        weighting.attach(optimizer)
+
+
+def _check_errors(data: dde.data.Data, weighting: Weighting) -> None:
+    """Raises a ValueError if the losses are not made of errors at points."""
+    own = not isinstance(data, dde.data.PDE) or type(data).losses is not dde.data.PDE.losses
+    if own or "losses" in vars(data):
+        raise ValueError(
+            f"{type(weighting).__name__} needs the errors at the points, which only "
+            f"dde.data.PDE and TimePDE tell, not {type(data).__name__} with losses of its own."
+        )
+
+
+def _find_terms(model: Model, loss: Any, weighting: Weighting | None = None) -> tuple[Term, ...]:
     """The loss terms, found with another model, so that an error leaves this one as it was."""
     other = dde.Model(model.data, model.net)
     other.compile("sgd", lr=1.0, loss=loss, verbose=0)
-    return find_terms(other)
+    terms = find_terms(other)
+    if isinstance(weighting, SA):
+        _check_errors(model.data, weighting)
+        check_squares(other)
+    return terms
 
 
 def _kept(model: Model, engine: EngineName | None) -> tuple[TrainStep | None, list[float] | None]:
@@ -75,9 +176,8 @@ def _kept(model: Model, engine: EngineName | None) -> tuple[TrainStep | None, li
             '"keep" keeps the weights of the phase before, but this model has not been trained '
             "since it was compiled: its weights are all 1."
         )
-    before = model._step.engine
-    step = keep_step(model, before.groups, before.scale, model._step.weighting.weights, engine)
-    return step, model.loss_weights
+    before, weighting = model._step.engine, model._step.weighting
+    return keep_step(model, before.groups, before.scale, weighting, engine), model.loss_weights
 
 
 def _checked_numbers(loss_weights: Any) -> list[float]:

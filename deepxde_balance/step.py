@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,11 +11,9 @@ import deepxde as dde
 import torch
 from torch import Tensor
 
-from .engine import EngineName, choose_engine
 from .gradients import Batch, GradientEngine, IterationGradients
 from .kernel import kernel_traces
-from .terms import TermGroups, problem_of
-from .weightings import Keep, Weighting
+from .weightings import Weighting
 from .weightings.base import FromGradients, FromKernel, FromLosses
 
 
@@ -70,7 +68,7 @@ class TrainStep:
             updates, due = due, False
             if updates and isinstance(self.weighting, FromGradients):
                 return self._update_and_set_gradients(batch)
-            with _autocast():
+            with autocast():
                 losses = torch.stack(self.engine.losses(batch))
                 if updates:
                     self._update_from(losses)
@@ -123,7 +121,7 @@ class TrainStep:
         return torch.cat([weights, weights.new_ones(1)]) if unweighted else weights
 
     def _update_and_set_gradients(self, batch: Batch) -> Tensor:
-        with _autocast():
+        with autocast():
             computed = self.engine.gradients(batch)
         row_losses = self._update_weights(computed)
         weights = self._row_weights()
@@ -161,7 +159,7 @@ class TrainStep:
         elif isinstance(self.weighting, FromLosses):
             self._update_from(torch.stack(self.engine.losses(batch)))
         elif isinstance(self.weighting, FromKernel):
-            with _autocast():
+            with autocast():
                 traces = kernel_traces(self.engine, batch, self.weighting.exact)
             self.weighting.update(traces.to(self._terms_to_rows))
 
@@ -183,67 +181,7 @@ def has_l1(net: torch.nn.Module) -> bool:
     return regularizer is not None and regularizer[0] == "l1" and regularizer[1] > 0
 
 
-def start_step(
-    model: dde.Model,
-    weighting: Weighting,
-    groups: TermGroups,
-    engine: EngineName | None = None,
-) -> TrainStep:
-    """A training step that starts afresh: all weights 1, no update made yet.
-
-    Args:
-        model: The model; it need not be compiled yet.
-        weighting: The weighting; it is reset.
-        groups: The groups of its loss terms.
-        engine: The gradient engine; ``None`` chooses it.
-
-    Raises:
-        ValueError: If the weighting can't balance these groups.
-    """
-    problem = problem_of(model.data)
-    told_apart = problem is not None and (
-        not problem.bcs or any(term.condition is not None for term in groups.terms)
-    )
-    if weighting.dynamic and not told_apart and len(groups.names) < 2:
-        raise ValueError(
-            f"{type(model.data).__name__} gives {len(groups.terms)} loss(es), not told apart as "
-            "PDE residuals and conditions. With several, choose the reference by "
-            'loss_groups={"pde": [0]}; with one, use loss_weights="equal".'
-        )
-    if weighting.dynamic and not groups.members[0]:
-        raise ValueError(
-            "There is no PDE residual, so the weights have no reference. Use "
-            'loss_weights="equal" or a list of numbers.'
-        )
-    weighting.check(groups.names)
-    scale = groups.scale_factors(weighting.scale)
-    weighting.reset(len(groups.names), like=next(model.net.parameters()).detach())
-    return TrainStep(model, weighting, choose_engine(model, groups, scale, engine))
-
-
-def keep_step(
-    model: dde.Model,
-    groups: TermGroups,
-    scale: Sequence[float],
-    weights: Tensor,
-    engine: EngineName | None = None,
-) -> TrainStep:
-    """A training step with frozen weights.
-
-    Args:
-        model: The model; it need not be compiled yet.
-        groups: The groups of its loss terms.
-        scale: One static factor per term.
-        weights: The groups' weights; they are copied.
-        engine: The gradient engine; ``None`` chooses it.
-    """
-    weighting = Keep()
-    weighting.reset(len(groups.names), like=weights)
-    weighting.weights = weights.clone()
-    return TrainStep(model, weighting, choose_engine(model, groups, scale, engine))
-
-
-def _autocast() -> AbstractContextManager[Any]:
+def autocast() -> AbstractContextManager[Any]:
     """DeepXDE's mixed precision, if the user has set it."""
     if not dde.config.mixed:
         return nullcontext()

@@ -207,15 +207,20 @@ class Problem(ABC):
             del arguments["iterations"]
             model.train(**arguments)
 
-    def weighting(self, name: str) -> Weighting:
-        """The strategy of that name, with the paper's `update_every` and alpha."""
+    def weighting(self, name: str, **parameters: Any) -> Weighting:
+        """The strategy of that name, with the paper's `update_every` and alpha.
+
+        Args:
+            name: What :func:`deepxde_balance.weightings.get` takes.
+            **parameters: The strategy's parameters, before the paper's.
+        """
         weighting = weightings.get(name)
-        if not isinstance(weighting, GradientWeighting):
-            return weighting
-        parameters: dict[str, Any] = {"update_every": self.settings.update_every}
+        papers: dict[str, Any] = {}
+        if isinstance(weighting, GradientWeighting):
+            papers["update_every"] = self.settings.update_every
         if isinstance(weighting, GW):
-            parameters["alpha"] = self.settings.gw_alpha
-        return weightings.get(name, **parameters)
+            papers["alpha"] = self.settings.gw_alpha
+        return weightings.get(name, **(papers | parameters))
 
     @cached_property
     def evaluation_points(self) -> np.ndarray:
