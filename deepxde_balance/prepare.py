@@ -155,11 +155,10 @@ def _find_terms(model: Model, loss: Any, weighting: Weighting | None = None) -> 
     """The loss terms, found with another model, so that an error leaves this one as it was."""
     other = dde.Model(model.data, model.net)
     other.compile("sgd", lr=1.0, loss=loss, verbose=0)
-    terms = find_terms(other)
     if isinstance(weighting, SA):
         _check_errors(model.data, weighting)
         check_squares(other)
-    return terms
+    return find_terms(other)
 
 
 def _kept(model: Model, engine: EngineName | None) -> tuple[TrainStep | None, list[float] | None]:
