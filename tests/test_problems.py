@@ -344,3 +344,11 @@ def test_shortened():
 def test_bad_input(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_lbfgs_is_shortened_with_adam():
+    assert ddb.problems.get("burgers-inverse", iterations=2000).settings.lbfgs_iterations == 2000
+    given = ddb.problems.get("burgers-inverse", iterations=100, lbfgs_iterations=7)
+    assert given.settings.lbfgs_iterations == 7
+    longer = ddb.problems.get("burgers-inverse", iterations=50000)
+    assert longer.settings.lbfgs_iterations == 5000

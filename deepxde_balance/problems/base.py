@@ -61,8 +61,8 @@ class Problem(ABC):
 
     Args:
         points: Factor on every number of points.
-        iterations: Iterations of Adam; ``None`` for the paper's. The learning rate still decays
-            when it does in the paper.
+        iterations: Iterations of Adam; ``None`` for the paper's. Those of L-BFGS are shortened in
+            proportion. The learning rate still decays when it does in the paper.
         **overrides: Other :class:`Settings`, e.g. ``update_every=1``.
 
     Raises:
@@ -91,7 +91,9 @@ class Problem(ABC):
         if iterations is not None and iterations < 1:
             raise ValueError(f"iterations={iterations!r} is not allowed: it must be at least 1.")
         if iterations is not None:
-            overrides["iterations"] = iterations
+            share = iterations / self.paper.iterations
+            lbfgs = round(self.paper.lbfgs_iterations * min(share, 1.0))
+            overrides = {"lbfgs_iterations": lbfgs} | overrides | {"iterations": iterations}
         scaled = {k: max(round(n * points), 2) for k, n in self.paper.num_points.items()}
         self.settings = dataclasses.replace(self.paper, **({"num_points": scaled} | overrides))
 
