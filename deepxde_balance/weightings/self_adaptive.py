@@ -1,0 +1,45 @@
+"""Self-adaptive weights: a min-max game between the network and one weight per group."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from . import _checks
+from .base import FromLosses, Scale
+from .learned import Learned
+
+
+class SelfAdaptiveTerms(FromLosses):
+    """Weights learned by gradient ascent on sum_i lambda_i L_i while the network descends.
+
+    McClenny & Braga-Neto 2023, sec. 3, with one scalar weight per group instead of one per point:
+    lambda_i <- lambda_i + Adam(L_i), from 1. Network and weights step from the same point: the
+    weights of an iteration are those before its ascent. As losses are not negative, weights only
+    grow. From a loss that is not finite nothing is learned. Covers the reference too.
+
+    Args:
+        lr: Learning rate of the weights' own Adam, positive.
+        update_every: Iterations from one update to the next.
+        scale: Static factors on the losses, see :class:`Weighting`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(self, lr: float = 0.005, update_every: int = 1, scale: Scale | None = None):
+        super().__init__(update_every, scale)
+        self.lr = _checks.in_interval("lr", lr, 0, math.inf, "()")
+        self.learned = Learned(start=1.0)
+        self.learned.learn_with(torch.optim.Adam, lr=self.lr, maximize=True)
+
+    def reset(self, num_groups: int, like: Tensor) -> None:
+        super().reset(num_groups, like)
+        if num_groups:
+            self.learned.reset(num_groups, like)
+
+    def update(self, losses: Tensor) -> None:
+        self.weights = self.learned.values.detach().clone()
+        self.learned.step(losses, taken=losses.isfinite().all())

@@ -1,0 +1,82 @@
+"""Uncertainty weighting: one learned noise level per group."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from torch import Tensor
+
+from .base import FromLosses, Scale
+from .learned import Learned
+
+
+class UncertaintyWeighting(FromLosses):
+    """lambda_i = exp(-s_i) / 2, with s_i learned to minimise sum_i exp(-s_i)/2 L_i + s_i/2.
+
+    s_i = log sigma_i^2 is the logarithm of the variance of loss i taken as a Gaussian
+    likelihood: Kendall et al. 2018, eq. 7; for PINNs Xiang et al. 2022 (lbPINN). It starts at 0
+    and is learned with the network, by an optimizer of the same class and settings and its
+    learning rate of the moment, without weight decay. Network and s step from the same point: the
+    weights of an iteration are those before its step of s. From a loss that is not finite no s
+    is learned. Covers the reference too.
+
+    Args:
+        update_every: Iterations from one update to the next.
+        scale: Static factors on the losses, see :class:`Weighting`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(self, update_every: int = 1, scale: Scale | None = None):
+        super().__init__(update_every, scale)
+        self.log_variances = Learned(start=0.0)
+        self._network_optimizer: torch.optim.Optimizer | None = None
+
+    def reset(self, num_groups: int, like: Tensor) -> None:
+        super().reset(num_groups, like)
+        if num_groups:
+            self.log_variances.reset(num_groups, like)
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Learns s with another optimizer of the same class from now on.
+
+        Raises:
+            ValueError: If it evaluates the loss by itself (L-BFGS, NNCG) or can't be made for a
+                vector.
+        """
+        kind = type(optimizer)
+        closure = inspect.signature(kind.step).parameters.get("closure")
+        if closure is not None and closure.default is inspect.Parameter.empty:
+            raise ValueError(
+                f"{type(self).__name__} learns its weights by steps of the network's optimizer, "
+                f"and {kind.__name__} can't take them: it evaluates the network's loss several "
+                'times in a step. Train with "adam" first, then go on with loss_weights="keep".'
+            )
+        options = {**optimizer.defaults, "lr": _learning_rate(optimizer), "weight_decay": 0.0}
+        try:
+            self.log_variances.learn_with(kind, **options)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{type(self).__name__} can't learn its weights by {kind.__name__}: {error}. Use "
+                'another optimizer, or loss_weights="keep" with this one.'
+            ) from error
+        self._network_optimizer = optimizer
+
+    def update(self, losses: Tensor) -> None:
+        if self._network_optimizer is None:
+            raise RuntimeError(
+                f"{type(self).__name__} learns with the network's optimizer, and none was "
+                "attached: call attach(optimizer) before the first update."
+            )
+        self.weights = torch.exp(-self.log_variances.values) / 2
+        self.log_variances.step(
+            0.5 - self.weights * losses,
+            taken=losses.isfinite().all(),
+            lr=_learning_rate(self._network_optimizer),
+        )
+
+
+def _learning_rate(optimizer: torch.optim.Optimizer) -> float | Tensor:
+    return optimizer.param_groups[0]["lr"]
