@@ -1,0 +1,52 @@
+"""Weights from the traces of the neural tangent kernel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .averages import usable
+from .base import FromKernel, Scale
+from .skips import Skips
+
+
+class NTK(FromKernel):
+    """lambda_i = sum_j tr K_jj / tr K_ii (`"ntk"`; `"ntk-exact"`).
+
+    Wang, Yu & Perdikaris 2022, algorithm 1: the trace of a diagonal block of the neural tangent
+    kernel is the sum of its eigenvalues, the rates at which that loss converges. A group whose
+    trace is 0 or not finite keeps its last weight and takes no part in the sum. Covers the
+    reference too.
+
+    Args:
+        exact: Whether traces are exact, one backward per point, or estimated with one vector of
+            random signs per term (Hutchinson).
+        update_every: Iterations from one update to the next.
+        scale: Static factors on the losses, see :class:`Weighting`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+        TypeError: If `exact` is not True or False.
+    """
+
+    def __init__(self, exact: bool = False, update_every: int = 100, scale: Scale | None = None):
+        super().__init__(update_every, scale)
+        if not isinstance(exact, bool):
+            raise TypeError(f"exact={exact!r} is not allowed: give True or False.")
+        self.exact = exact
+        self.skips = Skips()
+
+    def reset(self, num_groups: int, like: Tensor) -> None:
+        super().reset(num_groups, like)
+        if num_groups:
+            self.skips.reset(num_groups, like)
+
+    def update(self, traces: Tensor) -> None:
+        total = torch.where(usable(traces), traces, 0.0).sum()
+        weights = total / traces
+        updated = usable(traces) & usable(weights)
+        self.weights = torch.where(updated, weights, self.weights)
+        self.skips(updated)
+
+    def skipped(self) -> Tensor:
+        return self.skips.ever
