@@ -10,21 +10,39 @@ from typing import Any
 from ._checks import unknown_name
 from .averages import EMA, Average, BiasCorrectedEMA, RunningMean
 from .base import Weighting
+from .config import ConFIG
 from .fixed import Equal, Fixed, Keep
+from .grad_norm import EqualNorms
 from .gradient import DB, DN, GW, GradientWeighting
+from .gradnorm import GradNorm
+from .ntk import NTK
+from .relobralo import ReLoBRaLo
+from .self_adaptive import SelfAdaptiveTerms
+from .softadapt import SoftAdapt
+from .torchjd import TorchJD
+from .uncertainty import UncertaintyWeighting
 
 __all__ = [
     "DB",
     "DN",
     "EMA",
     "GW",
+    "NTK",
     "Average",
     "BiasCorrectedEMA",
+    "ConFIG",
     "Equal",
+    "EqualNorms",
     "Fixed",
+    "GradNorm",
     "GradientWeighting",
     "Keep",
+    "ReLoBRaLo",
     "RunningMean",
+    "SelfAdaptiveTerms",
+    "SoftAdapt",
+    "TorchJD",
+    "UncertaintyWeighting",
     "Weighting",
     "canonical",
     "get",
@@ -44,6 +62,15 @@ _PRESETS: dict[str, Callable[..., Weighting]] = {
     "db-std": partial(DB, "std"),
     "db-kurtosis": partial(DB, "kurtosis"),
     "db-norm": partial(DB, "norm"),
+    "uw": UncertaintyWeighting,
+    "sa-term": SelfAdaptiveTerms,
+    "ntk": NTK,
+    "ntk-exact": partial(NTK, exact=True),
+    "grad-norm": EqualNorms,
+    "gradnorm": GradNorm,
+    "relobralo": ReLoBRaLo,
+    "softadapt": SoftAdapt,
+    "config": ConFIG,
 }
 
 _ALIASES = {"ma": "gw-mean", "lra": "gw-mean", "id": "gw-std", "dn-l2": "dn"}
