@@ -14,9 +14,12 @@ check_backend()
 
 from . import problems, weightings  # noqa: E402 - only once the backend is known to be right
 from .boundary import split_bc  # noqa: E402
-from .callbacks import LossWeighting, Progress  # noqa: E402
+from .callbacks import LossWeighting  # noqa: E402
 from .checkpoint import CheckpointError  # noqa: E402
+from .diagnosis import Diagnosis, diagnose  # noqa: E402
 from .model import Model  # noqa: E402
+from .monitor import GradientMonitor  # noqa: E402
+from .progress import Progress  # noqa: E402
 from .weightings import (  # noqa: E402
     DB,
     DN,
@@ -40,11 +43,14 @@ __all__ = [
     "SA",
     "BiasCorrectedEMA",
     "CheckpointError",
+    "Diagnosis",
+    "GradientMonitor",
     "GradientWeighting",
     "LossWeighting",
     "Model",
     "Progress",
     "RunningMean",
+    "diagnose",
     "problems",
     "split_bc",
     "weightings",

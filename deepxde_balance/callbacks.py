@@ -1,4 +1,4 @@
-"""DeepXDE callbacks: adaptive weights for a stock model, and progress."""
+"""A DeepXDE callback: adaptive weights for a stock model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import deepxde as dde
-from tqdm.auto import tqdm
 
 from . import weightings
 from .engine import choose_engine
@@ -16,6 +15,7 @@ from .model import Model
 from .pointwise import check_squares
 from .prepare import keep_step, start_step, step_with
 from .probe import find_terms
+from .progress import Progress as Progress
 from .step import TrainStep
 from .targets import mend_targets
 from .terms import LossGroups, TermGroups, group_terms, problem_of
@@ -139,30 +139,3 @@ class LossWeighting(dde.callbacks.Callback):
             history.loss_weights.append(dict.fromkeys(weights, 1.0))  # trained without us
         history.loss_weights.append(weights)
         self._step.warn_skipped()
-
-
-class Progress(dde.callbacks.Callback):
-    """A tqdm progress bar over the iterations.
-
-    Args:
-        iterations: How many there will be; ``None`` if that is not known.
-        description: What stands in front of the bar.
-    """
-
-    def __init__(self, iterations: int | None = None, description: str | None = None):
-        super().__init__()
-        self.iterations = iterations
-        self.description = description
-        self._bar: tqdm | None = None
-
-    def on_train_begin(self) -> None:
-        self._bar = tqdm(total=self.iterations, desc=self.description, unit="it")
-        self._start = self.model.train_state.step
-
-    def on_batch_end(self) -> None:
-        assert self._bar is not None
-        self._bar.update(self.model.train_state.step - self._start - self._bar.n)
-
-    def on_train_end(self) -> None:
-        assert self._bar is not None
-        self._bar.close()

@@ -14,15 +14,19 @@ from .style import axes_or_new, styled
 
 @styled
 def plot_gradient_norms(
-    steps: Any, norms_by_name: Mapping[str, Any], ax: Axes | None = None
+    steps: Any, norms_by_name: Mapping[str, Any] | None = None, ax: Axes | None = None
 ) -> Axes:
     """The norm of each group's gradient over the iterations, log axis.
 
     Args:
-        steps: The iterations, shape (S,).
+        steps: The iterations, shape (S,); or a :class:`~deepxde_balance.GradientMonitor` or its
+            CSV file, alone.
         norms_by_name: The norms by group, each of shape (S,).
         ax: Where to draw.
     """
+    if norms_by_name is None:
+        log = sources.gradient_log(steps)
+        steps, norms_by_name = log.steps, log.gradient_norms
     curves = sources.mapping(norms_by_name, steps)
     ax = axes_or_new(ax)
     for name, norms in curves.values.items():
@@ -34,15 +38,21 @@ def plot_gradient_norms(
 
 @styled
 def plot_cosines(
-    steps: Any, cosines_by_pair: Mapping[str | tuple[str, str], Any], ax: Axes | None = None
+    steps: Any,
+    cosines_by_pair: Mapping[Any, Any] | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """The cosine between the gradients of two groups over the iterations: below 0, they conflict.
 
     Args:
-        steps: The iterations, shape (S,).
+        steps: The iterations, shape (S,); or a :class:`~deepxde_balance.GradientMonitor` or its
+            CSV file, alone.
         cosines_by_pair: The cosines by pair, each of shape (S,); a pair is a name or two.
         ax: Where to draw.
     """
+    if cosines_by_pair is None:
+        log = sources.gradient_log(steps)
+        steps, cosines_by_pair = log.steps, log.cosines
     named = {
         pair if isinstance(pair, str) else ", ".join(pair): cosines
         for pair, cosines in cosines_by_pair.items()

@@ -1,7 +1,8 @@
-"""Where curves come from: the records of runs, DeepXDE's histories, models, plain mappings."""
+"""Where curves come from: records of runs, histories, models, monitors, plain mappings."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import singledispatch
 from typing import Any, NamedTuple
@@ -9,7 +10,9 @@ from typing import Any, NamedTuple
 import deepxde as dde
 import numpy as np
 
+from ..gradient_log import GradientLog
 from ..model import Model
+from ..monitor import GradientMonitor
 from ..records import Record
 
 
@@ -26,7 +29,8 @@ def losses(source: Any) -> Curves:
 
     Args:
         source: A :class:`~deepxde_balance.records.Record`; a model or its `losshistory`, which
-            does not know the terms' names; a mapping from names to values, at steps 0, 1, ...
+            does not know the terms' names; a :class:`~deepxde_balance.GradientMonitor` or its
+            CSV file; a mapping from names to values, at steps 0, 1, ...
 
     Raises:
         TypeError: If it is none of them.
@@ -58,6 +62,15 @@ def _(source: Mapping) -> Curves:
     return mapping(source)
 
 
+@losses.register(GradientMonitor)
+@losses.register(GradientLog)
+@losses.register(str)
+@losses.register(os.PathLike)
+def _(source: Any) -> Curves:
+    log = gradient_log(source)
+    return mapping(log.losses, log.steps)
+
+
 @singledispatch
 def weights(source: Any) -> Curves:
     """The applied weights by group; of sources and errors as in :func:`losses`."""
@@ -87,6 +100,38 @@ def _(source: Mapping) -> Curves:
     return mapping(source)
 
 
+@weights.register(GradientMonitor)
+@weights.register(GradientLog)
+@weights.register(str)
+@weights.register(os.PathLike)
+def _(source: Any) -> Curves:
+    log = gradient_log(source)
+    return mapping(log.weights, log.steps)
+
+
+def gradient_log(source: Any) -> GradientLog:
+    """What a monitor has seen.
+
+    Args:
+        source: The monitor, its log, or its CSV file.
+
+    Raises:
+        TypeError: If it is none of them.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is another file.
+    """
+    if isinstance(source, GradientMonitor):
+        return source.log
+    if isinstance(source, GradientLog):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return GradientLog.read(source)
+    raise TypeError(
+        f"{type(source).__name__} has no gradients: give a GradientMonitor or its CSV file, or "
+        "the iterations and the values by name."
+    )
+
+
 def mapping(source: Mapping[str, Any], steps: Any = None) -> Curves:
     """Curves from plain values; the steps are 0, 1, ... if they are not given."""
     values = {str(name): np.asarray(v, dtype=float) for name, v in source.items()}
@@ -105,5 +150,6 @@ def mapping(source: Mapping[str, Any], steps: Any = None) -> Curves:
 def _no_source(source: Any) -> TypeError:
     return TypeError(
         f"{type(source).__name__} is no source of curves: give a Record, a "
-        "deepxde_balance.Model, its losshistory, or a mapping from names to values."
+        "deepxde_balance.Model, its losshistory, a GradientMonitor or its CSV file, or a mapping "
+        "from names to values."
     )

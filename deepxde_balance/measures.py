@@ -1,0 +1,55 @@
+"""The numbers that tell whether groups of loss terms are balanced."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from .observation import Observation
+
+
+class Measures(NamedTuple):
+    """Losses, gradient norms, weights and angles of K groups, on the host.
+
+    Args:
+        names: Names of the groups.
+        losses: Their losses, neither weighted nor scaled, shape (K,).
+        norms: The 2-norms ||g_i|| of their gradients, shape (K,).
+        weights: Their weights, shape (K,), see :class:`~deepxde_balance.observation.Observation`.
+        cosines: Of each pair of gradients, shape (K, K); nan with a gradient of norm 0.
+    """
+
+    names: tuple[str, ...]
+    losses: np.ndarray
+    norms: np.ndarray
+    weights: np.ndarray
+    cosines: np.ndarray
+
+    @property
+    def weighted_norms(self) -> np.ndarray:
+        """||lambda_i g_i||, shape (K,)."""
+        return np.abs(self.weights) * self.norms
+
+    @property
+    def shares(self) -> np.ndarray:
+        """||lambda_i g_i|| / sum_j ||lambda_j g_j||, shape (K,); nan if all are 0."""
+        with np.errstate(invalid="ignore"):
+            return self.weighted_norms / self.weighted_norms.sum()
+
+
+def measure(observation: Observation) -> Measures:
+    """The measures of an observation; copies them to the host, at once."""
+    names, losses, gradients, weights = observation
+    norms = gradients.norm(2)
+    units = gradients.values / norms.unsqueeze(1)
+    cosines = (units @ units.T).clamp(-1, 1)
+    together = torch.cat([torch.stack([losses, norms, weights]).to(cosines), cosines])
+    numbers = together.cpu().double().numpy()
+    return Measures(names, numbers[0], numbers[1], numbers[2], numbers[3:])
+
+
+def rounded(ratio: float) -> str:
+    """A ratio to two digits, for messages: 350, not 3.5e+02."""
+    return f"{float(f'{ratio:.2g}'):g}"
