@@ -5,7 +5,8 @@ RUN := DDE_BACKEND=pytorch $(VENV)/bin/python
 .PHONY: demo test test-slow lint benchmark clean
 
 demo: $(VENV)/installed
-	$(RUN) examples/demo.py
+	$(VENV)/bin/deepxde-balance compare klein-gordon --weights equal db-kurtosis --iterations 1300 --out out
+	$(VENV)/bin/deepxde-balance report out
 
 test: $(VENV)/installed
 	$(RUN) -m pytest -q
@@ -14,7 +15,6 @@ test-slow: $(VENV)/installed
 	$(RUN) -m pytest -q -m slow
 
 benchmark: $(VENV)/installed
-	$(VENV)/bin/pip install -q "torchjd>=0.18"
 	$(RUN) benchmarks/step_time.py --out benchmarks/results/step_time.json
 
 lint: $(VENV)/installed

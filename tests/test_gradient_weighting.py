@@ -11,7 +11,11 @@ import deepxde_balance as ddb
 from deepxde_balance import weightings
 from deepxde_balance.group_gradients import GroupGradients
 
-PRESETS = [name for name in weightings.names() if name not in ("equal", "keep")]
+PRESETS = [
+    name
+    for name in weightings.names()
+    if isinstance(weightings.get(name), weightings.GradientWeighting)
+]
 
 
 def started(weighting, num_groups=3):

@@ -16,6 +16,7 @@ from .grad_norm import EqualNorms
 from .gradient import DB, DN, GW, GradientWeighting
 from .gradnorm import GradNorm
 from .ntk import NTK
+from .per_point import SA
 from .relobralo import ReLoBRaLo
 from .self_adaptive import SelfAdaptiveTerms
 from .softadapt import SoftAdapt
@@ -28,6 +29,7 @@ __all__ = [
     "EMA",
     "GW",
     "NTK",
+    "SA",
     "Average",
     "BiasCorrectedEMA",
     "ConFIG",
@@ -63,6 +65,7 @@ _PRESETS: dict[str, Callable[..., Weighting]] = {
     "db-kurtosis": partial(DB, "kurtosis"),
     "db-norm": partial(DB, "norm"),
     "uw": UncertaintyWeighting,
+    "sa": SA,
     "sa-term": SelfAdaptiveTerms,
     "ntk": NTK,
     "ntk-exact": partial(NTK, exact=True),
