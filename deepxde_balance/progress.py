@@ -15,6 +15,8 @@ from .weightings import _checks
 #: Seconds from one refreshment to the next, where each is a new line: in a log file.
 LOG_INTERVAL = 30.0
 
+_IN_NOTEBOOK = issubclass(tqdm, notebook_tqdm)
+
 
 class Progress(dde.callbacks.Callback):
     """A tqdm progress bar over the iterations.
@@ -116,4 +118,4 @@ def _record(model: dde.Model) -> dict[str, str]:
 
 def _is_log() -> bool:
     """Whether the bar goes where it can't be overwritten."""
-    return not (issubclass(tqdm, notebook_tqdm) or sys.stderr.isatty())
+    return not (_IN_NOTEBOOK or sys.stderr.isatty())
