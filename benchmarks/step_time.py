@@ -2,6 +2,7 @@
 
     python benchmarks/step_time.py
     python benchmarks/step_time.py --cases klein-gordon tiny-ode --rounds 50 --out step_time.json
+    python benchmarks/step_time.py --cases klein-gordon --strategies uw sa ntk:probes=1 relobralo
 
 All contenders take one step in turn, round after round, so that a slow moment of the machine
 meets all of them; the medians over the rounds are compared. A strategy that updates its weights
@@ -32,14 +33,12 @@ from tqdm import tqdm
 
 import deepxde_balance as ddb
 from deepxde_balance.gradients import Batch, deepxde_losses
+from deepxde_balance.weightings import spec
+from deepxde_balance.weightings.base import FromGradients, FromKernel
 
 Step = Callable[[], None]
 
-STRATEGIES = {
-    "db-mean": lambda: ddb.DB("mean", update_every=1),
-    "db-kurtosis": lambda: ddb.DB("kurtosis", update_every=1),
-    "dn": lambda: ddb.DN(update_every=1),
-}
+STRATEGIES = ["db-mean", "db-kurtosis", "dn"]
 
 
 def main() -> None:
@@ -57,10 +56,15 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--strategies", nargs="+", default=STRATEGIES, metavar="NAME")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, help="a JSON file for the numbers")
     args = parser.parse_args()
+    try:
+        args.strategies = [spec.normalized(name) for name in args.strategies]
+    except ValueError as error:
+        parser.error(str(error))
     if args.rounds < 1:
         parser.error(f"--rounds {args.rounds}: give at least 1")
     if args.device.startswith("cuda") and not torch.cuda.is_available():
@@ -68,17 +72,24 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def contenders(case: Case) -> dict[str, Step]:
+def contenders(case: Case, strategies: list[str]) -> dict[str, Step]:
     """A step of each contender; each has its own copy of the network."""
     steps = {"stock equal": model_step(dde.Model, case), "floor": plain_step(case)}
     steps["ours equal"] = model_step(ddb.Model, case)
-    for name, make in STRATEGIES.items():
-        weights = {"loss_weights": make(), "loss_groups": case.groups}
+    for name in strategies:
+        weighting = each_time(name)
+        weights = {"loss_weights": weighting, "loss_groups": case.groups}
         steps[f"{name} @1"] = model_step(ddb.Model, case, **weights)
     steps["backward per term"] = per_term_step(case)
     if importlib.util.find_spec("torchjd"):
         steps["TorchJD autojac"] = torchjd_step(case)
     return steps
+
+
+def each_time(strategy: str) -> ddb.weightings.Weighting:
+    """A strategy that updates its weights in every iteration."""
+    name, parameters = spec.parse(strategy)
+    return ddb.weightings.get(name, **(parameters | {"update_every": 1}))
 
 
 def compiled(model_class: type, case: Case, **compile_args: object) -> dde.Model:
@@ -144,7 +155,7 @@ def torchjd_step(case: Case) -> Step:
 
 def measure(name: str, case: Case, args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Median time and peak memory of each contender, and their ratios to stock DeepXDE's."""
-    steps = contenders(case)
+    steps = contenders(case, args.strategies)
     seconds: dict[str, list[float]] = {key: [] for key in steps}
     for step in list(steps.values()) * 2:  # warm up; the first is checked against DeepXDE
         step()
@@ -155,7 +166,9 @@ def measure(name: str, case: Case, args: argparse.Namespace) -> dict[str, dict[s
         order.append(order.pop(0))
     median = {key: statistics.median(values) for key, values in seconds.items()}
     memory = {key: peak_memory(step, args.device) for key, step in steps.items()}
-    for strategy in STRATEGIES:
+    for strategy in args.strategies:
+        if not isinstance(each_time(strategy), (FromGradients, FromKernel)):
+            continue  # each of its steps is like the others
         for every in (10, 100):
             with_update, without = median[f"{strategy} @1"], median["ours equal"]
             key = f"{strategy} @{every}"

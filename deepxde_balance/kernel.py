@@ -11,7 +11,7 @@ from .gradients import Batch, GradientEngine
 _CHUNK = 256
 
 
-def kernel_traces(engine: GradientEngine, batch: Batch, exact: bool) -> Tensor:
+def kernel_traces(engine: GradientEngine, batch: Batch, exact: bool, probes: int = 1) -> Tensor:
     """tr K_ii of every group: the sum over its points of ||d e_p / d theta||^2.
 
     A static factor on a loss counts as one on its squared errors.
@@ -19,13 +19,16 @@ def kernel_traces(engine: GradientEngine, batch: Batch, exact: bool) -> Tensor:
     Args:
         engine: Evaluates the errors; of a ``dde.data.PDE``.
         batch: The points.
-        exact: Whether to differentiate at every point; or else to estimate the traces with one
-            vector of random signs per term (Hutchinson), in one backward for all groups.
+        exact: Whether to differentiate at every point; or else to estimate the traces with
+            vectors of random signs (Hutchinson), each in one backward for all groups.
+        probes: How many such vectors.
 
     Returns:
         Shape (K,), detached.
     """
-    return _exact(engine, batch) if exact else _estimated(engine, batch)
+    if exact:
+        return _exact(engine, batch)
+    return torch.stack([_estimated(engine, batch) for _ in range(probes)]).mean(dim=0)
 
 
 def _estimated(engine: GradientEngine, batch: Batch) -> Tensor:

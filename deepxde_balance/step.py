@@ -160,7 +160,9 @@ class TrainStep:
             self._update_from(torch.stack(self.engine.losses(batch)))
         elif isinstance(self.weighting, FromKernel):
             with autocast():
-                traces = kernel_traces(self.engine, batch, self.weighting.exact)
+                traces = kernel_traces(
+                    self.engine, batch, self.weighting.exact, self.weighting.probes
+                )
             self.weighting.update(traces.to(self._terms_to_rows))
 
     def _row_losses(self, losses: Tensor) -> Tensor:

@@ -74,6 +74,21 @@ def test_one_estimate_is_the_squared_norm_of_a_signed_sum(float64):
     np.testing.assert_allclose(traces, expected, rtol=1e-9)
 
 
+def test_several_probes_are_averaged(float64):
+    model = compiled("ntk", "one-pass")
+    batch = Batch(*model.data.train_next_batch())
+    engine = model.train_step.engine
+    torch.manual_seed(5)
+    single = torch.stack([kernel_traces(engine, batch, exact=False) for _ in range(3)])
+    torch.manual_seed(5)
+    torch.testing.assert_close(kernel_traces(engine, batch, False, 3), single.mean(dim=0))
+    model = compiled(ddb.NTK(probes=3), "one-pass")
+    torch.manual_seed(5)
+    model.train(iterations=1, verbose=0)
+    expected = single.mean(dim=0).sum() / single.mean(dim=0)
+    np.testing.assert_allclose(list(model.weights.values()), expected, rtol=1e-9)
+
+
 def test_static_factors_count_as_on_the_squared_errors(float64):
     plain = compiled("ntk", "one-pass")
     scaled = compiled(ddb.NTK(scale={"bc": 4.0}), "one-pass")

@@ -147,8 +147,10 @@ class FromLosses(Weighting):
 class FromKernel(Weighting):
     """Weights from the traces of the neural tangent kernel's diagonal blocks."""
 
-    #: Whether traces are exact, or estimated with one vector of random signs per term.
+    #: Whether traces are exact, or estimated with random signs.
     exact: bool
+    #: How many estimates the mean is taken of.
+    probes: int
 
     @abstractmethod
     def update(self, traces: Tensor) -> None:

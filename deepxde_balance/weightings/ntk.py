@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from . import _checks
 from .averages import usable
 from .base import FromKernel, Scale
 from .skips import Skips
@@ -19,8 +20,10 @@ class NTK(FromKernel):
     reference too.
 
     Args:
-        exact: Whether traces are exact, one backward per point, or estimated with one vector of
-            random signs per term (Hutchinson).
+        exact: Whether traces are exact, one backward per point, or estimated from sums of the
+            errors with random signs (Hutchinson).
+        probes: How many such sums an estimate takes the mean of, each with a backward of its
+            own. One is cheap and rough: most of a kernel's trace is often one eigenvalue.
         update_every: Iterations from one update to the next.
         scale: Static factors on the losses, see :class:`Weighting`.
 
@@ -29,11 +32,18 @@ class NTK(FromKernel):
         TypeError: If `exact` is not True or False.
     """
 
-    def __init__(self, exact: bool = False, update_every: int = 100, scale: Scale | None = None):
+    def __init__(
+        self,
+        exact: bool = False,
+        probes: int = 8,
+        update_every: int = 100,
+        scale: Scale | None = None,
+    ):
         super().__init__(update_every, scale)
         if not isinstance(exact, bool):
             raise TypeError(f"exact={exact!r} is not allowed: give True or False.")
         self.exact = exact
+        self.probes = _checks.positive_int("probes", probes)
         self.skips = Skips()
 
     def reset(self, num_groups: int, like: Tensor) -> None:
