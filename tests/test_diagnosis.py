@@ -162,6 +162,7 @@ def test_it_leaves_no_trace():
         lambda x, u: model.net.norm(torch.nn.functional.dropout(u)) * np.random.rand()
     )
     model.net.eval()
+    model.net.auxiliary_vars = auxiliary_vars = torch.ones(1)
     state = copy.deepcopy(model.net.state_dict())
     train_state = dict(vars(model.train_state))
     chances = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
@@ -170,7 +171,7 @@ def test_it_leaves_no_trace():
     assert model.train_step is step and model.net.training is mode
     assert all(torch.equal(state[k], v) for k, v in model.net.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in model.net.parameters())
-    assert model.losshistory.steps == []
+    assert model.losshistory.steps == [] and model.net.auxiliary_vars is auxiliary_vars
     assert vars(model.train_state) == train_state
     assert chances == (
         random.getstate(),

@@ -151,6 +151,26 @@ def test_training_is_the_same_to_the_last_bit(how):
     np.testing.assert_array_equal(losses, others)
 
 
+def test_in_a_stock_model_deepxdes_caches_hold_deepxdes_arrays_only():
+    """It caches targets by the arrays' ids, which another's array, once gone, would leave behind."""
+    calls = []
+
+    def target(x):
+        calls.append(len(x))
+        return x[:, 0:1] * x[:, 1:2]
+
+    geom = scripts.laplace().geom
+    data = scripts.laplace(geom, [dde.icbc.DirichletBC(geom, target, lambda _, on: on)])
+    model = dde.Model(data, scripts.network())
+    model.compile("adam", lr=1e-2, verbose=0)
+    model.train(iterations=1, verbose=0)
+    before = len(calls)
+    model.train(iterations=3, verbose=0, callbacks=[ddb.GradientMonitor(1)])
+    ddb.diagnose(model, verbose=0)
+    assert before > 0
+    assert len(calls) == before
+
+
 def test_under_lbfgs_it_looks_after_steps_that_cross_the_period(monkeypatch):
     for name, value in (("iter_per_step", 3), ("fun_per_step", 75), ("maxiter", 12)):
         monkeypatch.setitem(dde.optimizers.config.LBFGS_options, name, value)
