@@ -71,7 +71,7 @@ class Progress(dde.callbacks.Callback):
             initial=step - start,
             desc=self.description,
             unit="it",
-            mininterval=LOG_INTERVAL if _is_log() else 0.1,
+            mininterval=refresh_interval(),
             dynamic_ncols=True,
         )
         self._show_record()
@@ -116,6 +116,6 @@ def _record(model: dde.Model) -> dict[str, str]:
     return shown
 
 
-def _is_log() -> bool:
-    """Whether the bar goes where it can't be overwritten."""
-    return not (_IN_NOTEBOOK or sys.stderr.isatty())
+def refresh_interval() -> float:
+    """Seconds from one refreshment of a bar to the next, longer where it can't be overwritten."""
+    return 0.1 if _IN_NOTEBOOK or sys.stderr.isatty() else LOG_INTERVAL

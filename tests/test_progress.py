@@ -88,7 +88,7 @@ class FakeBar:
 
 def test_the_numbers_are_refreshed_with_the_records_only(monkeypatch):
     bar = FakeBar()
-    monkeypatch.setattr(progress, "_is_log", lambda: True)
+    monkeypatch.setattr(progress, "refresh_interval", lambda: 30.0)
     monkeypatch.setattr(progress, "tqdm", lambda **_: bar)
     compiled().train(iterations=9, display_every=4, verbose=0, callbacks=[ddb.Progress(9)])
     assert len(bar.postfixes) == 4  # at 0, 4, 8 and 9

@@ -13,6 +13,7 @@ import joblib
 from joblib.externals.loky import get_reusable_executor
 from tqdm.auto import tqdm
 
+from ..progress import refresh_interval
 from .run import Run, finished
 from .training import train
 
@@ -121,20 +122,28 @@ def _where(backend: str | None, scheduler: str | None) -> Iterator[None]:
 def _progress(sweep: Sweep, todo: Sequence[Run]) -> Iterator[tqdm]:
     """A bar over the iterations of all runs, with the time left, while the context lasts."""
     lengths = [run.iterations for run in todo]
+
+    def done() -> int:
+        return sum(_done(run, sweep.folder, n) for run, n in zip(todo, lengths, strict=True))
+
+    before = done()
     over = threading.Event()
-    with tqdm(total=sum(lengths), unit="it", desc=f"{len(todo)} runs", smoothing=0.05) as bar:
+    with tqdm(
+        total=sum(lengths) - before,
+        unit="it",
+        desc=f"{len(todo)} runs",
+        smoothing=0.05,
+        mininterval=refresh_interval(),
+    ) as bar:
 
-        def watch() -> None:
-            before = sum(_done(run, sweep.folder, run.iterations) for run in todo)
-            bar.reset(sum(lengths) - before)
-            while not over.wait(0.5):
-                show(before)
-
-        def show(before: int) -> None:
-            counts = [_done(run, sweep.folder, n) for run, n in zip(todo, lengths, strict=True)]
+        def show() -> None:
             finished_runs = sum(run.record(sweep.folder).exists() for run in todo)
             bar.set_postfix_str(f"{finished_runs} finished", refresh=False)
-            bar.update(sum(counts) - before - bar.n)
+            bar.update(done() - before - bar.n)
+
+        def watch() -> None:
+            while not over.wait(0.5):
+                show()
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
@@ -143,6 +152,7 @@ def _progress(sweep: Sweep, todo: Sequence[Run]) -> Iterator[tqdm]:
         finally:
             over.set()
             watcher.join()
+            show()
 
 
 def _done(run: Run, folder: str | os.PathLike[str], iterations: int) -> int:
