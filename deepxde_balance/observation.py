@@ -84,10 +84,10 @@ class Observer:
         self._planned_for: tuple[Any, ...] = ()
 
     def __call__(self) -> Observation:
-        plan = self._current_plan()
         net, batch = self.model.net, current_batch(self.model)
         auxiliary_vars = net.auxiliary_vars
         try:
+            plan = self._current_plan()
             with no_trace(net), torch.enable_grad(), autocast():
                 computed = plan.engine.gradients(batch)
         finally:

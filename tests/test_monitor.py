@@ -152,7 +152,7 @@ def test_training_is_the_same_to_the_last_bit(how):
 
 
 def test_in_a_stock_model_deepxdes_caches_hold_deepxdes_arrays_only():
-    """It caches targets by the arrays' ids, which another's array, once gone, would leave behind."""
+    """It caches targets by an array's id, which one of ours, once gone, would leave behind."""
     calls = []
 
     def target(x):
