@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import callbacks, problems, weightings
+from . import problems, weightings
 from .experiments import Run, Sweep, check_device, train
+from .progress import Progress
 from .records import Record, read
 
 
@@ -48,7 +49,7 @@ def _train(given: argparse.Namespace) -> int:
     run = Run(given.problem, given.weights, given.seed, given.points, _settings(given))
     check_device(given.device)
     _writable(given.out)
-    bar = callbacks.Progress(run.iterations, f"{run.problem}, {run.weights}")
+    bar = Progress(run.iterations, f"{run.problem}, {run.weights}")
     record = train(run, given.out, given.device, given.threads, given.checkpoint_every, [bar])
     print(_table([record]))
     print(f"\nRecord: {record.path}")

@@ -15,7 +15,6 @@ from .model import Model
 from .pointwise import check_squares
 from .prepare import keep_step, start_step, step_with
 from .probe import find_terms
-from .progress import Progress as Progress
 from .step import TrainStep
 from .targets import mend_targets
 from .terms import LossGroups, TermGroups, group_terms, problem_of

@@ -7,7 +7,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,16 @@ def train(
     if record is not None:
         return record
     check_device(device)
-    torch.set_default_device(device)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    with _device(device), _threads(threads):
+        return _train(run, folder, checkpoint_every, callbacks)
+
+
+def _train(
+    run: Run,
+    folder: str | os.PathLike[str],
+    checkpoint_every: float,
+    callbacks: Sequence[dde.callbacks.Callback],
+) -> Record:
     part = run.unfinished(folder)
     part.mkdir(parents=True, exist_ok=True)
     write_json(part / "run.json", run.identity)
@@ -79,6 +87,23 @@ def train(
     write_json(path, _content(run, problem, model, recorder))
     shutil.rmtree(part)
     return Record.load(path)
+
+
+def _device(device: str) -> AbstractContextManager[Any]:
+    """Where new tensors lie; nothing if they do anyway, for it slows each operation down."""
+    if torch.device(device) == torch.get_default_device():
+        return nullcontext()
+    return torch.device(device)
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if number is None else number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def check_device(device: str) -> None:
