@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def _compare(given: argparse.Namespace) -> int:
         for seed in range(given.seeds)
         for weights in given.weights
     ]
+    runs = list({run.record(given.out): run for run in runs}.values())  # aliases are one run
     check_device(given.device)
     _writable(given.out)
     sweep = Sweep(runs, given.out, given.device, given.threads, given.checkpoint_every)
@@ -108,9 +110,8 @@ def _settings(given: argparse.Namespace) -> dict[str, Any]:
 def _writable(folder: Path) -> None:
     """Raises an OSError if no file can be made in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / ".writable"
-    probe.touch()
-    probe.unlink()
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _one_line(error: BaseException) -> str:
@@ -130,7 +131,7 @@ def _setting(text: str) -> tuple[str, Any]:
 def _number(kind: type, low: float) -> Any:
     def number(text: str) -> Any:
         value = kind(text)
-        if value < low:
+        if not value >= low:
             raise argparse.ArgumentTypeError(f"{text} is not allowed: at least {low}")
         return value
 

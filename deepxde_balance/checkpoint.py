@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -39,7 +38,7 @@ def write(model: Model, path: str) -> None:
         torch.save(_capture(model), beside)
 
 
-def read(path: str, device: str | None = None) -> dict[str, Any]:
+def read(path: str, device: str | torch.device = "cpu") -> dict[str, Any]:
     """Reads a checkpoint of ours or of DeepXDE.
 
     Raises:
@@ -49,29 +48,25 @@ def read(path: str, device: str | None = None) -> dict[str, Any]:
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no checkpoint {path}.")
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-            if damaged is not None:
-                raise zipfile.BadZipFile(f"bad checksum of {damaged}")
+        with zipfile.ZipFile(path) as archive:  # what torch.save writes
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"bad checksum of {damaged}")
         checkpoint = torch.load(path, map_location=device, weights_only=True)
-    except (
-        OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:  # fmt: skip
+    except Exception as error:  # whatever a damaged file makes of its reader
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} is damaged or no checkpoint: {reason}") from error
-    if not isinstance(checkpoint, dict) or not {
-        "model_state_dict",
-        "optimizer_state_dict",
-    } <= set(checkpoint):
+    parts = ("model_state_dict", "optimizer_state_dict")
+    if not isinstance(checkpoint, dict) or not all(
+        isinstance(checkpoint.get(part), dict) for part in parts
+    ):
         raise CheckpointError(
             f"{path} is no checkpoint of a model: it has no network and optimizer."
         )
     return checkpoint
 
 
-def restore(model: Model, checkpoint: dict[str, Any], path: str) -> dict[str, Any] | None:
+def restore(model: Model, checkpoint: dict[str, Any], path: str) -> run_state.PendingRun | None:
     """Puts a checkpoint into a compiled model.
 
     Args:
@@ -80,13 +75,15 @@ def restore(model: Model, checkpoint: dict[str, Any], path: str) -> dict[str, An
         path: Where it is from, for messages.
 
     Returns:
-        The state of the run, for :func:`run_state.restore_chances` when training begins;
-        ``None`` with a checkpoint of DeepXDE's own.
+        What waits for training to begin; ``None`` with a checkpoint of DeepXDE's own.
 
     Raises:
         CheckpointError: If it is of another network, optimizer, strategy or of other groups.
     """
-    difference = _difference(model, checkpoint)
+    try:
+        difference = _difference(model, checkpoint)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is damaged or no checkpoint: {error!r}") from error
     if difference is not None:
         raise CheckpointError(f"{path} is a checkpoint of another model: {difference}")
     before = copy.deepcopy(_capture(model))
@@ -113,8 +110,9 @@ def _capture(model: Model) -> dict[str, Any]:
             "external_variables": [v.detach().clone() for v in external_variables(model)],
             "lr_scheduler": _scheduler_state(model),
             "weighting": None if step is None else _weighting_state(step),
+            "step": None if step is None else step.state_dict(),
             "lbfgs_start": model._lbfgs_start,
-            "run": run_state.capture(model),
+            "run": run_state.capture(model, model._in_train, model._pending),
         },
     }
 
@@ -141,7 +139,7 @@ def _weighting_state(step: TrainStep) -> dict[str, Any]:
     }
 
 
-def _apply(model: Model, checkpoint: dict[str, Any]) -> dict[str, Any] | None:
+def _apply(model: Model, checkpoint: dict[str, Any]) -> run_state.PendingRun | None:
     ours = checkpoint.get(_OURS)
     model.net.load_state_dict(checkpoint["model_state_dict"])
     model.opt.load_state_dict(checkpoint["optimizer_state_dict"])
@@ -159,10 +157,12 @@ def _apply(model: Model, checkpoint: dict[str, Any]) -> dict[str, Any] | None:
     given_to_compile = (Equal, Fixed)
     if model._step is not None and not isinstance(model._step.weighting, given_to_compile):
         model._step.weighting.load_state_dict(ours["weighting"]["state"])
+        model._step.load_state_dict(ours["step"])
     model._lbfgs_start = ours["lbfgs_start"]
     run_state.restore_points(model, ours["run"])
     run_state.restore_counters(model, ours["run"])
-    return ours["run"]
+    run_state.restore_draws(model, ours["run"])
+    return run_state.PendingRun(ours["run"], checkpoint["model_state_dict"])
 
 
 def _difference(model: Model, checkpoint: dict[str, Any]) -> str | None:
@@ -172,7 +172,7 @@ def _difference(model: Model, checkpoint: dict[str, Any]) -> str | None:
         return network
     ours = checkpoint.get(_OURS)
     if ours is None:
-        return None
+        return _options_difference(checkpoint["optimizer_state_dict"], model.opt.state_dict())
     if ours["format"] != _FORMAT:
         return f"it has format {ours['format']}, this version reads format {_FORMAT}."
     if ours["optimizer"] != type(model.opt).__name__:
@@ -205,6 +205,18 @@ def _network_difference(saved: Mapping[str, Tensor], here: Mapping[str, Tensor])
     return None
 
 
+def _options_difference(saved: dict[str, Any], here: dict[str, Any]) -> str | None:
+    """For a checkpoint that does not name its optimizer."""
+    groups = [saved["param_groups"], here["param_groups"]]
+    for a, b in zip(*groups, strict=False):
+        options, own = (set(group) - {"initial_lr"} for group in (a, b))  # which a decay adds
+        if options != own:
+            return f"its optimizer has the options {sorted(options)}, the model's {sorted(own)}."
+    if [len(g["params"]) for g in groups[0]] != [len(g["params"]) for g in groups[1]]:
+        return "its optimizer trains another number of parameters than the model's."
+    return None
+
+
 def _weighting_difference(saved: dict[str, Any] | None, step: TrainStep | None) -> str | None:
     strategy = "Equal" if saved is None else saved["strategy"]
     here = "Equal" if step is None else step.weighting.strategy
@@ -217,6 +229,7 @@ def _weighting_difference(saved: dict[str, Any] | None, step: TrainStep | None) 
         return None
     own = _weighting_state(step)
     for what, name in (
+        ("dynamic", "weights are adaptive:"),
         ("groups", "groups"),
         ("unweighted", "unweighted terms"),
         ("scale", "static factors"),

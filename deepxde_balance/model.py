@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy as np
 import torch
 from deepxde.optimizers.config import LBFGS_options
 
-from . import checkpoint, run_state
+from . import checkpoint
 from .engine import EngineName, check_engine_name, reason_against, takes_one_pass
 from .gradients import external_variables
 from .prepare import LossWeights, check_optimizer, prepare, start_step
 from .probe import find_terms
+from .run_state import PendingRun
 from .step import TrainStep, has_l1
 from .targets import mend_targets, refresh_test_points
 from .terms import LossGroups, Term, group_terms, name_terms, problem_of
@@ -44,7 +46,8 @@ class Model(dde.Model):
         self._step: TrainStep | None = None
         self._engine_to_be: EngineName | None = None
         self.losshistory.loss_weights = []
-        self._to_resume: dict[str, Any] | None = None
+        self._pending: PendingRun | None = None
+        self._in_train = False
         self._lbfgs_start = 0
 
     def compile(
@@ -111,21 +114,26 @@ class Model(dde.Model):
         step, numbers = prepare(self, loss_weights, loss_groups, loss, gradient_engine)
         if step is not None:
             check_optimizer(step.weighting, optimizer)
-        super().compile(
-            optimizer,
-            lr=lr,
-            loss=loss,
-            metrics=metrics,
-            decay=decay,
-            loss_weights=numbers,
-            external_trainable_variables=external_trainable_variables,
-            verbose=verbose,
-        )
+        before = dict(vars(self))
+        try:
+            super().compile(
+                optimizer,
+                lr=lr,
+                loss=loss,
+                metrics=metrics,
+                decay=decay,
+                loss_weights=numbers,
+                external_trainable_variables=external_trainable_variables,
+                verbose=verbose,
+            )
+        except BaseException:
+            self.__dict__.update(before)
+            raise
         problem = problem_of(self.data)
         if problem is not None:
             mend_targets(problem, external_variables(self))
         self._step, self._engine_to_be = step, None
-        self._to_resume, self._lbfgs_start = None, 0
+        self._pending, self._lbfgs_start = None, 0
         if step is not None:
             step.weighting.attach(self.opt)
             self.train_step = step
@@ -228,14 +236,15 @@ class Model(dde.Model):
     def restore(self, save_path: str, device: str | None = None, verbose: int = 0) -> None:
         """Restores what `save` saved, into a model that was compiled the same way.
 
-        Training then goes on as the unbroken run would, on the CPU to the last bit. The record
-        that DeepXDE makes when training begins is left out, and callbacks of the same classes
-        take their counters up again. From a checkpoint of a stock ``dde.Model`` the weights
+        Training then goes on as the unbroken run would, on the CPU to the last bit. A checkpoint
+        from the middle of a `train` is gone on with in its middle: the record that DeepXDE makes
+        when training begins is left out, and callbacks of the same classes take their counters up
+        again. From a checkpoint of a stock ``dde.Model`` the weights
         start afresh, and a warning says so.
 
         Args:
             save_path: The path that `save` returned.
-            device: Device to load it on; by default that which it was saved from.
+            device: Device to load it on; by default that of the model.
             verbose: Whether to print the path.
 
         Raises:
@@ -248,9 +257,10 @@ class Model(dde.Model):
             raise ValueError("Compile the model as it was before it was saved, then restore.")
         if verbose > 0:
             print(f"Restoring model from {save_path} ...\n")
-        self._to_resume = checkpoint.restore(self, checkpoint.read(save_path, device), save_path)
+        place = next(self.net.parameters()).device if device is None else device
+        self._pending = checkpoint.restore(self, checkpoint.read(save_path, place), save_path)
         weighting = self.weighting
-        if self._to_resume is None and weighting is not None and weighting.dynamic:
+        if self._pending is None and weighting is not None and weighting.dynamic:
             weighting.reset(len(weighting.weights), like=weighting.weights)
             warnings.warn(
                 f"{save_path} is DeepXDE's own checkpoint, without loss weights: they start "
@@ -259,14 +269,18 @@ class Model(dde.Model):
             )
 
     def _train_sgd(self, iterations: int, display_every: int, verbose: int = 1) -> None:
-        self._resume()
-        super()._train_sgd(iterations, display_every, verbose=verbose)
+        with self._training():
+            if not self.stop_training:
+                super()._train_sgd(iterations, display_every, verbose=verbose)
 
     def _train_pytorch_lbfgs(self, verbose: int = 1) -> None:
         """DeepXDE's loop, which counts an optimizer's earlier iterations again."""
-        if self._to_resume is None:
+        if self._pending is None or not self._pending.state["in_train"]:
             self._lbfgs_start = _lbfgs_iterations(self.opt)
-        self._resume()
+        with self._training():
+            self._lbfgs_loop(verbose)
+
+    def _lbfgs_loop(self, verbose: int) -> None:
         done = _lbfgs_iterations(self.opt)
         while done - self._lbfgs_start < LBFGS_options["maxiter"] and not self.stop_training:
             self.callbacks.on_epoch_begin()
@@ -284,15 +298,19 @@ class Model(dde.Model):
             self.callbacks.on_batch_end()
             self.callbacks.on_epoch_end()
 
-    def _resume(self) -> None:
-        """Called when training begins; where it goes on from a checkpoint, undoes its beginning."""
-        callbacks = self.callbacks.callbacks
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        """Around the iterations, after training has begun."""
         # A checkpoint is to hold what the other callbacks did in the same iteration.
-        callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
-        if self._to_resume is not None:
-            run_state.restore_counters(self, self._to_resume)
-            run_state.restore_chances(self, self._to_resume)
-            self._to_resume = None
+        self.callbacks.callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
+        if self._pending is not None:
+            self._pending.begin(self)
+            self._pending = None
+        self._in_train = True
+        try:
+            yield
+        finally:
+            self._in_train = False
 
 
 def _lbfgs_iterations(optimizer: torch.optim.Optimizer) -> int:

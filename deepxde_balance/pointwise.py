@@ -32,7 +32,13 @@ class PointwiseStep(TrainStep):
         self._points: dict[int, np.ndarray] = {}
         self._batch_of_points: Any = None
         self._errors: dict[int, Tensor] = {}
-        self._moved: dict[int, np.ndarray] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"points": {i: torch.from_numpy(p.copy()) for i, p in self._points.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._points = {i: points.cpu().numpy() for i, points in state["points"].items()}
+        self._batch_of_points = None
 
     def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
         due = self.weighting.due()

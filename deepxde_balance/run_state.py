@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import deepxde as dde
 import numpy as np
 import torch
 from deepxde.data.sampler import BatchSampler
+from torch import Tensor
 
 #: What DeepXDE's callbacks remember from one iteration to the next.
 _REMEMBERED = {
@@ -27,6 +29,7 @@ _TRAIN_STATE = (
     "loss_train",
     "loss_test",
     "metrics_test",
+    "y_std_test",
     "best_step",
     "best_loss_train",
     "best_loss_test",
@@ -49,24 +52,72 @@ _POINTS = (
 )
 
 
-def capture(model: dde.Model) -> dict[str, Any]:
+class PendingRun:
+    """A run's state that waits for training to begin.
+
+    Training begins with an evaluation, a record and the callbacks' `on_train_begin`. A run that is
+    taken up in the middle of a `train` has had all that: `begin` undoes it.
+
+    Args:
+        state: What :func:`capture` gave.
+        buffers: The network's buffers (batch normalization, ...), by name.
+    """
+
+    def __init__(self, state: dict[str, Any], buffers: dict[str, Tensor]):
+        self.state = state
+        self.buffers = buffers
+
+    def begin(self, model: dde.Model) -> None:
+        """Called when training begins, after the callbacks' `on_train_begin`."""
+        if not self.state["in_train"]:
+            return
+        with torch.no_grad():
+            for name, buffer in model.net.named_buffers():
+                if name in self.buffers:
+                    buffer.copy_(self.buffers[name])
+        disregarded = model.train_state.best_loss_train == np.inf
+        restore_counters(model, self.state, but_best=disregarded)
+        model.stop_training = self.state["stop_training"]
+        restore_draws(model, self.state)
+        waiting = list(_unplain(self.state["callbacks"]))
+        for callback in _callbacks(model):
+            for saved in waiting:
+                if saved["name"] == type(callback).__name__:
+                    waiting.remove(saved)
+                    _recall(callback, saved["state"])
+                    break
+
+
+def capture(model: dde.Model, in_train: bool, pending: PendingRun | None) -> dict[str, Any]:
     """The run's counters, history, random states, points and callbacks.
 
     Everything in it is a plain Python value or a tensor: ``torch.load`` reads it with
     ``weights_only=True``.
+
+    Args:
+        model: The model.
+        in_train: Whether the model is in the middle of a `train`.
+        pending: What has been restored and waits for training to begin, which is then part of
+            the state.
+
+    Raises:
+        TypeError: If a callback's state holds anything that can't be saved.
     """
     state = {
-        "train_state": _attributes(model.train_state, _TRAIN_STATE),
-        "losshistory": _attributes(model.losshistory, _HISTORY),
-        "points": _attributes(model.data, _POINTS) if _resamples(model.data) else None,
-        "samplers": [vars(sampler) for sampler in _samplers(model.data)],
-        "chosen": [condition.batch_indices for condition in _conditions_in_batches(model.data)],
-        "callbacks": [
-            {"name": type(callback).__name__, "state": _remembered(callback)}
-            for callback in _callbacks(model)
-        ],
+        "train_state": _plain(_attributes(model.train_state, _TRAIN_STATE)),
+        "losshistory": _plain(_attributes(model.losshistory, _HISTORY)),
+        "points": _plain(_attributes(model.data, _POINTS)) if _resamples(model.data) else None,
     }
-    return _plain(state) | {"random": _random_state()}
+    if pending is not None:
+        return pending.state | state
+    return state | {
+        "in_train": in_train,
+        "stop_training": bool(model.stop_training),
+        "samplers": [_plain(vars(sampler)) for sampler in _samplers(model.data)],
+        "chosen": _plain([bc.batch_indices for bc in _conditions_in_batches(model.data)]),
+        "callbacks": [_callback_state(callback) for callback in _callbacks(model)],
+        "random": _random_state(),
+    }
 
 
 def restore_points(model: dde.Model, state: dict[str, Any]) -> None:
@@ -74,39 +125,42 @@ def restore_points(model: dde.Model, state: dict[str, Any]) -> None:
     points = _unplain(state["points"])
     if points is None or not _resamples(model.data):
         return
+    there, here = np.shape(points["train_x"]), np.shape(model.data.train_x)
+    if there != here:
+        warnings.warn(
+            f"The checkpoint's training points, of shape {there}, replace the model's, {here}.",
+            stacklevel=5,
+        )
     for name, value in points.items():
         if not np.array_equal(value, getattr(model.data, name)):
             setattr(model.data, name, value)
 
 
-def restore_counters(model: dde.Model, state: dict[str, Any]) -> None:
+def restore_counters(model: dde.Model, state: dict[str, Any], but_best: bool = False) -> None:
     """Puts counters, best values and loss history back into the model."""
     for target, key in ((model.train_state, "train_state"), (model.losshistory, "losshistory")):
         for name, value in _unplain(state[key]).items():
-            setattr(target, name, value)
+            if not (but_best and name.startswith("best_")):
+                setattr(target, name, value)
 
 
-def restore_chances(model: dde.Model, state: dict[str, Any]) -> None:
-    """Puts the random states, and what the callbacks and mini-batches remember, back.
-
-    To be called when training begins, after the callbacks' `on_train_begin`.
-    """
-    samplers = list(_samplers(model.data))
-    if len(samplers) == len(state["samplers"]):
+def restore_draws(model: dde.Model, state: dict[str, Any]) -> None:
+    """Puts the random states and the mini-batches back."""
+    samplers, conditions = list(_samplers(model.data)), _conditions_in_batches(model.data)
+    if (len(samplers), len(conditions)) == (len(state["samplers"]), len(state["chosen"])):
         for sampler, saved in zip(samplers, _unplain(state["samplers"]), strict=True):
             vars(sampler).update(saved)
-        for condition, chosen in zip(
-            _conditions_in_batches(model.data), _unplain(state["chosen"]), strict=True
-        ):
+        for condition, chosen in zip(conditions, _unplain(state["chosen"]), strict=True):
             condition.batch_indices = chosen
-    waiting = list(_unplain(state["callbacks"]))
-    for callback in _callbacks(model):
-        for saved in waiting:
-            if saved["name"] == type(callback).__name__:
-                waiting.remove(saved)
-                _recall(callback, saved["state"])
-                break
     _set_random_state(state["random"])
+
+
+def _callback_state(callback: Any) -> dict[str, Any]:
+    name = type(callback).__name__
+    try:
+        return {"name": name, "state": _plain(_remembered(callback))}
+    except TypeError as error:
+        raise TypeError(f"The state_dict of the callback {name} can't be saved: {error}") from error
 
 
 def _callbacks(model: dde.Model) -> list[Any]:
@@ -116,6 +170,9 @@ def _callbacks(model: dde.Model) -> list[Any]:
 def _remembered(callback: Any) -> dict[str, Any]:
     if hasattr(callback, "state_dict"):
         return callback.state_dict()
+    if isinstance(callback, dde.callbacks.ModelCheckpoint) and callback.save_better_only:
+        best = min(callback.best, callback.get_monitor_value())  # it notes that after saving
+        return _attributes(callback, ("epochs_since_last_save",)) | {"best": best}
     for kind, names in _REMEMBERED.items():
         if isinstance(callback, kind):
             return _attributes(callback, names)
@@ -167,15 +224,25 @@ def _set_random_state(state: dict[str, Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Arrays as marked tensors, in lists and mappings of any depth."""
+    """Arrays as marked tensors, in lists and mappings of any depth.
+
+    Raises:
+        TypeError: If there is anything else than numbers, text, arrays and tensors.
+    """
     if isinstance(value, (np.ndarray, np.generic)):
         array = np.array(value)  # a copy: the run goes on with the original
+        if array.dtype.kind not in "biufc":
+            raise TypeError(f"an array of {array.dtype}")
         return {"__array__": torch.from_numpy(array), "scalar": isinstance(value, np.generic)}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain(item) for item in value)
-    return value
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_plain(item) for item in value)
+    if value is None or isinstance(value, (bool, int, float, complex, str, Tensor)):
+        return value
+    raise TypeError(f"{value!r} of type {type(value).__name__}")
 
 
 def _unplain(value: Any) -> Any:

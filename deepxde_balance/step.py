@@ -55,6 +55,13 @@ class TrainStep:
             self.model.lr_scheduler.step()
         self.weighting.iteration += 1
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the weighting's state."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a saved state."""
+
     def _closure(self, batch: Batch) -> Callable[[], Tensor]:
         """For optimizers that read the parameters' `grad`."""
         due = self.weighting.due()

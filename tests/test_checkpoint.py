@@ -1,5 +1,6 @@
 """Checkpoints: a restored run is the unbroken one, and a wrong checkpoint changes nothing."""
 
+import copy
 import os
 import shutil
 
@@ -28,9 +29,9 @@ def strategy(name):
 
 
 def everything(model):
-    """All that two equal runs have in common."""
+    """All that two equal runs have in common; copies, for a model may go on or back."""
     history = model.losshistory
-    return {
+    state = {
         "parameters": parameters_of(model),
         "optimizer": model.opt.state_dict(),
         "learning rate": model.opt.param_groups[0]["lr"],
@@ -44,6 +45,7 @@ def everything(model):
         "best": (model.train_state.best_step, model.train_state.best_loss_train),
         "random": (np.random.rand(3), torch.rand(3)),
     }
+    return copy.deepcopy(state)
 
 
 def assert_same(a, b):
@@ -73,6 +75,18 @@ class StopAt(dde.callbacks.Callback):
 
     def on_epoch_end(self):
         self.model.stop_training = self.model.train_state.iteration >= self.iteration
+
+
+class KillAt(dde.callbacks.Callback):
+    """Ends everything, as Ctrl-C does, before the checkpoint of that iteration."""
+
+    def __init__(self, iteration):
+        super().__init__()
+        self.iteration = iteration
+
+    def on_epoch_end(self):
+        if self.model.train_state.iteration >= self.iteration:
+            raise KeyboardInterrupt
 
 
 def broken_and_unbroken(make, callbacks, folder, total=30, stop=17):
@@ -144,14 +158,15 @@ def test_resumed_with_unknowns_and_mini_batches(tmp_path):
 
 def test_resumed_by_train_itself(tmp_path):
     unbroken = compiled()
-    unbroken.train(iterations=12, verbose=0)
+    unbroken.train(iterations=7, verbose=0)
+    unbroken.train(iterations=5, verbose=0)
     first = compiled()
     first.train(iterations=7, model_save_path=str(tmp_path / "run"), verbose=0)
     second = compiled()
     second.train(iterations=5, model_restore_path=str(tmp_path / "run-7.pt"), verbose=0)
     assert torch.equal(parameters_of(unbroken), parameters_of(second))
     assert second.weights == unbroken.weights
-    assert second.losshistory.steps == [0, 7, 12]
+    assert second.losshistory.steps == unbroken.losshistory.steps == [0, 7, 7, 12]
 
 
 @pytest.fixture
@@ -178,7 +193,8 @@ def test_resumed_in_the_second_phase(tmp_path, lbfgs_options):
     unbroken = phases()
     assert unbroken.train_state.step == 30
     saving = dde.callbacks.ModelCheckpoint(str(tmp_path / "lbfgs"))
-    phases([saving, StopAt(20)])
+    with pytest.raises(KeyboardInterrupt):
+        phases([saving, KillAt(25)])
     resumed = compiled(strategy("db-kurtosis"))
     resumed.restore(str(tmp_path / "adam-10.pt"))
     resumed.compile("L-BFGS", loss_weights="keep", verbose=0)
@@ -389,3 +405,155 @@ def test_early_stopping_and_best_go_on(tmp_path):
     resumed = run(resume=tmp_path / f"run-{saved_at}.pt")
     assert resumed.train_state.step == stopped
     assert resumed.train_state.best_step == unbroken.train_state.best_step
+
+
+def pseudo_random():
+    """A problem whose points are drawn anew, from NumPy's random state."""
+    dde.config.set_random_seed(42)
+    return laplace(num_domain=40, num_boundary=24, train_distribution="pseudo")
+
+
+@pytest.mark.parametrize("resampled_every, stop", [(5, 5), (4, 8), (6, 17)])
+@pytest.mark.parametrize("name", ["sa", "db-norm"])
+def test_resumed_at_a_resample(name, resampled_every, stop, tmp_path):
+    def make():
+        return compiled(strategy(name), data=pseudo_random())
+
+    def callbacks():
+        return [dde.callbacks.PDEPointResampler(period=resampled_every, bc_points=True)]
+
+    assert_same(*broken_and_unbroken(make, callbacks, tmp_path, stop=stop))
+
+
+@pytest.mark.parametrize("name", ["sa", "db-mean", "uw"])
+def test_a_model_goes_back_to_its_checkpoint(name, tmp_path):
+    model = compiled(strategy(name), data=pseudo_random())
+    model.train(iterations=6, callbacks=resampler(), verbose=0)
+    path = model.save(str(tmp_path / "run"))
+    model.train(iterations=9, callbacks=resampler(), verbose=0)
+    expected = everything(model)
+    model.restore(path)
+    assert model.train_state.step == 6
+    model.train(iterations=9, callbacks=resampler(), verbose=0)
+    assert_same(expected, everything(model))
+
+
+def test_saved_again_before_training(tmp_path):
+    """A restored model that is saved at once gives the same checkpoint."""
+    make = lambda: compiled("db-mean", data=pseudo_random())  # noqa: E731
+    unbroken = make()
+    saving = dde.callbacks.ModelCheckpoint(str(tmp_path / "a"), period=7)
+    unbroken.train(iterations=14, callbacks=[*resampler(), saving], verbose=0)
+    second = make()
+    second.restore(str(tmp_path / "a-7.pt"))
+    path = second.save(str(tmp_path / "b"))
+    dde.config.set_random_seed(5)
+    third = make()
+    third.restore(path)
+    third.train(iterations=7, callbacks=resampler(), verbose=0)
+    assert torch.equal(parameters_of(third), parameters_of(unbroken))
+
+
+def test_compiled_between_restore_and_train(tmp_path):
+    """The second phase draws what it would have drawn without the break."""
+
+    def second_phase(model):
+        model.compile("sgd", lr=1e-4, loss_weights="keep", verbose=0)
+        model.train(iterations=8, callbacks=resampler(), verbose=0)
+        return parameters_of(model)
+
+    model = compiled("db-mean", data=pseudo_random())
+    model.train(iterations=7, callbacks=resampler(), verbose=0)
+    path = model.save(str(tmp_path / "run"))
+    expected = second_phase(model)
+    dde.config.set_random_seed(5)
+    other = compiled("db-mean", data=pseudo_random())
+    other.restore(path)
+    assert torch.equal(second_phase(other), expected)
+
+
+def test_between_two_trains_the_second_begins_as_ever(tmp_path):
+    """EarlyStopping starts to count afresh in each train, also after a restore."""
+
+    def stopping():
+        return [dde.callbacks.EarlyStopping(patience=3)]
+
+    def first():
+        model = compiled("db-mean", lr=0.5, decay=None)
+        model.train(iterations=6, callbacks=stopping(), verbose=0)
+        return model
+
+    unbroken = first()
+    unbroken.train(iterations=20, callbacks=stopping(), verbose=0)
+    path = first().save(str(tmp_path / "run"))
+    resumed = compiled("db-mean", lr=0.5, decay=None)
+    resumed.restore(path)
+    resumed.train(iterations=20, callbacks=stopping(), verbose=0)
+    assert resumed.train_state.step == unbroken.train_state.step
+
+
+def test_buffers_of_the_network_are_those_of_the_unbroken_run(tmp_path):
+    class Normalized(torch.nn.Module):
+        regularizer = None
+        auxiliary_vars = None
+
+        def __init__(self):
+            super().__init__()
+            dde.config.set_random_seed(0)
+            self.layers = torch.nn.Sequential(
+                torch.nn.Linear(2, 8),
+                torch.nn.BatchNorm1d(8),
+                torch.nn.Tanh(),
+                torch.nn.Linear(8, 1),
+            )
+
+        def forward(self, x):
+            return self.layers(x)
+
+    models = []
+
+    def make():
+        models.append(compiled("db-norm", data=pseudo_random(), net=Normalized()))
+        return models[-1]
+
+    expected, found = broken_and_unbroken(make, lambda: [], tmp_path)
+    assert_same(expected["parameters"], found["parameters"])
+    for a, b in zip(models[0].net.buffers(), models[2].net.buffers(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_other_numbers_of_points_are_told(tmp_path):
+    path = compiled(data=laplace(num_domain=40), weights="db-norm").save(str(tmp_path / "run"))
+    model = compiled(data=laplace(num_domain=80), weights="db-norm")
+    with pytest.warns(UserWarning, match=r"training points, of shape \(88, 2\), replace"):
+        model.restore(path)
+
+
+def test_a_stock_checkpoint_of_another_optimizer(tmp_path):
+    stock = dde.Model(klein_gordon(), network(seed=5))
+    stock.compile("sgd", lr=1e-3, verbose=0)
+    path = stock.save(str(tmp_path / "stock"))
+    model = compiled()
+    before = parameters_of(model)
+    with pytest.raises(ddb.CheckpointError, match="its optimizer has the options"):
+        model.restore(path)
+    assert torch.equal(parameters_of(model), before)
+
+
+def test_a_callback_whose_state_cannot_be_saved(tmp_path):
+    class Odd(dde.callbacks.Callback):
+        def state_dict(self):
+            return {"where": tmp_path}
+
+    saving = dde.callbacks.ModelCheckpoint(str(tmp_path / "run"), period=1)
+    with pytest.raises(TypeError, match="state_dict of the callback Odd can't be saved"):
+        compiled().train(iterations=2, callbacks=[Odd(), saving], verbose=0)
+    assert not os.listdir(tmp_path)
+
+
+def test_a_failed_compile_leaves_the_model_as_it_was():
+    model = compiled("db-mean")
+    before = dict(vars(model))
+    with pytest.raises(NotImplementedError):
+        model.compile("adam", lr=1e-3, loss_weights=[1, 2, 3, 4], decay=("none", 1), verbose=0)
+    assert all(vars(model)[name] is value for name, value in before.items())

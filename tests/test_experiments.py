@@ -123,7 +123,7 @@ def test_another_run_in_the_same_place(started_only, tmp_path):
     run = Run("klein-gordon", "equal", **SHORT)
     callbacks = [KillAt(5)] if started_only else []
     try:
-        train(run, tmp_path, callbacks=callbacks)
+        train(run, tmp_path, checkpoint_every=0, callbacks=callbacks)
     except KeyboardInterrupt:
         assert started_only
     before = files(tmp_path)
@@ -190,6 +190,13 @@ def test_list_and_train(tmp_path, capsys):
         ([*COMPARE, "dn:gamma=1"], "gamma"),
         ([*COMPARE, "equal", "--set", "breadth=3"], "breadth"),
         ([*COMPARE, "equal", "--points", "-1"], "points=-1.0 is not allowed"),
+        ([*COMPARE, "equal", "--points", "inf"], "points=inf is not allowed"),
+        ([*COMPARE, "equal", "--set", "width=2.5"], "width=2.5 is not allowed"),
+        ([*COMPARE, "equal", "--set", "betas=3"], "betas=3 is not allowed"),
+        ([*COMPARE, "equal", "--jobs", "0"], "give 1 job or more"),
+        ([*COMPARE, "equal", "--backend", "threading"], "no threads"),
+        ([*COMPARE, "equal", "--device", "meta"], "'meta' is not allowed"),
+        ([*COMPARE, "dn:beta=0.9,beta=0.5"], "it has beta twice"),
         (["report", "nowhere"], "nowhere: there is no such folder"),
     ],
 )
@@ -303,3 +310,18 @@ def test_a_dask_cluster(tmp_path, capsys):
         if name.endswith(".json"):
             there, here = (without_times(tmp_path / f / name) for f in ("dask", "here"))
             assert there == here
+
+
+def test_a_mistyped_command_does_not_block_the_right_one(tmp_path):
+    """A run that never came to a checkpoint holds its place for none."""
+    wrong = Run("klein-gordon", "equal", points=0.01, settings={"iterations": 40, "width": 7})
+    with pytest.raises(KeyboardInterrupt):
+        train(wrong, tmp_path, callbacks=[KillAt(1)])
+    right = train(Run("klein-gordon", "equal", **SHORT), tmp_path)
+    assert right.settings["width"] == 50
+
+
+def test_the_same_run_twice_is_one(tmp_path, capsys):
+    assert main([*COMPARE, "gw-mean", "ma", "lra", "--out", str(tmp_path)]) == 0
+    assert files(tmp_path) == [f"klein-gordon/gw-mean/seed0.{e}" for e in ("json", "npz")]
+    assert capsys.readouterr().out.count("| klein-gordon |") == 1

@@ -18,17 +18,20 @@ class Checkpoints(dde.callbacks.ModelCheckpoint):
     Args:
         prefix: Of the files' names.
         seconds: From one checkpoint to the next.
+        last_step: After this step too; ``None`` for none.
     """
 
-    def __init__(self, prefix: Path, seconds: float):
+    def __init__(self, prefix: Path, seconds: float, last_step: int | None = None):
         super().__init__(str(prefix))
         self.seconds = seconds
+        self.last_step = last_step
 
     def on_train_begin(self) -> None:
         self._last = time.monotonic()
 
     def on_epoch_end(self) -> None:
-        if time.monotonic() - self._last >= self.seconds:
+        last = self.model.train_state.step == self.last_step
+        if last or time.monotonic() - self._last >= self.seconds:
             save_only(self.model, self.filepath)
             self._last = time.monotonic()
 

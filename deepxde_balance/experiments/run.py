@@ -103,11 +103,13 @@ def finished(run: Run, folder: str | os.PathLike[str]) -> Record | None:
         _check_same(run, {name: getattr(record, name) for name in run.identity}, path)
         return record
     started = run.unfinished(folder) / "run.json"
-    if started.exists():
+    if started.exists() and list(started.parent.glob("*.pt")):
         try:
             content = json.loads(started.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RecordError(f"{started}: not JSON: {error}.") from error
+        if not isinstance(content, dict):
+            raise RecordError(f"{started}: not the settings of a run.")
         _check_same(run, content, started)
         for prefix in ("adam", "lbfgs"):
             for newest in checkpoints(started.parent / prefix)[-1:]:
@@ -117,8 +119,10 @@ def finished(run: Run, folder: str | os.PathLike[str]) -> Record | None:
 
 def checkpoints(prefix: Path) -> list[Path]:
     """The checkpoints of a prefix, the oldest first."""
-    found = prefix.parent.glob(f"{prefix.name}-*.pt")
-    return sorted(found, key=lambda path: int(path.stem.rpartition("-")[2]))
+    numbers = {
+        path: path.stem.rpartition("-")[2] for path in prefix.parent.glob(f"{prefix.name}-*.pt")
+    }
+    return sorted((p for p, n in numbers.items() if n.isdigit()), key=lambda p: int(numbers[p]))
 
 
 def _check_same(run: Run, found: Mapping[str, Any], path: Path) -> None:

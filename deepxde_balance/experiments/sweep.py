@@ -42,7 +42,8 @@ class Sweep:
         Raises:
             ValueError: If the folder holds a damaged record, or another run in a run's place.
         """
-        return [run for run in self.runs if finished(run, self.folder) is None]
+        by_record = {run.record(self.folder): run for run in self.runs}  # aliases are one run
+        return [run for run in by_record.values() if finished(run, self.folder) is None]
 
     def train(
         self, jobs: int = 1, backend: str | None = None, scheduler: str | None = None
@@ -63,6 +64,11 @@ class Sweep:
             ImportError: If Dask is asked for and not installed.
             OSError: If Dask's scheduler does not answer.
         """
+        if jobs == 0 or backend == "threading":
+            raise ValueError(
+                f"jobs={jobs} and backend={backend!r}: give 1 job or more, or -1, and no threads, "
+                "for DeepXDE's and PyTorch's settings belong to a whole process."
+            )
         cores = os.cpu_count() or 1
         at_a_time = cores if jobs < 0 else jobs
         sweep = dataclasses.replace(self, threads=self.threads or max(1, cores // at_a_time))
@@ -79,6 +85,10 @@ class Sweep:
         return failed
 
 
+#: A worker of Dask may have several threads; a process can train one run only.
+_ONE_AT_A_TIME = threading.Lock()
+
+
 def label(run: Run) -> str:
     """A run in a few words."""
     return f"{run.problem}, {run.weights}, seed {run.seed}"
@@ -89,7 +99,8 @@ def _train(run: Run, sweep: Sweep, parent: int) -> tuple[Run, str | None]:
     if os.getpid() != parent and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent ends its workers
     try:
-        train(run, sweep.folder, sweep.device, sweep.threads, sweep.checkpoint_every)
+        with _ONE_AT_A_TIME:
+            train(run, sweep.folder, sweep.device, sweep.threads, sweep.checkpoint_every)
     except Exception as error:
         return run, f"{type(error).__name__}: {error}"
     return run, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from .._files import replaced
 from ..model import Model
 from ..problems import Problem
 from ..records import FORMAT, Record, write_json
-from .callbacks import Checkpoints, IterationsDone, save_only
+from .callbacks import Checkpoints, IterationsDone
 from .recorder import Recorder
 from .run import Run, checkpoints, finished
 
@@ -70,17 +71,33 @@ def _train(
     checkpoint_every: float,
     callbacks: Sequence[dde.callbacks.Callback],
 ) -> Record:
-    part = run.unfinished(folder)
-    part.mkdir(parents=True, exist_ok=True)
-    write_json(part / "run.json", run.identity)
     problem = run.make_problem()
     recorder = Recorder(problem)
     model = problem.model(run.weighting(problem), seed=run.seed, verbose=0)
+    part = run.unfinished(folder)
+    part.mkdir(parents=True, exist_ok=True)
+    write_json(part / "run.json", run.identity)
     common = [*problem.callbacks(), recorder, IterationsDone(part / "iterations"), *callbacks]
-    _train_phase(model, part / "adam", checkpoint_every, common, problem.iterations)
+    _train_phase(
+        model,
+        Checkpoints(
+            part / "adam",
+            checkpoint_every,
+            # To come back to from the second phase.
+            last_step=problem.iterations if problem.settings.lbfgs_iterations else None,
+        ),
+        common,
+        problem.iterations,
+    )
     diverged = not np.isfinite(model.train_state.loss_train).all()
     if problem.settings.lbfgs_iterations and not diverged:
-        _second_phase(model, problem, part, checkpoint_every, common)
+        problem.compile_lbfgs(model, problem.settings.lbfgs_iterations, verbose=0)
+        _train_phase(
+            model,
+            Checkpoints(part / "lbfgs", checkpoint_every),
+            common,
+            problem.settings.lbfgs_iterations,
+        )
     recorder.finish()
     path = run.record(folder)
     _write_fields(path.with_suffix(".npz"), problem, model, recorder)
@@ -107,46 +124,27 @@ def _threads(number: int | None) -> Iterator[None]:
 
 
 def check_device(device: str) -> None:
-    """Raises a ValueError if there is no such device."""
-    try:
-        kind = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device={device!r} is not allowed: give cpu, cuda or cuda:N.") from error
+    """Raises a ValueError if there is no such device, or it is of another kind than CPU and GPU."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise ValueError(f"device={device!r} is not allowed: give cpu, cuda or cuda:N.")
+    kind = torch.device(device)
     if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
         raise ValueError(
             f"device={device!r}: PyTorch sees {torch.cuda.device_count()} GPU(s) here."
         )
 
 
-def _train_phase(
-    model: Model,
-    prefix: Path,
-    checkpoint_every: float,
-    callbacks: list[Any],
-    iterations: int,
-) -> None:
+def _train_phase(model: Model, saving: Checkpoints, callbacks: list[Any], iterations: int) -> None:
     begun = model.train_state.step
     done = 0
-    for path in checkpoints(prefix)[-1:]:
+    for path in checkpoints(Path(saving.filepath))[-1:]:
         model.restore(str(path))
         done = model.train_state.step - begun
     model.train(
         iterations=iterations - done,
         display_every=max(iterations // RECORDS, min(_BETWEEN_RECORDS, iterations)),
-        callbacks=[*callbacks, Checkpoints(prefix, checkpoint_every)],
+        callbacks=[*callbacks, saving],
         verbose=0,
-    )
-
-
-def _second_phase(
-    model: Model, problem: Problem, part: Path, checkpoint_every: float, callbacks: list[Any]
-) -> None:
-    """L-BFGS with the weights kept; the end of Adam stays, to come back to."""
-    if not checkpoints(part / "lbfgs"):
-        save_only(model, str(part / "adam"))
-    problem.compile_lbfgs(model, problem.settings.lbfgs_iterations)
-    _train_phase(
-        model, part / "lbfgs", checkpoint_every, callbacks, problem.settings.lbfgs_iterations
     )
 
 

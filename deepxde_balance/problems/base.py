@@ -15,7 +15,7 @@ import torch
 
 from .. import weightings
 from ..model import Model
-from ..weightings import GW, GradientWeighting, Weighting
+from ..weightings import GW, GradientWeighting, Weighting, _checks
 from .networks import DB_SETUP, NetworkSetup
 from .sampling import Corner, grid
 
@@ -55,6 +55,23 @@ class Settings:
     betas: tuple[float, float] = (0.9, 0.999)
     lbfgs_iterations: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "iterations", "update_every"):
+            _checks.positive_int(name, getattr(self, name))
+        if self.decay_every is not None:
+            _checks.positive_int("decay_every", self.decay_every)
+        if self.lbfgs_iterations != 0:
+            _checks.positive_int("lbfgs_iterations", self.lbfgs_iterations)
+        for number in self.num_points.values():
+            _checks.positive_int("num_points", number)
+        for name in ("lr", "decay_rate"):
+            _checks.in_interval(name, getattr(self, name), 0, math.inf, "()")
+        _checks.in_interval("gw_alpha", self.gw_alpha, 0, 1, "(]")
+        if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
+            raise ValueError(f"betas={self.betas!r} is not allowed: give two numbers.")
+        for beta in self.betas:
+            _checks.in_interval("betas", beta, 0, 1, "[)")
+
 
 class Problem(ABC):
     """A benchmark problem, declared with DeepXDE's objects.
@@ -86,7 +103,7 @@ class Problem(ABC):
     true_coefficients: ClassVar[Mapping[str, float]] = {}
 
     def __init__(self, points: float = 1.0, iterations: int | None = None, **overrides: Any):
-        if not points > 0:
+        if not 0 < points < math.inf:
             raise ValueError(f"points={points!r} is not allowed: it must be positive.")
         if iterations is not None and iterations < 1:
             raise ValueError(f"iterations={iterations!r} is not allowed: it must be at least 1.")

@@ -28,6 +28,8 @@ def parse(spec: str) -> tuple[str, dict[str, Any]]:
                 f"{spec!r} is not allowed: write a strategy with parameters as "
                 f"{canonical(name)}:parameter=value,parameter=value."
             )
+        if key in parameters:
+            raise ValueError(f"{spec!r} is not allowed: it has {key} twice.")
         try:
             parameters[key] = json.loads(value.lower() if value in ("True", "False") else value)
         except json.JSONDecodeError:
