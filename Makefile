@@ -9,7 +9,7 @@ demo: $(VENV)/installed
 	$(VENV)/bin/deepxde-balance report out
 
 test: $(VENV)/installed
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q -n auto
 
 test-slow: $(VENV)/installed
 	$(RUN) -m pytest -q -m slow
