@@ -69,8 +69,19 @@ class PendingRun:
 
     def begin(self, model: dde.Model) -> None:
         """Called when training begins, after the callbacks' `on_train_begin`."""
-        if not self.state["in_train"]:
-            return
+        if self.state["in_train"]:
+            self._undo_beginning(model)
+        waiting = list(_unplain(self.state["callbacks"]))
+        for callback in _callbacks(model):
+            if not (self.state["in_train"] or hasattr(callback, "load_state_dict")):
+                continue  # DeepXDE's own start afresh in each train
+            for saved in waiting:
+                if saved["name"] == type(callback).__name__:
+                    waiting.remove(saved)
+                    _recall(callback, saved["state"])
+                    break
+
+    def _undo_beginning(self, model: dde.Model) -> None:
         with torch.no_grad():
             for name, buffer in model.net.named_buffers():
                 if name in self.buffers:
@@ -79,13 +90,6 @@ class PendingRun:
         restore_counters(model, self.state, but_best=disregarded)
         model.stop_training = self.state["stop_training"]
         restore_draws(model, self.state)
-        waiting = list(_unplain(self.state["callbacks"]))
-        for callback in _callbacks(model):
-            for saved in waiting:
-                if saved["name"] == type(callback).__name__:
-                    waiting.remove(saved)
-                    _recall(callback, saved["state"])
-                    break
 
 
 def capture(model: dde.Model, in_train: bool, pending: PendingRun | None) -> dict[str, Any]:
