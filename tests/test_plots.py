@@ -229,3 +229,9 @@ def test_draws_into_the_axes_given_and_leaves_settings_alone():
 def test_fifteen_lines_can_be_told_apart():
     ax = plots.plot_losses({f"loss {i}": [1.0, 0.5] for i in range(15)})
     assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines}) == 15
+
+
+def test_axes_of_the_user_get_our_colours():
+    ax = plt.figure().add_subplot()
+    plots.plot_gradient_norms([0, 1], {"a": [1.0, 2.0], "b": [2.0, 3.0]}, ax=ax)
+    assert [line.get_color() for line in ax.lines] == ["#0072B2", "#D55E00"]

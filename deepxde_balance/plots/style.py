@@ -52,5 +52,9 @@ def styled(plot: Callable[P, Axes]) -> Callable[P, Axes]:
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
-    """`ax`, or the axes of a new figure."""
-    return plt.subplots(layout="constrained")[1] if ax is None else ax
+    """`ax`, with our colours if it is still empty, or the axes of a new figure."""
+    if ax is None:
+        return plt.subplots(layout="constrained")[1]
+    if not ax.lines:
+        ax.set_prop_cycle(STYLE["axes.prop_cycle"])
+    return ax
