@@ -11,9 +11,8 @@ from typing import Any
 import deepxde as dde
 import numpy as np
 import torch
-from deepxde.optimizers.config import LBFGS_options
 
-from . import checkpoint
+from . import checkpoint, lbfgs
 from .engine import EngineName, check_engine_name, reason_against, takes_one_pass
 from .gradients import external_variables
 from .prepare import LossWeights, check_optimizer, prepare, start_step
@@ -274,29 +273,11 @@ class Model(dde.Model):
                 super()._train_sgd(iterations, display_every, verbose=verbose)
 
     def _train_pytorch_lbfgs(self, verbose: int = 1) -> None:
-        """DeepXDE's loop, which counts an optimizer's earlier iterations again."""
+        """DeepXDE's counts an optimizer's earlier iterations again."""
         if self._pending is None or not self._pending.state["in_train"]:
-            self._lbfgs_start = _lbfgs_iterations(self.opt)
+            self._lbfgs_start = lbfgs.iterations(self.opt)
         with self._training():
-            self._lbfgs_loop(verbose)
-
-    def _lbfgs_loop(self, verbose: int) -> None:
-        done = _lbfgs_iterations(self.opt)
-        while done - self._lbfgs_start < LBFGS_options["maxiter"] and not self.stop_training:
-            self.callbacks.on_epoch_begin()
-            self.callbacks.on_batch_begin()
-            state = self.train_state
-            state.set_data_train(*self.data.train_next_batch(self.batch_size))
-            self._train_step(state.X_train, state.y_train, state.train_aux_vars)
-            new = _lbfgs_iterations(self.opt) - done
-            if new <= 1:
-                break  # converged
-            done += new
-            state.iteration += new
-            state.step += new
-            self._test(verbose=verbose)
-            self.callbacks.on_batch_end()
-            self.callbacks.on_epoch_end()
+            lbfgs.train(self, self._lbfgs_start, verbose)
 
     @contextmanager
     def _training(self) -> Iterator[None]:
@@ -311,9 +292,3 @@ class Model(dde.Model):
             yield
         finally:
             self._in_train = False
-
-
-def _lbfgs_iterations(optimizer: torch.optim.Optimizer) -> int:
-    """Iterations that an L-BFGS optimizer has made so far."""
-    state = optimizer.state_dict()["state"]
-    return state[0]["n_iter"] if state else 0

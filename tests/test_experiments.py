@@ -80,7 +80,7 @@ def test_a_killed_run_ends_in_the_unbroken_record(killed_at, tmp_path):
         assert np.array_equal(array, getattr(found.fields, name))
 
 
-@pytest.mark.parametrize("killed_at", [20, 35, 40])
+@pytest.mark.parametrize("killed_at", [20, 40])
 def test_a_run_killed_in_its_second_phase(killed_at, tmp_path):
     """Adam to 20, then L-BFGS to 40 in one step of DeepXDE's."""
     settings = {"iterations": 20, "lbfgs_iterations": 20, "update_every": 7}
@@ -88,8 +88,6 @@ def test_a_run_killed_in_its_second_phase(killed_at, tmp_path):
     expected = train(run, tmp_path / "unbroken")
     assert expected.steps[-1] == 40
     assert set(expected.final) == {"L2RE", "MAE", "C1", "C2"}
-    if killed_at == 35:
-        killed_at = 40  # L-BFGS' only step ends there
     with pytest.raises(KeyboardInterrupt):
         train(run, tmp_path / "killed", checkpoint_every=0, callbacks=[KillAt(killed_at)])
     found = train(run, tmp_path / "killed")
