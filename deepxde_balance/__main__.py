@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--points", type=float, default=1.0, help="factor on the paper's numbers of points"
         )
-        command.add_argument("--iterations", type=int, help="of Adam, for the paper's")
+        command.add_argument("--iterations", type=int, help="of Adam; the paper's by default")
         command.add_argument(
             "--set", nargs="+", type=_setting, default=[], metavar="SETTING=VALUE",
             help="other settings of the problem, e.g. update_every=10 width=20",

@@ -71,7 +71,7 @@ class AllenCahn(Problem):
 
 
 class AllenCahnDN(AllenCahn):
-    """The same in mini-batches of residual points; only the initial condition is weighted.
+    """Allen-Cahn in mini-batches of residual points; only the initial condition is weighted.
 
     The mini-batches come from a callback: train with `train`, or hand `callbacks` to
     ``model.train``. The pool of residual points is drawn uniformly at random, which the paper

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from functools import partial
@@ -114,7 +115,13 @@ def get(weighting: str | Weighting, **parameters: Any) -> Weighting:
             no such parameter.
     """
     if isinstance(weighting, str):
-        return _PRESETS[canonical(weighting)](**parameters)
+        name = canonical(weighting)
+        allowed = inspect.signature(_PRESETS[name]).parameters
+        for parameter in parameters:
+            if parameter not in allowed:
+                takes = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
+                raise TypeError(f"The strategy {name!r} has no parameter {parameter!r}: {takes}.")
+        return _PRESETS[name](**parameters)
     if not isinstance(weighting, Weighting):
         raise TypeError(
             f"{weighting!r} is no weighting: give the name of a strategy "
