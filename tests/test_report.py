@@ -272,3 +272,13 @@ def test_report_of_a_strategy_that_always_diverged(tmp_path):
     assert "At the problem's full settings." in text
     assert "`dn:beta=0.9`" in text
     assert (tmp_path / "elsewhere" / "harmonic-fields.png").exists()
+
+
+def test_without_the_arrays_their_figures_are_left_out(tmp_path):
+    """Records alone, as they are kept in a repository."""
+    write_run(tmp_path, weights="equal").with_suffix(".npz").unlink()
+    write_run(tmp_path, weights="db-std")
+    text = report(tmp_path).read_text()
+    assert "klein-gordon-losses.png" in text and "klein-gordon-trajectories.png" in text
+    for name in ("fields", "snapshots", "gradients"):
+        assert f"klein-gordon-{name}" not in text

@@ -19,9 +19,16 @@ from .case import Case
 
 
 def save_figures(case: Case, folder: Path) -> dict[str, str]:
-    """Draws all figures of a case; their files' names by caption."""
+    """Draws all figures of a case; their files' names by caption.
+
+    Without the arrays beside a shown run's JSON, those that need them are left out.
+    """
     files = {}
+    runs = [shown(runs) for runs in case.strategies.values()]
+    with_arrays = all(run.path.with_suffix(".npz").exists() for run in runs)
     for name, caption, draw in _FIGURES:
+        if name in _FROM_ARRAYS and not with_arrays:
+            continue
         with plt.rc_context(plots.STYLE):
             for i, figure in enumerate(draw(case)):
                 file = f"{case.slug}-{name}{f'-{i + 1}' if i else ''}.png"
@@ -193,3 +200,6 @@ def _title(ax: Axes, run: Record, before: str = "") -> None:
 def _say_diverged(ax: Axes) -> None:
     ax.text(0.5, 0.5, "diverged", ha="center", va="center", transform=ax.transAxes)
     ax.set(xticks=[], yticks=[])
+
+
+_FROM_ARRAYS = ("fields", "snapshots", "gradients")
