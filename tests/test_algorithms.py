@@ -74,8 +74,21 @@ class Db:
             "average": np.full(2, r.mean()),
             "pairwise": r,
         }[self.share]
+        self.lam = self.averaged(instantaneous)
+
+    def averaged(self, instantaneous):
         step = 1 / self.t if self.alpha is None else self.alpha
-        self.lam = (1 - step) * self.lam + step * instantaneous
+        return (1 - step) * self.lam + step * instantaneous
+
+
+class DbGeometric(Db):
+    """The same with the geometric mean of all updates."""
+
+    product = 1.0
+
+    def averaged(self, instantaneous):
+        self.product = self.product * instantaneous
+        return self.product ** (1 / self.t)
 
 
 CASES = {
@@ -108,6 +121,11 @@ CASES = {
         lambda: Db("kurtosis", "average"),
         3,
         ddb.GradientWeighting("kurtosis", "average", ddb.RunningMean(), update_every=3),
+    ),
+    "db geometric": (
+        lambda: DbGeometric("kurtosis"),
+        3,
+        ddb.DB("kurtosis", average="geometric-mean", update_every=3),
     ),
     "db with EMA": (
         lambda: Db("mean", "difficulty", alpha=0.2),

@@ -5,8 +5,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import gmean
 
-from deepxde_balance import EMA, BiasCorrectedEMA, RunningMean
+from deepxde_balance import EMA, BiasCorrectedEMA, GeometricMean, RunningMean
+from deepxde_balance.weightings import averages
 
 NAN = float("nan")
 OUT = 0.0  # leaves a group out of an update
@@ -41,7 +43,7 @@ def test_running_mean_by_hand():
     torch.testing.assert_close(applied, expected)
 
 
-@pytest.mark.parametrize("make", [lambda: EMA(0.3), BiasCorrectedEMA, RunningMean])
+@pytest.mark.parametrize("make", [lambda: EMA(0.3), BiasCorrectedEMA, RunningMean, GeometricMean])
 @pytest.mark.parametrize("out", [OUT, NAN, float("inf")])
 def test_a_left_out_group_stays_and_is_not_counted(make, out):
     applied = run(make(), [[out, 4.0], [6.0, out], [8.0, 5.0]])
@@ -53,6 +55,13 @@ def test_a_left_out_group_stays_and_is_not_counted(make, out):
     torch.testing.assert_close(applied[[0, 2], 1], alone_second[:, 0])
 
 
+def test_geometric_mean_by_hand():
+    # 4; sqrt(4 * 16) = 8; cbrt(4 * 16 * 27) = 12. A huge first one: 1e6; sqrt(1e6 * 1) = 1e3.
+    applied = run(GeometricMean(), [[4.0, 1e6], [16.0, 1.0], [27.0, 1.0]])
+    expected = torch.tensor([[4.0, 1e6], [8.0, 1e3], [12.0, 1e2]], dtype=torch.float64)
+    torch.testing.assert_close(applied, expected)
+
+
 positive = st.floats(1e-6, 1e9)
 
 
@@ -62,6 +71,19 @@ def test_running_mean_is_numpys_mean(values):
     means = np.cumsum(values) / np.arange(1, len(values) + 1)
     np.testing.assert_allclose(applied[:, 0], means, rtol=1e-12)
     np.testing.assert_allclose(applied[-1, 0], np.mean(values), rtol=1e-12)
+
+
+@given(st.lists(positive, min_size=1, max_size=50))
+def test_geometric_mean_is_scipys_and_turns_with_the_ratio(values):
+    applied = run(GeometricMean(), [[v, 1 / v] for v in values])
+    np.testing.assert_allclose(applied[-1, 0], gmean(values), rtol=1e-12)
+    np.testing.assert_allclose(applied[:, 0] * applied[:, 1], 1.0, rtol=1e-12)
+
+
+def test_geometric_mean_in_float32():
+    values = [1e30, *[2.0] * 3000]
+    applied = run(GeometricMean(), [[v] for v in values], dtype=torch.float32)
+    np.testing.assert_allclose(applied[-1, 0], gmean(values), rtol=1e-4)
 
 
 @given(positive, st.floats(0, 0.9999), st.integers(1, 60))
@@ -93,3 +115,25 @@ def test_alpha_is_checked(alpha):
 def test_beta_is_checked(beta):
     with pytest.raises(ValueError, match=r"beta=.*must be a number in"):
         BiasCorrectedEMA(beta)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("ema", EMA),
+        ("bias-corrected-ema", BiasCorrectedEMA),
+        ("Running-Mean", RunningMean),
+        ("geometric-mean", GeometricMean),
+    ],
+)
+def test_an_average_by_name(name, kind):
+    assert type(averages.get(name)) is kind
+
+
+def test_an_average_itself_and_what_is_none():
+    average = EMA(0.5)
+    assert averages.get(average) is average
+    with pytest.raises(ValueError, match=r"average 'runing-mean'.*Did you mean 'running-mean'"):
+        averages.get("runing-mean")
+    with pytest.raises(TypeError, match=r"average=0\.5 is not allowed"):
+        averages.get(0.5)

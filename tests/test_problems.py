@@ -165,6 +165,7 @@ def test_the_cavitys_error_is_that_of_the_speed():
 # iterations, decay, update_every, alpha, groups.
 TABLE = {
     "klein-gordon": (50, 3, 10000, [1000] * 4, 20000, (10000, 0.1), 100, 0.5, ["bc", "ic"]),
+    "klein-gordon-plain": (50, 3, 10000, [1000] * 4, 20000, (10000, 0.1), 100, 0.5, ["bc", "ic"]),
     "wave": (500, 5, 20000, [2 * 1250 + 2500, 2500], 80000, (2000, 0.9), 50, 0.1, ["u", "ut"]),
     "helmholtz": (50, 4, 20000, [100] * 4, 30000, (10000, 0.1), 10, 0.5, ["x", "y"]),
     "allen-cahn": (128, 4, 20000, [200, 200, 512], 80000, None, 100, 0.1, ["bc", "ic"]),
@@ -263,6 +264,15 @@ def test_dns_networks_see_the_domain_as_a_box():
         weight = model.net.linears[1].weight
         width = weight.shape[0]
         assert weight.std().item() == pytest.approx(width**-0.5, rel=0.15)
+
+
+def test_the_plain_network_sees_the_inputs_as_they_are():
+    model = ddb.problems.get("klein-gordon-plain", points=0.02).model("equal", verbose=0)
+    seen = []
+    model.net.linears[0].register_forward_hook(lambda m, args, out: seen.append(args[0]))
+    model.predict(np.array([[0, 0.25], [1, 0.75]], np.float32))
+    assert seen[0].tolist() == [[0, 0.25], [1, 0.75]]
+    assert model.net.linears[1].weight.std().item() == pytest.approx(50**-0.5, rel=0.1)
 
 
 def test_dbs_networks_start_with_tanhs_gain():

@@ -10,7 +10,7 @@ from .base import Problem, Settings
 from .burgers import Burgers, BurgersInverse
 from .harmonic import Harmonic
 from .helmholtz import Helmholtz
-from .klein_gordon import KleinGordon
+from .klein_gordon import KleinGordon, PlainKleinGordon
 from .navier_stokes import NavierStokes
 from .poisson import Poisson
 from .wave import Wave
@@ -19,6 +19,7 @@ __all__ = ["Problem", "Settings", "get", "names"]
 
 _PROBLEMS: tuple[type[Problem], ...] = (
     KleinGordon,
+    PlainKleinGordon,
     Wave,
     Helmholtz,
     AllenCahn,

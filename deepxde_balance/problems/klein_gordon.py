@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from .base import Problem, Settings
+from .networks import PLAIN_SETUP
 from .sampling import draw_from_grid, edge, space_time
 
 
@@ -49,6 +50,13 @@ class KleinGordon(Problem):
             ],
             anchors=draw_from_grid(rng, *self.domain, n["residual"]),
         )
+
+
+class PlainKleinGordon(KleinGordon):
+    """The same as a first script has it: inputs as they are, Glorot-normal weights."""
+
+    name = "klein-gordon-plain"
+    network = PLAIN_SETUP
 
 
 def residual(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:

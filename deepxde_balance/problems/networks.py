@@ -56,6 +56,11 @@ def to_unit_box(data: dde.data.PDE, domain: Domain) -> tuple[np.ndarray, np.ndar
     return (low + high) / 2, (high - low) / 2
 
 
+def as_they_are(data: dde.data.PDE, domain: Domain) -> tuple[np.ndarray, np.ndarray]:
+    """No scaling."""
+    return np.zeros(len(domain[0])), np.ones(len(domain[0]))
+
+
 def xavier_normal(weight: Tensor) -> None:
     """Xavier-normal with tanh's gain, 5/3."""
     torch.nn.init.xavier_normal_(weight, gain=5 / 3)
@@ -65,3 +70,5 @@ def xavier_normal(weight: Tensor) -> None:
 DB_SETUP = NetworkSetup(xavier_normal, to_standard)
 #: Deguchi & Asai 2023, sec. 4.
 DN_SETUP = NetworkSetup("Glorot normal", to_unit_box)
+#: No paper's: what a first script has.
+PLAIN_SETUP = NetworkSetup("Glorot normal", as_they_are)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from ._checks import unknown_name
-from .averages import EMA, Average, BiasCorrectedEMA, RunningMean
+from .averages import EMA, Average, BiasCorrectedEMA, GeometricMean, RunningMean
 from .base import Weighting
 from .config import ConFIG
 from .fixed import Equal, Fixed, Keep
@@ -37,6 +37,7 @@ __all__ = [
     "Equal",
     "EqualNorms",
     "Fixed",
+    "GeometricMean",
     "GradNorm",
     "GradientWeighting",
     "Keep",

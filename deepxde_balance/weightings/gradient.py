@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..group_gradients import GroupGradients
-from . import _checks, allocations, statistics
+from . import _checks, allocations, averages, statistics
 from .allocations import Allocation
-from .averages import EMA, Average, BiasCorrectedEMA, RunningMean, usable
+from .averages import EMA, Average, BiasCorrectedEMA, usable
 from .base import FromGradients, Scale
 from .statistics import Norm, Statistic
 
@@ -29,7 +29,8 @@ class GradientWeighting(FromGradients):
             :class:`~deepxde_balance.weightings.statistics.Statistic`.
         allocation: ``"pairwise"``, ``"average"``, ``"difficulty"`` or an
             :class:`~deepxde_balance.weightings.allocations.Allocation`.
-        average: An :class:`EMA`, :class:`BiasCorrectedEMA` or :class:`RunningMean`.
+        average: ``"ema"``, ``"bias-corrected-ema"``, ``"running-mean"``, ``"geometric-mean"`` or
+            an :class:`~deepxde_balance.weightings.averages.Average`, e.g. ``ddb.EMA(0.5)``.
         update_every: Iterations from one update to the next (tau in Deguchi & Asai 2023).
         max_weight: Upper bound of every instantaneous weight, and so of every weight; at
             least 1.
@@ -46,19 +47,15 @@ class GradientWeighting(FromGradients):
         self,
         statistic: str | Statistic,
         allocation: str | Allocation,
-        average: Average,
+        average: str | Average,
         update_every: int = 100,
         max_weight: float | None = None,
         scale: Scale | None = None,
     ):
-        if not isinstance(average, Average):
-            raise TypeError(
-                f"average={average!r} is not allowed: give an EMA, BiasCorrectedEMA or RunningMean."
-            )
         super().__init__(update_every, scale)
         self.statistic = statistics.get(statistic)
         self.allocation = allocations.get(allocation)
-        self.average = average
+        self.average = averages.get(average)
         self.max_weight = _checks.max_weight(max_weight)
 
     @property
@@ -172,11 +169,12 @@ class DN(GradientWeighting):
 class DB(GradientWeighting):
     """Dual balancing: the aggregated weight, shared out by difficulty (DB-PINN, Zhou et al. 2025).
 
-    Inter-balancing is the statistic, intra-balancing the difficulty allocation, and the average
-    is the running mean (algorithm 1).
+    Inter-balancing is the statistic, intra-balancing the difficulty allocation; the paper's
+    average is the running mean (algorithm 1).
 
     Args:
         statistic: See :class:`GradientWeighting`.
+        average: See :class:`GradientWeighting`.
         update_every: Iterations from one update to the next.
         max_weight: Upper bound of the weights.
         scale: Static factors on the losses.
@@ -185,8 +183,9 @@ class DB(GradientWeighting):
     def __init__(
         self,
         statistic: str | Statistic,
+        average: str | Average = "running-mean",
         update_every: int = 100,
         max_weight: float | None = None,
         scale: Scale | None = None,
     ):
-        super().__init__(statistic, "difficulty", RunningMean(), update_every, max_weight, scale)
+        super().__init__(statistic, "difficulty", average, update_every, max_weight, scale)
