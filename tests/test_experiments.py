@@ -11,6 +11,7 @@ import time
 import deepxde as dde
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import deepxde_balance as ddb
 from deepxde_balance.__main__ import main
@@ -92,6 +93,27 @@ def test_a_run_killed_in_its_second_phase(killed_at, tmp_path):
         train(run, tmp_path / "killed", checkpoint_every=0, callbacks=[KillAt(killed_at)])
     found = train(run, tmp_path / "killed")
     assert without_times(found.path) == without_times(expected.path)
+
+
+def test_a_run_that_another_process_trains_is_left_alone(tmp_path, capsys):
+    run = Run("harmonic", "equal", settings={"iterations": 1000000})
+    arguments = ["train", "harmonic", "--weights", "equal", "--iterations", "1000000"]
+    command = [sys.executable, "-m", "deepxde_balance", *arguments, "--out", str(tmp_path)]
+    with subprocess.Popen(
+        [*command, "--checkpoint-every", "0"], stderr=subprocess.DEVNULL
+    ) as other:
+        try:
+            while not list(run.unfinished(tmp_path).glob("adam-*.pt")) and other.poll() is None:
+                time.sleep(0.1)
+            with pytest.raises(BlockingIOError, match="another process is training this run"):
+                train(run, tmp_path)
+            assert main(arguments) == 2
+            assert "another process is training" in capsys.readouterr().err
+            assert other.poll() is None
+        finally:
+            other.kill()
+    with FileLock(run.unfinished(tmp_path) / "lock").acquire(timeout=10):
+        pass  # what a killed process held is free
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):

@@ -17,6 +17,7 @@ from typing import Any
 import deepxde as dde
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from .._files import replaced
 from ..model import Model
@@ -55,14 +56,18 @@ def train(
         RecordError: If the record that is there is damaged.
         OtherRunError: If the folder holds another run in its place.
         CheckpointError: If the last checkpoint is damaged.
+        BlockingIOError: If another process trains the same run into the same folder.
         ValueError: If there is no such device.
     """
+    check_device(device)
     record = finished(run, folder)
     if record is not None:
         return record
-    check_device(device)
-    with _device(device), _threads(threads):
-        return _train(run, folder, checkpoint_every, callbacks)
+    with _alone(run, folder), _device(device), _threads(threads):
+        # Another process may just have finished it.
+        record = finished(run, folder) or _train(run, folder, checkpoint_every, callbacks)
+        shutil.rmtree(run.unfinished(folder))
+    return record
 
 
 def _train(
@@ -75,7 +80,6 @@ def _train(
     recorder = Recorder(problem)
     model = problem.model(run.weighting(problem), seed=run.seed, verbose=0)
     part = run.unfinished(folder)
-    part.mkdir(parents=True, exist_ok=True)
     write_json(part / "run.json", run.identity)
     common = [*problem.callbacks(), recorder, IterationsDone(part / "iterations"), *callbacks]
     _train_phase(
@@ -102,8 +106,22 @@ def _train(
     path = run.record(folder)
     _write_fields(path.with_suffix(".npz"), problem, model, recorder)
     write_json(path, _content(run, problem, model, recorder))
-    shutil.rmtree(part)
     return Record.load(path)
+
+
+@contextmanager
+def _alone(run: Run, folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Holds a lock on the run's folder of checkpoints; a killed process leaves none behind."""
+    part = run.unfinished(folder)
+    part.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(part / "lock").acquire(timeout=0)
+    except Timeout:
+        raise BlockingIOError(
+            f"{part}: another process is training this run. Wait for it or stop it."
+        ) from None
+    with lock:
+        yield
 
 
 def _device(device: str) -> AbstractContextManager[Any]:
