@@ -156,6 +156,17 @@ class Record:
             for group, terms in self.groups.items()
         }
 
+    def at_least_loss(self, quantity: str = "L2RE") -> float:
+        """The error at the recorded iteration with the least unweighted training loss.
+
+        DeepXDE's best step, as far as it was recorded; nan if no loss was finite.
+        """
+        loss = np.sum(list(self.losses.values()), axis=0)
+        finite = np.isfinite(loss)
+        if not finite.any():
+            return math.nan
+        return float(self.errors[quantity][np.argmin(np.where(finite, loss, np.inf))])
+
     @property
     def diverged(self) -> bool:
         """Whether its error at the end is no number."""

@@ -29,6 +29,22 @@ def row(table, strategy):
 # Records
 
 
+def test_the_error_at_the_least_loss(tmp_path):
+    nan = float("nan")
+    short = {
+        "steps": np.arange(4),
+        "losses": {name: np.array([4, 1, 2, nan]) for name in ("pde0", "bc0", "bc1", "ic2", "ic3")},
+        "errors": {"L2RE": np.array([0.9, 0.2, 0.1, nan]), "MAE": np.array([0.3, 0.6, 0.2, nan])},
+        "loss_weights": {name: np.ones(4) for name in ("pde", "bc", "ic")},
+    }
+    write_run(tmp_path, **short, seed=0)
+    (record,) = read(tmp_path)
+    assert record.at_least_loss() == 0.2 and record.at_least_loss("MAE") == 0.6
+    short["losses"]["bc1"] = np.full(4, nan)
+    write_run(tmp_path, **short, seed=0)
+    assert np.isnan(read(tmp_path)[0].at_least_loss())
+
+
 def test_a_record_comes_back_as_it_was_written(tmp_path):
     run = content(seed=3, diverged_at=15000)
     write_json(tmp_path / "run.json", run)
@@ -131,6 +147,7 @@ def test_table_at_full_settings(tmp_path):
         "L2RE % †": "0.700 ± 0.100",
         "published L2RE %": "0.636 ± 0.132",
         "verdict": "ok (3 of 10 seeds)",
+        "at least loss % †": "0.700 ± 0.100",
         "MAE % †": "0.233 ± 0.033",
         "published MAE %": "0.214 ± 0.049",
         "s / iteration †": "0.05",

@@ -15,7 +15,7 @@ import torch
 
 from .. import weightings
 from ..model import Model
-from ..weightings import GW, GradientWeighting, Weighting, _checks
+from ..weightings import DB, GW, GradientWeighting, Weighting, _checks
 from .networks import DB_SETUP, NetworkSetup
 from .sampling import Corner, grid
 
@@ -155,7 +155,7 @@ class Problem(ABC):
 
         Args:
             weights: What `loss_weights` of :meth:`deepxde_balance.Model.compile` takes. A
-                strategy's name takes the paper's `update_every` and alpha.
+                strategy's name takes the paper's parameters, see :meth:`weighting`.
             seed: Of the points and of the network's initial parameters.
             **compile_args: More arguments of :meth:`deepxde_balance.Model.compile`.
         """
@@ -227,7 +227,7 @@ class Problem(ABC):
             model.train(**arguments)
 
     def weighting(self, name: str, **parameters: Any) -> Weighting:
-        """The strategy of that name, with the paper's `update_every` and alpha.
+        """The strategy of that name, with the paper's `update_every`, alpha and, for DB, average.
 
         Args:
             name: What :func:`deepxde_balance.weightings.get` takes.
@@ -239,6 +239,8 @@ class Problem(ABC):
             papers["update_every"] = self.settings.update_every
         if isinstance(weighting, GW):
             papers["alpha"] = self.settings.gw_alpha
+        if isinstance(weighting, DB):
+            papers["average"] = "running-mean"
         return weightings.get(name, **(papers | parameters))
 
     @cached_property

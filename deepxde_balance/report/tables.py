@@ -35,6 +35,10 @@ def case_table(case: Case) -> str:
         ]
         if quantity == "L2RE":
             columns["verdict"] = [verdict(case, strategy) for strategy in case.strategies]
+            columns[f"at least loss %{mark}"] = [
+                percent(summary(run.at_least_loss() for run in runs))
+                for runs in case.strategies.values()
+            ]
     for name in coefficients:
         columns[f"error of {name}, 1e-3{mark}"] = [
             _text(coefficient_error(runs, name), 1e3) for runs in case.strategies.values()
