@@ -46,8 +46,8 @@ def _head(found: list[Case]) -> str:
     return "\n".join(
         [
             "# Results\n",
-            "L2RE in %: mean ± sample standard deviation over the seeds, lowest mean bold. At least",
-            "loss: the L2RE at the recorded iteration with the least unweighted loss, not the last.",
+            "L2RE in %: mean ± sample standard deviation over the seeds, lowest mean bold.",
+            "At least loss: at the recorded iteration of the least unweighted loss, not the last.",
             "† with less than the paper's points, iterations or seeds, or with other settings;",
             "what exactly is said above each problem's table.\n",
             summary_table(found),
