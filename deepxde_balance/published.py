@@ -86,7 +86,7 @@ def published(problem: str, weights: str | Spec, quantity: str = "L2RE") -> Publ
     """
     spec = Spec.parse(weights) if isinstance(weights, str) else weights
     problem = problem.strip().lower().replace("_", "-")
-    parameters = {**_OWN_COLUMN.get((problem, spec.name), {}), **_with_beta(spec)}
+    parameters = {**_OWN_COLUMN.get((problem, spec.name), {}), **_as_in_the_tables(spec)}
     for column in _RESULTS.get((problem, spec.name, quantity), ()):
         if _same(column.parameters, parameters):
             return column.result
@@ -190,13 +190,15 @@ def _parameter(text: str, part: str) -> tuple[str, Parameter]:
         return name, value.lower()
 
 
-def _with_beta(spec: Spec) -> dict[str, Parameter]:
-    """The parameters, GW's alpha as beta = 1 - alpha."""
+def _as_in_the_tables(spec: Spec) -> dict[str, Parameter]:
+    """The parameters, GW's alpha as beta = 1 - alpha, without DB's running mean."""
     parameters = dict(spec.parameters)
     alpha = parameters.get("alpha")
     if spec.name.startswith("gw-") and isinstance(alpha, float):
         del parameters["alpha"]
         parameters["beta"] = 1 - alpha
+    if spec.name.startswith("db-") and parameters.get("average") == "running-mean":
+        del parameters["average"]
     return parameters
 
 
