@@ -1,0 +1,48 @@
+"""The README's figure: errors over the iterations at the papers' full settings.
+
+    python benchmarks/readme_figure.py
+
+Reads `benchmarks/results/papers`, writes `docs/full-settings.png`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("DDE_BACKEND", "pytorch")
+
+import matplotlib.pyplot as plt
+
+from deepxde_balance import plots
+from deepxde_balance.published import published
+from deepxde_balance.records import read
+
+ROOT = Path(__file__).parent.parent
+SHOWN = {
+    "klein-gordon": ["equal", "db-kurtosis"],
+    "poisson": ["equal", "dn:beta=0.99,bias_correction=false"],
+}
+
+
+def main() -> None:
+    records = read(ROOT / "benchmarks/results/papers")
+    with plt.rc_context(plots.STYLE):
+        figure, axes = plt.subplots(1, len(SHOWN), figsize=(10.8, 3.9), layout="constrained")
+        for ax, (problem, strategies) in zip(axes, SHOWN.items(), strict=True):
+            for strategy in strategies:
+                runs = [r for r in records if (r.problem, r.weights) == (problem, strategy)]
+                seeds = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
+                plots.plot_errors(runs, label=f"{strategy} ({seeds})", ax=ax)
+                result = published(problem, strategy)
+                assert result is not None
+                label = "published, at the end" if strategy == strategies[-1] else None
+                color = ax.lines[-1].get_color()
+                ax.axhline(result.mean, color=color, ls=":", lw=1.2, label=label)
+            ax.set_title(problem)
+            ax.legend()
+        figure.savefig(ROOT / "docs/full-settings.png")
+
+
+if __name__ == "__main__":
+    main()
