@@ -3,8 +3,9 @@
     python benchmarks/defaults.py --jobs 2
 
 Five problems with few points and iterations, three seeds. Finished runs are skipped. Prints a table
-for each family of strategies: the L2 error of each setting on each problem, as a multiple of
-the family's best there (geometric means over the seeds), and the worst multiple.
+for each family of strategies: the L2 error of each setting on each problem (geometric mean
+over the seeds), that as a multiple of the family's best there, and the worst multiple. Only
+settings that have finished all seeds on all problems are in it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from deepxde_balance.records import Record, read
 from deepxde_balance.report.tables import table
 
 ITERATIONS = 1000
-SEEDS = 3
 #: Numbers of points; the networks are the papers'.
 PROBLEMS: Mapping[str, Mapping[str, int]] = {
     "klein-gordon": {"residual": 1000, "boundary": 100, "initial": 100},
@@ -40,45 +40,50 @@ FAMILIES: Mapping[str, Sequence[str]] = {
 }
 
 
-def runs() -> list[Run]:
+def runs(seeds: int) -> list[Run]:
     """All of them, seed by seed."""
     strategies = ["equal", *(strategy for family in FAMILIES.values() for strategy in family)]
     return [
         Run(problem, strategy, seed, settings={"iterations": ITERATIONS, "num_points": points})
-        for seed in range(SEEDS)
+        for seed in range(seeds)
         for problem, points in PROBLEMS.items()
         for strategy in strategies
     ]
 
 
-def errors(records: Sequence[Record]) -> dict[tuple[str, str], list[float]]:
-    """The L2 errors of all seeds by problem and strategy; infinite where a run diverged."""
-    found: dict[tuple[str, str], list[float]] = {}
+Errors = Mapping[tuple[str, str], Mapping[int, float]]
+
+
+def errors(records: Sequence[Record]) -> Errors:
+    """The L2 error by problem and strategy, and by seed; infinite where a run diverged."""
+    found: dict[tuple[str, str], dict[int, float]] = {}
     for record in records:
         error = record.final["L2RE"]
         error = error if math.isfinite(error) else math.inf
-        found.setdefault((record.problem, record.weights), []).append(error)
+        found.setdefault((record.problem, record.weights), {})[record.seed] = error
     return found
 
 
 def typical(values: Sequence[float]) -> float:
     """The geometric mean."""
-    return math.exp(math.fsum(map(math.log, values)) / len(values)) if values else math.nan
+    return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
-def family_table(strategies: Sequence[str], found: Mapping[tuple[str, str], list[float]]) -> str:
+def family_table(strategies: Sequence[str], found: Errors, seeds: int) -> str:
     """Each setting's error on each problem, in % and as a multiple of the family's best there."""
-    names = [Run("klein-gordon", strategy).weights for strategy in strategies]
-    columns = {"setting": [f"`{name}`" for name in names]}
-    multiples: dict[str, list[float]] = {name: [] for name in names}
-    for problem in PROBLEMS:
-        means = [typical(found.get((problem, name), [])) for name in names]
-        best = min(means)
-        for name, mean in zip(names, means, strict=True):
-            multiples[name].append(mean / best)
-        cells = [f"{mean:.2%} ({mean / best:.2f})" for mean in means]
-        columns[problem] = cells
-    columns["worst"] = [f"{max(of):.2f}" for of in multiples.values()]
+    means: dict[str, list[float]] = {}
+    for strategy in strategies:
+        name = Run("klein-gordon", strategy).weights
+        by_problem = [found.get((problem, name), {}) for problem in PROBLEMS]
+        if all(set(range(seeds)) <= set(of) for of in by_problem):
+            means[name] = [typical([of[seed] for seed in range(seeds)]) for of in by_problem]
+    best = [min(of) for of in zip(*means.values(), strict=True)]
+    columns = {"setting": [f"`{name}`" for name in means]}
+    for i, problem in enumerate(PROBLEMS):
+        columns[problem] = [f"{100 * of[i]:.3g} ({of[i] / best[i]:.2f})" for of in means.values()]
+    columns["worst"] = [
+        f"{max(mean / b for mean, b in zip(of, best, strict=True)):.2f}" for of in means.values()
+    ]
     return table(columns)
 
 
@@ -86,13 +91,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--out", type=Path, default=Path("runs/defaults"))
+    parser.add_argument("--seeds", type=int, default=3, help="seeds 0, 1, ...")
     parser.add_argument("--show", action="store_true", help="only show what is finished")
     given = parser.parse_args()
     if not given.show:
-        Sweep(runs(), given.out, threads=1).train(given.jobs)
+        Sweep(runs(given.seeds), given.out, threads=1).train(given.jobs)
     found = errors(read(given.out))
+    print(f"L2RE in % (multiple of the best of the family), {given.seeds} seed(s)\n")
     for family, strategies in {"No weights": ["equal"], **FAMILIES}.items():
-        print(f"{family}\n\n{family_table(strategies, found)}")
+        print(f"{family}\n\n{family_table(strategies, found, given.seeds)}")
 
 
 if __name__ == "__main__":

@@ -130,10 +130,10 @@ class RunningMean(Average):
 class GeometricMean(Average):
     """exp of the mean of log lambda^_i: the geometric mean of all updates.
 
-    As :class:`RunningMean` it has no hyperparameter and takes the first update as it is; but a
-    weight is a ratio, and a few huge ones from an untrained network move this mean by their
-    logarithm only. It is of this package, not of a paper; measured against the others in
-    ``benchmarks/defaults.md``.
+    As :class:`RunningMean` it has no hyperparameter and takes the first update as it is, but a few
+    huge weights from an untrained network move it by their logarithm only. So do a few small
+    ones: it also follows weights that collapse. Of this package, not of a paper; measured
+    against the others in ``benchmarks/defaults.md``: better on some problems, much worse on others.
     """
 
     count: Tensor
