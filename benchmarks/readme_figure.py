@@ -36,7 +36,7 @@ def main() -> None:
                 plots.plot_errors(runs, label=f"{strategy} ({seeds})", ax=ax)
                 result = published(problem, strategy)
                 assert result is not None
-                label = "published, at the end" if strategy == strategies[-1] else None
+                label = "published mean" if strategy == strategies[-1] else None
                 color = ax.lines[-1].get_color()
                 ax.axhline(result.mean, color=color, ls=":", lw=1.2, label=label)
             ax.set_title(problem)
