@@ -105,11 +105,8 @@ class BiasCorrectedEMA(Average):
         return f"beta={self.beta}"
 
 
-class RunningMean(Average):
-    """(1 - 1/t) lambda_i + lambda^_i / t: the mean of all updates, by Welford's recursion.
-
-    Zhou et al. 2025, eq. 8. No hyperparameter; the first update's weights are taken as they are.
-    """
+class _OverAllUpdates(Average):
+    """An average over all updates: it counts them, for each condition by itself."""
 
     count: Tensor
 
@@ -119,6 +116,13 @@ class RunningMean(Average):
 
     def reset(self, num_conditions: int, like: Tensor) -> None:
         self.register_buffer("count", like.new_zeros(num_conditions))
+
+
+class RunningMean(_OverAllUpdates):
+    """(1 - 1/t) lambda_i + lambda^_i / t: the mean of all updates, by Welford's recursion.
+
+    Zhou et al. 2025, eq. 8. No hyperparameter; the first update's weights are taken as they are.
+    """
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
         taken = usable(instantaneous)
@@ -127,7 +131,7 @@ class RunningMean(Average):
         return torch.where(taken, moved, weights)
 
 
-class GeometricMean(Average):
+class GeometricMean(_OverAllUpdates):
     """exp of the mean of log lambda^_i: the geometric mean of all updates.
 
     As :class:`RunningMean` it has no hyperparameter and takes the first update as it is, but a few
@@ -135,15 +139,6 @@ class GeometricMean(Average):
     ones: it also follows weights that collapse. Of this package, not of a paper; measured
     against the others in ``benchmarks/defaults.md``: better on some problems, much worse on others.
     """
-
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reset(0, torch.empty(0))
-
-    def reset(self, num_conditions: int, like: Tensor) -> None:
-        self.register_buffer("count", like.new_zeros(num_conditions))
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
         taken = usable(instantaneous)
