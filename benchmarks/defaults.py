@@ -18,6 +18,8 @@ from pathlib import Path
 
 os.environ.setdefault("DDE_BACKEND", "pytorch")
 
+from scipy.stats import gmean
+
 from deepxde_balance.experiments import Run, Sweep
 from deepxde_balance.records import Record, read
 from deepxde_balance.report.tables import table
@@ -64,11 +66,6 @@ def errors(records: Sequence[Record]) -> Errors:
     return found
 
 
-def typical(values: Sequence[float]) -> float:
-    """The geometric mean."""
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
-
-
 def family_table(strategies: Sequence[str], found: Errors, seeds: int) -> str:
     """Each setting's error on each problem, in % and as a multiple of the family's best there."""
     means: dict[str, list[float]] = {}
@@ -76,7 +73,7 @@ def family_table(strategies: Sequence[str], found: Errors, seeds: int) -> str:
         name = Run("klein-gordon", strategy).weights
         by_problem = [found.get((problem, name), {}) for problem in PROBLEMS]
         if all(set(range(seeds)) <= set(of) for of in by_problem):
-            means[name] = [typical([of[seed] for seed in range(seeds)]) for of in by_problem]
+            means[name] = [gmean([of[seed] for seed in range(seeds)]) for of in by_problem]
     best = [min(of) for of in zip(*means.values(), strict=True)]
     columns = {"setting": [f"`{name}`" for name in means]}
     for i, problem in enumerate(PROBLEMS):
