@@ -137,4 +137,4 @@ class LossWeighting(dde.callbacks.Callback):
         for _ in range(len(history.steps) - len(history.loss_weights) - 1):
             history.loss_weights.append(dict.fromkeys(weights, 1.0))  # trained without us
         history.loss_weights.append(weights)
-        self._step.warn_skipped()
+        self._step.warn_at_record()

@@ -219,10 +219,10 @@ def _options_difference(saved: dict[str, Any], here: dict[str, Any]) -> str | No
 
 def _weighting_difference(saved: dict[str, Any] | None, step: TrainStep | None) -> str | None:
     strategy = "Equal" if saved is None else saved["strategy"]
-    here = "Equal" if step is None else step.weighting.strategy
-    if strategy != here:
+    own_strategy = "Equal" if step is None else step.weighting.strategy
+    if strategy != own_strategy:
         return (
-            f"its strategy is {strategy}, the model's {here}. To go on with another strategy, "
+            f"its strategy is {strategy}, the model's {own_strategy}. To go on with another one, "
             "restore with the same one, then compile again."
         )
     if saved is None or step is None:
@@ -236,13 +236,13 @@ def _weighting_difference(saved: dict[str, Any] | None, step: TrainStep | None) 
     ):
         if saved[what] != own[what]:
             return f"its {name} are {saved[what]}, the model's {own[what]}."
-    if saved["hyperparameters"] != own["hyperparameters"]:
-        names = saved["hyperparameters"].keys() | own["hyperparameters"].keys()
-        differing = [
-            f"{n}={saved['hyperparameters'].get(n)!r} there, {own['hyperparameters'].get(n)!r} here"
-            for n in sorted(names)
-            if saved["hyperparameters"].get(n) != own["hyperparameters"].get(n)
-        ]
+    there, here = saved["hyperparameters"], own["hyperparameters"]
+    differing = [
+        f"{name}={there.get(name)!r} there, {here.get(name)!r} here"
+        for name in sorted(there.keys() | here.keys())
+        if there.get(name) != here.get(name)
+    ]
+    if differing:
         warnings.warn(
             f"The checkpoint's weighting had other hyperparameters ({'; '.join(differing)}): "
             "those given to compile are used from now on.",

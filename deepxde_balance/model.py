@@ -206,7 +206,7 @@ class Model(dde.Model):
         super()._test(verbose=verbose)
         self.losshistory.loss_weights.append(self.weights)
         if self._step is not None:
-            self._step.warn_skipped()
+            self._step.warn_at_record()
 
     def save(self, save_path: str, protocol: str = "backend", verbose: int = 0) -> str:
         """Saves all that a run needs to go on as if it had never stopped.

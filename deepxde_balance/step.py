@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from .gradients import Batch, GradientEngine, IterationGradients
 from .kernel import kernel_traces
-from .weightings import Weighting
+from .let_go import let_go
+from .weightings import GradientWeighting, Weighting
 from .weightings.base import FromGradients, FromKernel, FromLosses
 
 
@@ -44,6 +45,7 @@ class TrainStep:
             ]
         )
         self._warned: set[str] = set()
+        self._warned_let_go = False
 
     def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
         batch = Batch(inputs, targets, auxiliary_vars)
@@ -109,8 +111,13 @@ class TrainStep:
         """The weights now, by group name. Copies them to the host."""
         return dict(zip(self.engine.groups.names, self.weighting.weights.tolist(), strict=True))
 
-    def warn_skipped(self) -> None:
-        """Warns, once for each group, that a group kept its weight. Copies to the host."""
+    def warn_at_record(self) -> None:
+        """Gives the warnings that are due after a record in the loss history, each once."""
+        self._warn_skipped()
+        self._warn_let_go()
+
+    def _warn_skipped(self) -> None:
+        """Warns that a group kept its weight. Copies to the host."""
         names = zip(self.engine.groups.names, self.weighting.skipped().tolist(), strict=True)
         new = [name for name, skipped in names if skipped and name not in self._warned]
         if new:
@@ -119,8 +126,33 @@ class TrainStep:
                 f"The gradient statistic of {', '.join(map(repr, new))} was 0, infinite or nan in "
                 "at least one update: there, the group kept its weight (a condition already met, "
                 "frozen layers or a loss that is not finite).",
-                stacklevel=2,
+                stacklevel=3,
             )
+
+    def _warn_let_go(self) -> None:
+        """Warns that the weights let conditions go."""
+        if self._warned_let_go or not isinstance(self.weighting, GradientWeighting):
+            return
+        history = self.model.losshistory
+        first, last = (
+            dict(zip(self.engine.groups.names[1:], self._group_losses(record)[1:], strict=False))
+            for record in (history.loss_train[0], history.loss_train[-1])
+        )
+        names = let_go(history.steps, history.loss_weights, first, last)
+        if names:
+            self._warned_let_go = True
+            warnings.warn(
+                f"The weight of {', '.join(map(repr, names))} stays below 1, and the loss hardly "
+                "falls: where the residual's gradient is small from the start, "
+                "the strategy lets conditions go, and its weights fall further. Give it "
+                'min_weight=1 or a larger update_every, or try "gw-mean".',
+                stacklevel=3,
+            )
+
+    def _group_losses(self, record: Sequence[float]) -> list[float]:
+        """The groups' losses, with the static factors, in an entry of the loss history."""
+        scale = self.engine.scale
+        return [sum(scale[i] * float(record[i]) for i in row) for row in self.engine.groups.members]
 
     def _row_weights(self) -> Tensor:
         weights = self.weighting.weights

@@ -97,6 +97,30 @@ def test_max_weight_bounds_the_weights():
     assert free.weights.max() > 5.0
 
 
+def test_min_weight_lifts_every_instantaneous_weight():
+    """Norms 4, 8 and 1: ratios 1/2 and 4; then 4, 2 and 0: 2, and a group that is left out."""
+    weighting = started(ddb.GradientWeighting("norm", "pairwise", "running-mean", min_weight=1.0))
+    losses = torch.ones(3, dtype=torch.float64)
+    for norms, expected in [([4, 8, 1], [1, 1, 4]), ([4, 2, 0], [1, 1.5, 4])]:
+        rows = torch.tensor(norms, dtype=torch.float64).unsqueeze(1)
+        weighting.update(losses, GroupGradients(rows))
+        assert weighting.weights.tolist() == expected
+    assert weighting.skipped().tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("make", [ddb.GW, lambda s, **given: ddb.DN(**given), ddb.DB])
+def test_min_weight_bounds_the_presets(make):
+    free = started(make("norm", update_every=1))
+    bound = started(make("norm", update_every=1, min_weight=0.7))
+    for seed in range(4):
+        losses, gradients = random_update(seed)
+        few = GroupGradients(gradients.values * torch.tensor([[1e-3], [1.0], [1.0]]))
+        free.update(losses, few)
+        bound.update(losses, few)
+    assert free.weights.min() < 0.7
+    assert bound.weights.min() >= 0.7
+
+
 @pytest.mark.parametrize("update_every", [1, 3, 10])
 def test_the_schedule_starts_with_the_first_iteration(update_every):
     weighting = ddb.DB("std", update_every=update_every)
@@ -150,6 +174,8 @@ def test_float32_state_lives_with_the_network():
         (lambda: ddb.DB("mean", update_every=2.5), "update_every=2.5"),
         (lambda: ddb.DB("mean", update_every=True), "update_every=True"),
         (lambda: ddb.DB("mean", max_weight=0.5), "max_weight=0.5"),
+        (lambda: ddb.DN(min_weight=0.0), "min_weight=0.0"),
+        (lambda: ddb.GW("std", min_weight=1.5), "min_weight=1.5"),
         (lambda: ddb.DB("mean", scale=[1.0, -1.0]), r"scale\[1\]=-1.0"),
         (lambda: ddb.DB("mean", scale={"bc": math.inf}), r"scale\['bc'\]=inf"),
         (lambda: ddb.GradientWeighting("mean", "pair", ddb.EMA()), "allocation 'pair'"),

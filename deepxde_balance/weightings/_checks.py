@@ -39,6 +39,11 @@ def max_weight(value: float | None) -> float | None:
     return None if value is None else in_interval("max_weight", value, 1.0, math.inf, "[)")
 
 
+def min_weight(value: float | None) -> float | None:
+    """Checks a lower bound of the weights, which start at 1."""
+    return None if value is None else in_interval("min_weight", value, 0.0, 1.0, "(]")
+
+
 def factor(name: str, value: float) -> float:
     """A static factor on a loss: finite and not negative."""
     return in_interval(name, value, 0.0, math.inf, "[)")

@@ -35,6 +35,9 @@ class GradientWeighting(FromGradients):
         max_weight: Upper bound of every instantaneous weight, and so of every weight; at
             least 1.
         scale: Static factors on the losses, see :class:`Weighting`.
+        min_weight: Lower bound of every instantaneous weight, and so of every weight, in (0, 1].
+            With 1, no condition counts less than with equal weights. Not in the papers; for
+            problems whose residual is small from the start.
 
     Raises:
         ValueError: If an argument is out of its range or a name is unknown.
@@ -51,12 +54,14 @@ class GradientWeighting(FromGradients):
         update_every: int = 100,
         max_weight: float | None = None,
         scale: Scale | None = None,
+        min_weight: float | None = None,
     ):
         super().__init__(update_every, scale)
         self.statistic = statistics.get(statistic)
         self.allocation = allocations.get(allocation)
         self.average = averages.get(average)
         self.max_weight = _checks.max_weight(max_weight)
+        self.min_weight = _checks.min_weight(min_weight)
 
     @property
     def strategy(self) -> str:
@@ -96,15 +101,20 @@ class GradientWeighting(FromGradients):
         self.weights = torch.cat([self.weights[:1], averaged])
 
     def _bounded(self, weights: Tensor) -> Tensor:
-        return weights if self.max_weight is None else weights.clamp(max=self.max_weight)
+        if self.max_weight is not None:
+            weights = weights.clamp(max=self.max_weight)
+        if self.min_weight is not None:  # 0 and nan mark a group that is left out
+            weights = torch.where(weights > 0, weights.clamp(min=self.min_weight), weights)
+        return weights
 
     def skipped(self) -> Tensor:
         reference = torch.zeros_like(self.weights[:1], dtype=torch.bool)
         return torch.cat([reference, ~self._always_updated])
 
     def extra_repr(self) -> str:
-        bound = "" if self.max_weight is None else f", max_weight={self.max_weight}"
-        return f"{self.statistic}, update_every={self.update_every}{bound}"
+        bounds = {"max_weight": self.max_weight, "min_weight": self.min_weight}
+        given = [f", {name}={bound}" for name, bound in bounds.items() if bound is not None]
+        return f"{self.statistic}, update_every={self.update_every}{''.join(given)}"
 
 
 class GW(GradientWeighting):
@@ -120,6 +130,7 @@ class GW(GradientWeighting):
         update_every: Iterations from one update to the next.
         max_weight: Upper bound of the weights.
         scale: Static factors on the losses.
+        min_weight: Lower bound of the weights, see :class:`GradientWeighting`.
     """
 
     def __init__(
@@ -129,8 +140,11 @@ class GW(GradientWeighting):
         update_every: int = 100,
         max_weight: float | None = None,
         scale: Scale | None = None,
+        min_weight: float | None = None,
     ):
-        super().__init__(statistic, "pairwise", EMA(alpha), update_every, max_weight, scale)
+        super().__init__(
+            statistic, "pairwise", EMA(alpha), update_every, max_weight, scale, min_weight
+        )
 
 
 class DN(GradientWeighting):
@@ -144,6 +158,7 @@ class DN(GradientWeighting):
         update_every: Iterations from one update to the next (tau).
         max_weight: Upper bound of the weights.
         scale: Static factors on the losses.
+        min_weight: Lower bound of the weights, see :class:`GradientWeighting`.
     """
 
     def __init__(
@@ -154,6 +169,7 @@ class DN(GradientWeighting):
         update_every: int = 10,
         max_weight: float | None = None,
         scale: Scale | None = None,
+        min_weight: float | None = None,
     ):
         average = BiasCorrectedEMA(beta)  # also checks beta
         super().__init__(
@@ -163,6 +179,7 @@ class DN(GradientWeighting):
             update_every,
             max_weight,
             scale,
+            min_weight,
         )
 
 
@@ -178,6 +195,7 @@ class DB(GradientWeighting):
         update_every: Iterations from one update to the next.
         max_weight: Upper bound of the weights.
         scale: Static factors on the losses.
+        min_weight: Lower bound of the weights, see :class:`GradientWeighting`.
     """
 
     def __init__(
@@ -187,5 +205,8 @@ class DB(GradientWeighting):
         update_every: int = 100,
         max_weight: float | None = None,
         scale: Scale | None = None,
+        min_weight: float | None = None,
     ):
-        super().__init__(statistic, "difficulty", average, update_every, max_weight, scale)
+        super().__init__(
+            statistic, "difficulty", average, update_every, max_weight, scale, min_weight
+        )
