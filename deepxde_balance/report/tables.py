@@ -31,7 +31,7 @@ def case_table(case: Case) -> str:
             percent(final(runs, quantity)) for runs in case.strategies.values()
         ]
         columns[f"published {quantity} %"] = [
-            _published(case.published(strategy, quantity), 100) for strategy in case.strategies
+            printed(case.published(strategy, quantity), 100) for strategy in case.strategies
         ]
         if quantity == "L2RE":
             columns["verdict"] = [verdict(case, strategy) for strategy in case.strategies]
@@ -44,7 +44,7 @@ def case_table(case: Case) -> str:
             _text(coefficient_error(runs, name), 1e3) for runs in case.strategies.values()
         ]
         columns[f"published error of {name}, 1e-3"] = [
-            _published(case.published(strategy, name), 1e3) for strategy in case.strategies
+            printed(case.published(strategy, name), 1e3) for strategy in case.strategies
         ]
     columns[f"s / iteration{mark}"] = [
         seconds(summary(run.seconds_per_iteration for run in runs))
@@ -152,7 +152,8 @@ def _text(of: Summary, unit: float) -> str:
     return text + (f" ({of.diverged} of {of.runs} diverged)" if of.diverged else "")
 
 
-def _published(result: Published | None, unit: float) -> str:
+def printed(result: Published | None, unit: float) -> str:
+    """As the papers print it: mean ± spread, and what the spread is if no standard deviation."""
     if result is None:
         return ""
     text = _mean_spread(unit * result.mean, result.spread and unit * result.spread)

@@ -1,0 +1,125 @@
+"""The cells of the papers' tables that are to be measured: the runs, and how far they are.
+
+    python benchmarks/papers.py --jobs 2                     # all, about 30 hours of two cores
+    python benchmarks/papers.py --only poisson harmonic
+    python benchmarks/papers.py --show                       # the list of cells, trains nothing
+
+Four problems at their papers' full settings, five shortened. Finished runs are skipped, a killed
+run goes on; seed 0 of every cell comes before seed 1 of any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("DDE_BACKEND", "pytorch")
+
+from deepxde_balance import weightings
+from deepxde_balance.experiments import Run, Sweep
+from deepxde_balance.records import Record, read
+from deepxde_balance.report.case import Case, cases, summary, verdict
+from deepxde_balance.report.tables import final, percent, printed, table
+
+RESULTS = Path(__file__).parent / "results" / "papers"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be measured of a problem.
+
+    Args:
+        problem: Its name.
+        seeds: The number of seeds by strategy.
+        points: Factor on the paper's numbers of points.
+        settings: Other settings than the paper's.
+    """
+
+    problem: str
+    seeds: Mapping[str, int]
+    points: float = 1.0
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def runs(self) -> Iterator[Run]:
+        for strategy, seeds in self.seeds.items():
+            for seed in range(seeds):
+                yield Run(self.problem, strategy, seed, self.points, self.settings)
+
+
+_DB = ("equal", "gw-mean", "gw-kurtosis", "db-mean", "db-std", "db-kurtosis")
+_DN = (
+    "equal",
+    *(f"{name}:alpha={alpha}" for name in ("gw-mean", "gw-std") for alpha in (0.1, 0.01)),
+    *(f"dn:beta={beta}{rest}" for rest in (",bias_correction=false", "") for beta in (0.9, 0.99)),
+)
+_FEW = ("equal", "gw-mean", "db-kurtosis")
+_SHORT = {"iterations": 5000}
+PLANS: Sequence[Plan] = (
+    Plan("klein-gordon", {**dict.fromkeys(_DB, 2), "uw": 1, "sa": 1}),
+    Plan("poisson", dict.fromkeys(_DN, 3)),
+    Plan("burgers-inverse", dict.fromkeys(("equal", "db-mean", "db-std"), 2)),
+    Plan("harmonic", {name: 5 for name in weightings.names() if name != "keep"}),
+    Plan("helmholtz", dict.fromkeys(_FEW, 1), 0.1, _SHORT),
+    Plan("navier-stokes", dict.fromkeys(_FEW, 1), 0.1, _SHORT),
+    Plan("allen-cahn", dict.fromkeys(_FEW, 1), 0.1, _SHORT),
+    Plan("wave", dict.fromkeys(_FEW, 1), 0.05, {**_SHORT, "width": 100}),
+    Plan(
+        "burgers",
+        dict.fromkeys(("equal", "dn:beta=0.99,bias_correction=false", "db-kurtosis"), 1),
+        0.1,
+        _SHORT,
+    ),
+)
+
+
+def cell_table(plans: Sequence[Plan], records: Sequence[Record]) -> str:
+    """A row for each cell, measured or not."""
+    of_plans = {(run.problem, run.weights, run.seed) for plan in plans for run in plan.runs()}
+    known = cases(r for r in records if (r.problem, r.weights, r.seed) in of_plans)
+    rows = [_row(plan, strategy, known) for plan in plans for strategy in plan.seeds]
+    names = ("problem", "strategy", "seeds", "L2RE %", "at least loss %", "published %", "verdict")
+    return table({name: [row[i] for row in rows] for i, name in enumerate(names)})
+
+
+def _row(plan: Plan, strategy: str, known: Sequence[Case]) -> tuple[str, ...]:
+    name = next(iter(Plan(plan.problem, {strategy: 1}).runs())).weights
+    asked = plan.seeds[strategy]
+    case = next((c for c in known if c.problem == plan.problem and name in c.strategies), None)
+    if case is None:
+        return plan.problem, f"`{name}`", f"0 of {asked}", "", "", "", "not measured"
+    runs = case.strategies[name]
+    return (
+        plan.problem,
+        f"`{name}`",
+        f"{len(runs)} of {asked}",
+        percent(final(runs, "L2RE")),
+        percent(summary(run.at_least_loss() for run in runs)),
+        printed(case.published(name, "L2RE"), 100),
+        verdict(case, name),
+    )
+
+
+def main() -> None:
+    problems = [plan.problem for plan in PLANS]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=problems, default=problems, metavar="PROBLEM")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--show", action="store_true", help="only show what is finished")
+    given = parser.parse_args()
+    plans = [plan for plan in PLANS if plan.problem in given.only]
+    if not given.show:
+        runs = sorted((run for plan in plans for run in plan.runs()), key=lambda run: run.seed)
+        failed = Sweep(runs, given.out, given.device, threads=1).train(given.jobs)
+        if failed:
+            parser.exit(1, f"{len(failed)} runs failed, see above; the others are finished.\n")
+    print(cell_table(plans, read(given.out)))
+
+
+if __name__ == "__main__":
+    main()
