@@ -26,7 +26,7 @@ def let_go(
 
     Args:
         steps: The iterations of the records so far.
-        weights: The groups' weights in each record; a record may lack a group.
+        weights: The groups' weights in each record, aligned at the end; a record may lack a group.
         first_losses: The groups' unweighted losses in the first record.
         losses: The same in the last.
     """
@@ -40,7 +40,7 @@ def let_go(
 def _below_for_long(
     name: str, steps: Sequence[int], weights: Sequence[Mapping[str, float]]
 ) -> bool:
-    last_records = zip(reversed(steps), reversed(weights), strict=True)
+    last_records = zip(reversed(steps), reversed(weights), strict=False)
     for number, (step, record) in enumerate(last_records, start=1):
         if record.get(name, 1.0) >= 1:
             return False

@@ -135,7 +135,7 @@ class TrainStep:
             return
         history = self.model.losshistory
         first, last = (
-            dict(zip(self.engine.groups.names[1:], self._group_losses(record)[1:], strict=False))
+            dict(zip(self.engine.groups.names[1:], self._group_losses(record)[1:], strict=True))
             for record in (history.loss_train[0], history.loss_train[-1])
         )
         names = let_go(history.steps, history.loss_weights, first, last)
