@@ -5,7 +5,8 @@
 
 A heat equation as a first script has it, and Burgers' equation as in DeepXDE's documentation.
 Ratios below 1 let the conditions go; the residual then shrinks further, and so do the ratios.
-Prints the L2 error at the end, without and with `min_weight=1`, and the weights.
+Prints the L2 error at the end, without and with `min_weight=1`, the weights, and the first word
+of what `diagnose` says before training.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import argparse
 import os
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 os.environ.setdefault("DDE_BACKEND", "pytorch")
 
@@ -23,8 +23,7 @@ import numpy as np
 import torch
 
 import deepxde_balance as ddb
-from deepxde_balance import Model
-from deepxde_balance.weightings import spec
+from deepxde_balance.weightings import Weighting, spec
 
 STRATEGIES = [
     "dn:update_every=1",
@@ -37,25 +36,11 @@ STRATEGIES = [
 ]
 
 
-def train(data: dde.data.PDE, weights: Any, iterations: int) -> Model:
-    net = dde.nn.FNN([2] + [20] * 3 + [1], "tanh", "Glorot normal")
-    model = ddb.Model(data, net)
-    model.compile("adam", lr=1e-3, loss_weights=weights, verbose=0)
-    model.train(iterations=iterations, display_every=iterations, verbose=0)
-    return model
+Solution = Callable[[np.ndarray], np.ndarray]
 
 
-def error(model: Model, solution: Callable[[np.ndarray], np.ndarray]) -> float:
-    """The relative L2 error on a grid over the data's space and time."""
-    geometry = model.data.geom
-    space, time = geometry.geometry, geometry.timedomain
-    axes = np.linspace(space.l, space.r, 201), np.linspace(time.t0, time.t1, 101)
-    x = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
-    return dde.metrics.l2_relative_error(solution(x), model.predict(x))
-
-
-def heat(weights: Any, iterations: int) -> tuple[float, dict[str, float]]:
-    """The L2 error after training, and the weights."""
+def heat() -> tuple[dde.data.TimePDE, Solution]:
+    """Data and solution."""
 
     def pde(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         return dde.grad.jacobian(u, x, i=0, j=1) - 0.4 * dde.grad.hessian(u, x, i=0, j=0)
@@ -67,12 +52,11 @@ def heat(weights: Any, iterations: int) -> tuple[float, dict[str, float]]:
     bc = dde.icbc.DirichletBC(geom, lambda x: 0, lambda _, on_boundary: on_boundary)
     ic = dde.icbc.IC(geom, solution, lambda _, on_initial: on_initial)
     data = dde.data.TimePDE(geom, pde, [bc, ic], num_domain=400, num_boundary=80, num_initial=160)
-    model = train(data, weights, iterations)
-    return error(model, solution), model.weights
+    return data, solution
 
 
-def burgers(weights: Any, iterations: int) -> tuple[float, dict[str, float]]:
-    """The L2 error after training, and the weights."""
+def burgers() -> tuple[dde.data.TimePDE, Solution]:
+    """Data and solution."""
 
     def pde(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         u_x, u_t = (dde.grad.jacobian(u, x, i=0, j=j) for j in (0, 1))
@@ -83,11 +67,26 @@ def burgers(weights: Any, iterations: int) -> tuple[float, dict[str, float]]:
     bc = dde.icbc.DirichletBC(geom, lambda x: 0, lambda _, on_boundary: on_boundary)
     ic = dde.icbc.IC(geom, lambda x: -np.sin(np.pi * x[:, :1]), lambda _, on_initial: on_initial)
     data = dde.data.TimePDE(geom, pde, [bc, ic], num_domain=2540, num_boundary=80, num_initial=160)
-    model = train(data, weights, iterations)
-    return error(model, ddb.problems.get("burgers").solution), model.weights
+    return data, ddb.problems.get("burgers").solution
 
 
 PROBLEMS = {"heat": heat, "burgers": burgers}
+
+
+def train(problem: str, weighting: Weighting, iterations: int, seed: int) -> tuple[str, ...]:
+    """The L2 error after training, the weights, and what `diagnose` said before."""
+    dde.config.set_random_seed(seed)
+    data, solution = PROBLEMS[problem]()
+    model = ddb.Model(data, dde.nn.FNN([2] + [20] * 3 + [1], "tanh", "Glorot normal"))
+    model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
+    verdict = ddb.diagnose(model, verbose=0).verdict
+    model.train(iterations=iterations, display_every=iterations, verbose=0)
+    space, time = data.geom.geometry, data.geom.timedomain
+    axes = np.linspace(space.l, space.r, 201), np.linspace(time.t0, time.t1, 101)
+    x = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+    error = dde.metrics.l2_relative_error(solution(x), model.predict(x))
+    conditions = [f"{k} {v:.3g}" for k, v in model.weights.items() if k != "pde"]
+    return f"{error:.2%}", ", ".join(conditions), verdict.split(":")[0]
 
 
 def main() -> None:
@@ -99,7 +98,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    print("| problem | strategy | min_weight | L2RE | weights |\n|---|---|---|---:|---|")
+    print("| problem | strategy | min_weight | L2RE | weights | diagnosis |")
+    print("|---|---|---|---:|---|---|")
     for name in given.problem:
         runs: list[tuple[str, float | None]] = [("equal", None)]
         runs += [(strategy, least) for strategy in given.weights for least in (None, 1.0)]
@@ -108,12 +108,9 @@ def main() -> None:
             if min_weight is not None:
                 parameters["min_weight"] = min_weight
             weighting = ddb.weightings.get(preset, **parameters)
-            dde.config.set_random_seed(given.seed)
-            l2re, weights = PROBLEMS[name](weighting, given.iterations)
-            conditions = [f"{k} {v:.3g}" for k, v in weights.items() if not k.startswith("pde")]
             least = "" if min_weight is None else f"{min_weight:g}"
-            row = (name, f"`{strategy}`", least, f"{l2re:.2%}", ", ".join(conditions))
-            print(f"| {' | '.join(row)} |", flush=True)
+            found = train(name, weighting, given.iterations, given.seed)
+            print(f"| {' | '.join((name, f'`{strategy}`', least, *found))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,8 @@ def _verdict(measures: Measures, advice: str) -> str:
     smaller = f"{names[weak]}'s gradient is {rounded(factor)} times smaller than {names[strong]}'s"
     if factor <= BALANCED_WITHIN:
         said.append(f"Balanced: gradient norms within a factor of {BALANCED_WITHIN:g}.")
+        if np.all(measures.weights == 1):
+            said.append("Try equal weights first.")
     elif factor <= STARVED_BEYOND:
         said.append(f"Uneven: {smaller}. {advice}")
     else:

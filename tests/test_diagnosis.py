@@ -85,9 +85,11 @@ def test_several_residuals_are_one_reference(float64):
 
 
 def test_balanced():
-    assert ddb.diagnose(compiled(), verbose=0).verdict == (
-        "Balanced: gradient norms within a factor of 10."
-    )
+    balanced = "Balanced: gradient norms within a factor of 10."
+    found = ddb.diagnose(compiled(), verbose=0)
+    assert found.verdict == f"{balanced} Try equal weights first."
+    weights = (found.gradient_norms.max() / found.gradient_norms).tolist()
+    assert ddb.diagnose(compiled(loss_weights=weights), verbose=0).verdict == balanced
 
 
 @pytest.mark.parametrize(
