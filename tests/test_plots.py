@@ -94,6 +94,13 @@ def test_errors_band_of_one_standard_deviation(tmp_path):
     assert plots.mean_std(np.array([[5.0]])) == (5.0, 5.0)
 
 
+def test_errors_without_a_band(tmp_path):
+    runs = [with_errors(tmp_path, s, v) for s, v in enumerate(([4, 2, 1], [6, 4, 1]))]
+    ax = plots.plot_errors(runs, band=None, label="here")
+    np.testing.assert_allclose(curves(ax)["here"], [5, 3, 1])
+    assert not ax.collections
+
+
 def test_errors_of_a_diverged_run_count_as_long_as_it_lasts(tmp_path):
     runs = [with_errors(tmp_path, 0, [4, 2, 1]), with_errors(tmp_path, 1, [8, 6, None])]
     ax = plots.plot_errors(runs, label="here")

@@ -56,7 +56,7 @@ def mean_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def plot_errors(
     records: Record | Sequence[Record],
     quantity: str = "L2RE",
-    band: Band = min_max,
+    band: Band | None = min_max,
     label: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -69,7 +69,7 @@ def plot_errors(
         records: The runs of one strategy.
         quantity: ``"L2RE"`` or ``"MAE"``.
         band: :func:`min_max`, :func:`mean_std`, or another function from values of shape
-            (runs, S) to the band's lower and upper edge.
+            (runs, S) to the band's lower and upper edge; ``None`` for no band.
         label: Of the line; by default the strategy.
         ax: Where to draw.
 
@@ -87,8 +87,9 @@ def plot_errors(
         label += f" ({len(diverged)} of {len(runs)} diverged)"
     ax = axes_or_new(ax)
     (line,) = ax.plot(steps, np.nanmean(values, axis=0), label=label)
-    low, high = band(values)
-    ax.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    if band is not None:
+        low, high = band(values)
+        ax.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     for run in diverged:
         last = np.flatnonzero(np.isfinite(run.errors[quantity]))[-1:]
         error, color = run.errors[quantity][last], line.get_color()

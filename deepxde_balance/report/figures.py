@@ -48,13 +48,18 @@ def coordinates(record: Record) -> tuple[str, str]:
     return ("x", "t" if any(term.startswith("ic") for term in record.loss_terms) else "y")
 
 
+#: With more strategies than this, the bands over their seeds would hide the curves.
+MOST_BANDS = 8
+
+
 def _errors(case: Case) -> Iterator[Figure]:
+    band = plots.min_max if len(case.strategies) <= MOST_BANDS else None
     figure = Figure((10.8, 4.6 + 0.22 * math.ceil(len(case.strategies) / 4)), layout="constrained")
     axes = list(figure.subplots(1, 2))
     for ax, quantity in zip(axes, ("L2RE", "MAE"), strict=True):
         for strategy, runs in case.strategies.items():
             if any(np.isfinite(run.errors[quantity]).any() for run in runs):
-                plots.plot_errors(runs, quantity, label=strategy, ax=ax)
+                plots.plot_errors(runs, quantity, band, strategy, ax)
         if not ax.lines:
             _say_diverged(ax)
     _share_legend(figure, axes, columns=4)
@@ -144,7 +149,11 @@ def _coefficients(case: Case) -> Iterator[Figure]:
 
 
 _FIGURES: tuple[tuple[str, str, Callable[[Case], Iterable[Figure]]], ...] = (
-    ("errors", "Error over the iterations: mean and range over the seeds", _errors),
+    (
+        "errors",
+        "Error over the iterations: mean (and range, of few strategies) over the seeds",
+        _errors,
+    ),
     ("losses", "Unweighted losses", _by_strategy(plots.plot_losses, share=True)),
     ("weights", "Loss weights", _by_strategy(plots.plot_weights, share=True)),
     ("fields", "Solution, prediction by strategy, absolute error", _fields),
