@@ -15,11 +15,12 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 os.environ.setdefault("DDE_BACKEND", "pytorch")
 
 from deepxde_balance import weightings
+from deepxde_balance.engine import EngineName
 from deepxde_balance.experiments import Run, Sweep
 from deepxde_balance.records import Record, read
 from deepxde_balance.report.case import Case, cases, summary, verdict
@@ -110,12 +111,15 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--engine", choices=get_args(EngineName), help="of gradients")
     parser.add_argument("--show", action="store_true", help="only show what is finished")
     given = parser.parse_args()
     plans = [plan for plan in PLANS if plan.problem in given.only]
     if not given.show:
         runs = sorted((run for plan in plans for run in plan.runs()), key=lambda run: run.seed)
-        failed = Sweep(runs, given.out, given.device, threads=1).train(given.jobs)
+        failed = Sweep(runs, given.out, given.device, threads=1, engine=given.engine).train(
+            given.jobs
+        )
         if failed:
             parser.exit(1, f"{len(failed)} runs failed, see above; the others are finished.\n")
     print(cell_table(plans, read(given.out)))

@@ -57,6 +57,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--strategies", nargs="+", default=STRATEGIES, metavar="NAME")
+    parser.add_argument(
+        "--compiled", action="store_true", help="the compiled engine too, a minute more a case"
+    )
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, help="a JSON file for the numbers")
@@ -72,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def contenders(case: Case, strategies: list[str]) -> dict[str, Step]:
+def contenders(case: Case, strategies: list[str], compile_too: bool) -> dict[str, Step]:
     """A step of each contender; each has its own copy of the network."""
     steps = {"stock equal": model_step(dde.Model, case), "floor": plain_step(case)}
     steps["ours equal"] = model_step(ddb.Model, case)
@@ -80,6 +83,12 @@ def contenders(case: Case, strategies: list[str]) -> dict[str, Step]:
         weighting = each_time(name)
         weights = {"loss_weights": weighting, "loss_groups": case.groups}
         steps[f"{name} @1"] = model_step(ddb.Model, case, **weights)
+    if compile_too:
+        # Every update_every costs the same: all gradients come out of each of its steps.
+        weights = {"loss_weights": each_time("db-kurtosis"), "loss_groups": case.groups}
+        steps["db-kurtosis @1, compiled"] = model_step(
+            ddb.Model, case, gradient_engine="compiled", **weights
+        )
     steps["backward per term"] = per_term_step(case)
     if importlib.util.find_spec("torchjd"):
         steps["TorchJD autojac"] = torchjd_step(case)
@@ -155,7 +164,7 @@ def torchjd_step(case: Case) -> Step:
 
 def measure(name: str, case: Case, args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Median time and peak memory of each contender, and their ratios to stock DeepXDE's."""
-    steps = contenders(case, args.strategies)
+    steps = contenders(case, args.strategies, args.compiled)
     seconds: dict[str, list[float]] = {key: [] for key in steps}
     for step in list(steps.values()) * 2:  # warm up; the first is checked against DeepXDE
         step()

@@ -7,9 +7,10 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from . import problems, weightings
+from .engine import EngineName
 from .experiments import Run, Sweep, check_device, train
 from .progress import Progress
 from .records import Record, read
@@ -51,7 +52,9 @@ def _train(given: argparse.Namespace) -> int:
     check_device(given.device)
     _writable(given.out)
     bar = Progress(run.iterations, f"{run.problem}, {run.weights}")
-    record = train(run, given.out, given.device, given.threads, given.checkpoint_every, [bar])
+    record = train(
+        run, given.out, given.device, given.threads, given.checkpoint_every, [bar], given.engine
+    )
     print(_table([record]))
     print(f"\nRecord: {record.path}")
     return 0
@@ -68,7 +71,9 @@ def _compare(given: argparse.Namespace) -> int:
     runs = list({run.record(given.out): run for run in runs}.values())  # aliases are one run
     check_device(given.device)
     _writable(given.out)
-    sweep = Sweep(runs, given.out, given.device, given.threads, given.checkpoint_every)
+    sweep = Sweep(
+        runs, given.out, given.device, given.threads, given.checkpoint_every, given.engine
+    )
     failed = sweep.train(given.jobs, given.backend, given.scheduler)
     records = [Record.load(r.record(given.out)) for r in runs if r.record(given.out).exists()]
     print(_table(records))
@@ -174,6 +179,9 @@ def _parser() -> argparse.ArgumentParser:
         )  # fmt: skip
         command.add_argument("--out", type=Path, default=Path("runs"), help="folder of the records")
         command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1")
+        command.add_argument(
+            "--engine", choices=get_args(EngineName), help="how gradients are computed"
+        )
         command.add_argument("--threads", type=_number(int, 1), help="CPU threads of a run")
         command.add_argument(
             "--checkpoint-every", type=_number(float, 0), default=60.0, metavar="SECONDS"

@@ -81,6 +81,9 @@ class GradientEngine(ABC):
 
     name: str
 
+    #: Whether `gradients` is the way to take, also where the weighted sum's gradient is enough.
+    prefers_gradients: bool = False
+
     def __init__(self, model: dde.Model, groups: TermGroups, scale: Sequence[float]):
         self.model = model
         self.groups = groups

@@ -92,9 +92,18 @@ class Model(dde.Model):
                 conditions that stay at weight 1.
             gradient_engine: How losses and gradients are computed. ``"one-pass"``: each group's
                 points through their own copies of the parameters, and one backward for all;
-                ``"per-group"``: one backward per group on DeepXDE's own losses. ``None`` takes
+                ``"per-group"``: one backward per group on DeepXDE's own losses;
+                ``"compiled"``: the one-pass engine's iteration, traced and compiled by
+                ``torch.compile``, see below. ``None`` takes
                 the one-pass engine wherever it gives the same result, and checks that it does;
                 with fewer than 300 points it takes the other, which is then faster.
+
+                ``"compiled"`` is for long trainings on points that stay or are seldom resampled:
+                the first iteration takes up to a minute, the others less time. It equals the
+                one-pass engine to rounding. Residuals and conditions may read tensors that change,
+                but no Python numbers that do: every 500 iterations this is checked. It needs a
+                C++ compiler on the CPU; where it can't be used, a warning says so and the
+                one-pass engine takes over. Not with NNCG or mixed precision.
 
         Raises:
             ValueError: If a name is unknown, a number of weights is not that of the terms, a
@@ -110,6 +119,11 @@ class Model(dde.Model):
                 stacklevel=2,
             )
         check_engine_name(gradient_engine, self.data, self.net)
+        if gradient_engine == "compiled" and optimizer == "NNCG":
+            raise ValueError(
+                "gradient_engine='compiled' can't be used here: NNCG differentiates the losses "
+                "itself. Use 'one-pass'."
+            )
         step, numbers = prepare(self, loss_weights, loss_groups, loss, gradient_engine)
         if step is not None:
             check_optimizer(step.weighting, optimizer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,7 @@ def start_step(
     weighting.check(groups.names)
     scale = groups.scale_factors(weighting.scale)
     weighting.reset(len(groups.names), like=next(model.net.parameters()).detach())
+    engine = _engine_for(weighting, engine)
     return step_with(model, weighting, choose_engine(model, groups, scale, engine))
 
 
@@ -120,6 +122,7 @@ def keep_step(
         kept = Keep()
         kept.reset(len(groups.names), like=before.weights)
         kept.weights = before.weights.clone()
+    engine = _engine_for(kept, engine)
     return step_with(model, kept, choose_engine(model, groups, scale, engine))
 
 
@@ -128,6 +131,18 @@ def step_with(model: dde.Model, weighting: Weighting, engine: GradientEngine) ->
     if isinstance(weighting, SA):
         return PointwiseStep(model, weighting, engine)
     return TrainStep(model, weighting, engine)
+
+
+def _engine_for(weighting: Weighting, engine: EngineName | None) -> EngineName | None:
+    """The engine that was asked for, where the weighting can use it."""
+    if engine == "compiled" and isinstance(weighting, SA):
+        warnings.warn(
+            'Weights per point ("sa") are inside the losses, which gradient_engine="compiled" '
+            "does not compile: they are computed uncompiled, which gives the same.",
+            stacklevel=2,
+        )
+        return None
+    return engine
 
 
 def check_optimizer(weighting: Weighting, optimizer: str | torch.optim.Optimizer) -> None:

@@ -87,6 +87,8 @@ class Record:
         weights_now: The weights at the end, by group.
         seconds: Of the whole training.
         seconds_per_iteration: Of one iteration.
+        gradient_engine: How gradients were computed at the end; empty in records of before it
+            was noted.
     """
 
     path: Path
@@ -112,6 +114,7 @@ class Record:
     weights_now: Mapping[str, float]
     seconds: float
     seconds_per_iteration: float
+    gradient_engine: str = ""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Record:
@@ -127,7 +130,8 @@ class Record:
             values = {name: _CONVERT[name](content[name]) for name in _NAMES if name in _CONVERT}
         except (TypeError, ValueError, AttributeError) as error:
             raise RecordError(f"{path}: a value is not what it should be: {error}.") from error
-        record = cls(path, **{n: values.get(n, content[n]) for n in _NAMES})
+        there = [name for name in _NAMES if name in content]
+        record = cls(path, **{name: values.get(name, content[name]) for name in there})
         _check(record)
         return record
 
@@ -220,6 +224,11 @@ def _series(value: Mapping[str, Iterable[Any]]) -> dict[str, np.ndarray]:
 
 
 _NAMES = [field.name for field in dataclasses.fields(Record) if field.name != "path"]
+_REQUIRED = [
+    field.name
+    for field in dataclasses.fields(Record)
+    if field.name in _NAMES and field.default is dataclasses.MISSING
+]
 _CONVERT: dict[str, Callable[[Any], Any]] = {
     "seed": int,
     "steps": lambda value: np.array(value, dtype=int),
@@ -248,7 +257,7 @@ def _content(path: Path) -> dict[str, Any]:
         raise RecordError(
             f"{path}: its format is {content.get('format')!r}; this version reads {FORMAT}."
         )
-    _check_missing(path, _NAMES, content)
+    _check_missing(path, _REQUIRED, content)
     return content
 
 

@@ -75,8 +75,10 @@ class TrainStep:
             nonlocal due
             self.model.opt.zero_grad()
             updates, due = due, False
-            if updates and isinstance(self.weighting, FromGradients):
-                return self._update_and_set_gradients(batch)
+            if self.engine.prefers_gradients or (
+                updates and isinstance(self.weighting, FromGradients)
+            ):
+                return self._set_gradients(batch, updates)
             with autocast():
                 losses = torch.stack(self.engine.losses(batch))
                 if updates:
@@ -159,10 +161,13 @@ class TrainStep:
         unweighted = self.engine.groups.unweighted
         return torch.cat([weights, weights.new_ones(1)]) if unweighted else weights
 
-    def _update_and_set_gradients(self, batch: Batch) -> Tensor:
+    def _set_gradients(self, batch: Batch, updates: bool) -> Tensor:
+        """Gives the parameters the gradient of the weighted sum; the weights are updated before."""
         with autocast():
             computed = self.engine.gradients(batch)
-        row_losses = self._update_weights(computed)
+        if updates:
+            self._update_from(computed.losses, computed)
+        row_losses = self._row_losses(computed.losses)
         weights = self._row_weights()
         parameters = computed.parameters.all
         gradients = (weights @ computed.values).split([p.numel() for p in parameters])
@@ -175,26 +180,27 @@ class TrainStep:
             penalty.backward(inputs=parameters)
         return torch.sum(weights * row_losses) + penalty
 
-    def _update_weights(self, computed: IterationGradients) -> Tensor:
-        """Updates the weights; returns the losses of the rows."""
-        assert isinstance(self.weighting, FromGradients)
+    def _update_from(self, losses: Tensor, computed: IterationGradients | None = None) -> None:
+        """Updates the weights.
+
+        Args:
+            losses: The losses of the terms.
+            computed: Their gradients, for a weighting that reads them.
+        """
         num_groups = len(self.engine.groups.names)
         with torch.no_grad():
-            row_losses = self._row_losses(computed.losses)
-            self.weighting.update(row_losses[:num_groups], computed.of_network(num_groups))
-        return row_losses
-
-    def _update_from(self, losses: Tensor) -> None:
-        """Updates the weights from the losses of the terms."""
-        assert isinstance(self.weighting, FromLosses)
-        with torch.no_grad():
-            row_losses = self._row_losses(losses.detach())
-            self.weighting.update(row_losses[: len(self.engine.groups.names)])
+            group_losses = self._row_losses(losses.detach())[:num_groups]
+            if isinstance(self.weighting, FromGradients):
+                assert computed is not None
+                self.weighting.update(group_losses, computed.of_network(num_groups))
+            elif isinstance(self.weighting, FromLosses):
+                self.weighting.update(group_losses)
 
     def _update(self, batch: Batch) -> None:
         """Updates the weights by an evaluation for this alone."""
         if isinstance(self.weighting, FromGradients):
-            self._update_weights(self.engine.gradients(batch))
+            computed = self.engine.gradients(batch)
+            self._update_from(computed.losses, computed)
         elif isinstance(self.weighting, FromLosses):
             self._update_from(torch.stack(self.engine.losses(batch)))
         elif isinstance(self.weighting, FromKernel):

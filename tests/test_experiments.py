@@ -16,6 +16,7 @@ from filelock import FileLock
 import deepxde_balance as ddb
 from deepxde_balance.__main__ import main
 from deepxde_balance.experiments import OtherRunError, Run, Sweep, finished, train
+from deepxde_balance.records import Record
 
 SHORT = {"points": 0.01, "settings": {"iterations": 40, "update_every": 7}}
 TIMES = ("seconds", "seconds_per_iteration")
@@ -236,6 +237,7 @@ def test_wrong_input(arguments, message, tmp_path, capsys, monkeypatch):
         (["compare", "klein-gordon"], "required: --weights"),
         ([*COMPARE, "equal", "--seeds", "0"], "0 is not allowed: at least 1"),
         ([*COMPARE, "equal", "--set", "width"], "write setting=number"),
+        ([*COMPARE, "equal", "--engine", "fast"], "invalid choice: 'fast'"),
     ],
 )
 def test_wrong_arguments(arguments, message, capsys):
@@ -250,6 +252,16 @@ def test_a_folder_that_is_none(tmp_path, capsys):
     assert main([*COMPARE, "equal", "--out", str(tmp_path / "file")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_gradient_engine_is_recorded(tmp_path):
+    for arguments, engine in (([], "one-pass"), (["--engine", "per-group"], "per-group")):
+        assert main([*COMPARE, "db-std", *arguments, "--out", str(tmp_path / engine)]) == 0
+        path = tmp_path / engine / "klein-gordon" / "db-std" / "seed0.json"
+        assert Record.load(path).gradient_engine == engine
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "gradient_engine" not in line))
+    assert Record.load(path).gradient_engine == ""  # as records were before
 
 
 def test_a_damaged_record(tmp_path, capsys):

@@ -13,6 +13,7 @@ import joblib
 from joblib.externals.loky import get_reusable_executor
 from tqdm.auto import tqdm
 
+from ..engine import EngineName
 from ..progress import refresh_interval
 from .run import Run, finished
 from .training import train
@@ -28,6 +29,7 @@ class Sweep:
         device: See :func:`~deepxde_balance.experiments.train`.
         threads: CPU threads of each run; ``None`` shares the cores among the jobs.
         checkpoint_every: Seconds from one checkpoint of a run to the next.
+        engine: The gradient engine, see :meth:`deepxde_balance.Model.compile`.
     """
 
     runs: Sequence[Run]
@@ -35,6 +37,7 @@ class Sweep:
     device: str = "cpu"
     threads: int | None = None
     checkpoint_every: float = 60.0
+    engine: EngineName | None = None
 
     def unfinished(self) -> list[Run]:
         """The runs that have no record yet.
@@ -100,7 +103,14 @@ def _train(run: Run, sweep: Sweep, parent: int) -> tuple[Run, str | None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent ends its workers
     try:
         with _ONE_AT_A_TIME:
-            train(run, sweep.folder, sweep.device, sweep.threads, sweep.checkpoint_every)
+            train(
+                run,
+                sweep.folder,
+                sweep.device,
+                sweep.threads,
+                sweep.checkpoint_every,
+                engine=sweep.engine,
+            )
     except Exception as error:
         return run, f"{type(error).__name__}: {error}"
     return run, None

@@ -20,6 +20,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from .._files import replaced
+from ..engine import EngineName
 from ..model import Model
 from ..problems import Problem
 from ..records import FORMAT, Record, write_json
@@ -39,6 +40,7 @@ def train(
     threads: int | None = None,
     checkpoint_every: float = 60.0,
     callbacks: Sequence[dde.callbacks.Callback] = (),
+    engine: EngineName | None = None,
 ) -> Record:
     """Trains a run to its end and writes its record, unless it is there already.
 
@@ -51,6 +53,8 @@ def train(
         threads: PyTorch's CPU threads; ``None`` leaves them as they are.
         checkpoint_every: Seconds from one checkpoint to the next.
         callbacks: More callbacks, e.g. a progress bar.
+        engine: The gradient engine, see :meth:`deepxde_balance.Model.compile`; results differ by
+            rounding.
 
     Raises:
         RecordError: If the record that is there is damaged.
@@ -65,7 +69,7 @@ def train(
         return record
     with _alone(run, folder), _device(device), _threads(threads):
         # Another process may just have finished it.
-        record = finished(run, folder) or _train(run, folder, checkpoint_every, callbacks)
+        record = finished(run, folder) or _train(run, folder, checkpoint_every, callbacks, engine)
         shutil.rmtree(run.unfinished(folder))
     return record
 
@@ -75,10 +79,12 @@ def _train(
     folder: str | os.PathLike[str],
     checkpoint_every: float,
     callbacks: Sequence[dde.callbacks.Callback],
+    engine: EngineName | None,
 ) -> Record:
     problem = run.make_problem()
     recorder = Recorder(problem)
-    model = problem.model(run.weighting(problem), seed=run.seed, verbose=0)
+    compile_args: dict[str, Any] = {"verbose": 0, "gradient_engine": engine}
+    model = problem.model(run.weighting(problem), seed=run.seed, **compile_args)
     part = run.unfinished(folder)
     write_json(part / "run.json", run.identity)
     common = [*problem.callbacks(), recorder, IterationsDone(part / "iterations"), *callbacks]
@@ -95,7 +101,7 @@ def _train(
     )
     diverged = not np.isfinite(model.train_state.loss_train).all()
     if problem.settings.lbfgs_iterations and not diverged:
-        problem.compile_lbfgs(model, problem.settings.lbfgs_iterations, verbose=0)
+        problem.compile_lbfgs(model, problem.settings.lbfgs_iterations, **compile_args)
         _train_phase(
             model,
             Checkpoints(part / "lbfgs", checkpoint_every),
@@ -201,6 +207,7 @@ def _content(run: Run, problem: Problem, model: Model, recorder: Recorder) -> di
         "device": str(next(model.net.parameters()).device),
         "machine": machine(next(model.net.parameters()).device),
         "threads": torch.get_num_threads(),
+        "gradient_engine": model.gradient_engine,
         "dtype": dde.config.real(np).__name__,
         "loss_terms": terms,
         "groups": {name: [terms[i] for i in m] for name, m in members.items()},

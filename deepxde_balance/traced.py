@@ -1,0 +1,69 @@
+"""A computation as one graph of tensor operations, which a compiler can fuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What a function did when it was traced, its derivatives included.
+
+    Python ran once: branches, loops and numbers that are no tensors are as they were then. Tensors
+    are not: the graph reads each anew.
+
+    Args:
+        graph: A module to be called with the parameters and the others.
+        others: The tensors that the function read besides the parameters: points, targets, ...
+    """
+
+    graph: fx.GraphModule
+    others: list[Tensor]
+
+    def same_operations(self, other: Traced) -> bool:
+        """Whether the two graphs differ in nothing but the tensors that they are called with."""
+        kinds = [[(t.shape, t.dtype, t.device) for t in g.others] for g in (self, other)]
+        return self.graph.code == other.graph.code and kinds[0] == kinds[1]
+
+
+def trace(function: Callable[[], tuple[Tensor, ...]], parameters: Sequence[Tensor]) -> Traced:
+    """Runs a function and notes its operations.
+
+    Args:
+        function: Computes tensors; it may call autograd.
+        parameters: What the graph is to take as its first arguments.
+    """
+    graph = make_fx(function)()
+    inputs: list[Tensor] = [p.detach() for p in parameters]
+    arguments: list[fx.Node] = []
+    with graph.graph.inserting_before(next(iter(graph.graph.nodes))):
+        arguments += [graph.graph.placeholder(f"parameter{i}") for i in range(len(inputs))]
+    for node in [n for n in graph.graph.nodes if n.op == "get_attr"]:
+        tensor = getattr(graph, str(node.target)).detach()
+        position = next((i for i, known in enumerate(inputs) if _same(known, tensor)), len(inputs))
+        if position == len(inputs):
+            inputs.append(tensor)
+            with graph.graph.inserting_after(arguments[-1]):
+                arguments.append(graph.graph.placeholder(f"other{position - len(parameters)}"))
+        node.replace_all_uses_with(arguments[position])
+        graph.graph.erase_node(node)
+    graph.graph.eliminate_dead_code()
+    graph.delete_all_unused_submodules()
+    lifted = fx.GraphModule({}, graph.graph)  # without the attributes
+    return Traced(lifted, inputs[len(parameters) :])
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same place in memory."""
+    return (
+        a.data_ptr() == b.data_ptr()
+        and a.shape == b.shape
+        and a.stride() == b.stride()
+        and a.dtype == b.dtype
+        and a.device == b.device
+        and a.numel() > 0
+    )
