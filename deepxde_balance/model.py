@@ -92,24 +92,25 @@ class Model(dde.Model):
                 conditions that stay at weight 1.
             gradient_engine: How losses and gradients are computed. ``"one-pass"``: each group's
                 points through their own copies of the parameters, and one backward for all;
-                ``"per-group"``: one backward per group on DeepXDE's own losses;
-                ``"compiled"``: the one-pass engine's iteration, traced and compiled by
-                ``torch.compile``, see below. ``None`` takes
-                the one-pass engine wherever it gives the same result, and checks that it does;
-                with fewer than 300 points it takes the other, which is then faster.
+                ``"per-group"``: one backward per group on DeepXDE's own losses; ``"compiled"``:
+                the one-pass engine's iteration, traced and compiled by ``torch.compile``. ``None``
+                takes the one-pass engine wherever it gives the same result, and checks that it
+                does; with fewer than 300 points it takes the per-group engine, which is then
+                faster.
 
-                ``"compiled"`` is for long trainings on points that stay or are seldom resampled:
-                the first iteration takes up to a minute, the others less time. It equals the
-                one-pass engine to rounding. Residuals and conditions may read tensors that change,
-                but no Python numbers that do: every 500 iterations this is checked. It needs a
-                C++ compiler on the CPU; where it can't be used, a warning says so and the
-                one-pass engine takes over. Not with NNCG or mixed precision.
+                ``"compiled"`` is for long trainings on points that stay, or stay for hundreds of
+                iterations: the first iteration takes up to a minute, the others less time. It
+                equals the one-pass engine to rounding. Residuals and conditions may read tensors
+                that change, but no Python numbers that do: every 500 iterations this is checked,
+                and an error in training. It needs a C++ compiler on the CPU. Where it can't be
+                used, a warning says so and the one-pass engine takes over. Not with NNCG or mixed
+                precision.
 
         Raises:
             ValueError: If a name is unknown, a number of weights is not that of the terms, a
                 weight is negative or not finite, the groups don't fit the conditions, or the
-                strategy can't balance this problem, or the one-pass engine is asked for where it
-                can't be right. The model then stays as it was.
+                strategy can't balance this problem, or an engine is asked for where it can't be
+                right. The model then stays as it was.
             TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
         """
         if loss_weights is None and self._step is not None and self._step.weighting.adapted:
@@ -196,7 +197,9 @@ class Model(dde.Model):
 
     @property
     def gradient_engine(self) -> str:
-        """The gradient engine in use: ``"one-pass"`` or ``"per-group"``, see `compile`.
+        """The gradient engine in use: ``"one-pass"``, ``"compiled"`` or ``"per-group"``.
+
+        See `compile`.
 
         ``"per-group"`` also where DeepXDE's own step trains, with weight 1 for all.
         """
