@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import deepxde as dde
 import torch
@@ -53,13 +53,18 @@ def reason_against(data: dde.data.Data, net: torch.nn.Module) -> str | None:
     return None
 
 
-def check_engine_name(name: str | None, data: dde.data.Data, net: torch.nn.Module) -> None:
+def check_engine_name(
+    name: str | None, data: dde.data.Data, net: torch.nn.Module, optimizer: Any
+) -> None:
     """Raises a ValueError unless `name` is that of an engine that can be used, or ``None``."""
     if name is not None and name not in get_args(EngineName):
         raise unknown_name("gradient_engine", str(name), list(get_args(EngineName)))
     reason = reason_against(data, net) if name in ("one-pass", "compiled") else None
-    if reason is None and name == "compiled" and dde.config.mixed:
-        reason = "DeepXDE is set to mixed precision"
+    if reason is None and name == "compiled":
+        if dde.config.mixed:
+            reason = "DeepXDE is set to mixed precision"
+        elif optimizer == "NNCG":
+            reason = "NNCG differentiates the losses itself"
     if reason is not None:
         raise ValueError(f"gradient_engine={name!r} can't be used here: {reason}.")
 

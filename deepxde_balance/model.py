@@ -119,12 +119,7 @@ class Model(dde.Model):
                 'give "keep" to go on with the weights of the phase before.',
                 stacklevel=2,
             )
-        check_engine_name(gradient_engine, self.data, self.net)
-        if gradient_engine == "compiled" and optimizer == "NNCG":
-            raise ValueError(
-                "gradient_engine='compiled' can't be used here: NNCG differentiates the losses "
-                "itself. Use 'one-pass'."
-            )
+        check_engine_name(gradient_engine, self.data, self.net, optimizer)
         step, numbers = prepare(self, loss_weights, loss_groups, loss, gradient_engine)
         if step is not None:
             check_optimizer(step.weighting, optimizer)
