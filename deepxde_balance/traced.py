@@ -52,7 +52,6 @@ def trace(function: Callable[[], tuple[Tensor, ...]], parameters: Sequence[Tenso
         node.replace_all_uses_with(arguments[position])
         graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()
-    graph.delete_all_unused_submodules()
     lifted = fx.GraphModule({}, graph.graph)  # without the attributes
     return Traced(lifted, inputs[len(parameters) :])
 

@@ -160,7 +160,7 @@ def _progress(sweep: Sweep, todo: Sequence[Run]) -> Iterator[tqdm]:
         def show() -> None:
             finished_runs = sum(run.record(sweep.folder).exists() for run in todo)
             bar.set_postfix_str(f"{finished_runs} finished", refresh=False)
-            bar.update(done() - before - bar.n)
+            bar.update(max(done() - before - bar.n, 0))  # a killed run goes on from a bit before
 
         def watch() -> None:
             while not over.wait(0.5):
