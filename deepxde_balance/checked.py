@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import deepxde as dde
@@ -55,24 +54,26 @@ class CheckedEngine(GradientEngine):
 
     def losses(self, batch: Batch) -> list[Tensor]:
         engine = self.checked(batch)
-        with self._measuring_like_this(engine):
+        with self.measuring_alike(engine):
             return engine.losses(batch)
 
     def gradients(self, batch: Batch) -> IterationGradients:
         engine = self.checked(batch)
-        with self._measuring_like_this(engine):
+        with self.measuring_alike(engine):
             return engine.gradients(batch)
 
-    def _measuring_like_this(self, engine: GradientEngine) -> AbstractContextManager[None]:
-        return nullcontext() if self._measure is None else engine.measuring(self._measure)
+    def checked(self, batch: Batch, new_points: bool = False) -> GradientEngine:
+        """The engine at work.
 
-    def checked(self, batch: Batch) -> GradientEngine:
-        """The engine at work, after the check that is due."""
+        Args:
+            batch: The points.
+            new_points: Whether new ones are to be checked in any case, even if others were a few
+                evaluations before.
+        """
         self._evaluations += 1
+        due = new_points or self._evaluations > _EVALUATIONS_BETWEEN_CHECKS
         if self._engine is None or (
-            batch.inputs is not self._checked_points
-            and self._evaluations > _EVALUATIONS_BETWEEN_CHECKS
-            and self._engine.name == "one-pass"
+            due and batch.inputs is not self._checked_points and self._engine.name == "one-pass"
         ):
             self._check(batch)
         assert self._engine is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -103,6 +103,17 @@ class GradientEngine(ABC):
             yield
         finally:
             self._measure = None
+
+    def measuring_alike(self, other: GradientEngine) -> AbstractContextManager[None]:
+        """While the context lasts, another engine measures what this one does now."""
+        return nullcontext() if self._measure is None else other.measuring(self._measure)
+
+    def confirm(self) -> None:  # noqa: B027 - nothing to confirm is the rule
+        """Called when training ends.
+
+        Raises:
+            RuntimeError: If what the engine gave was not the model's.
+        """
 
     @abstractmethod
     def losses(self, batch: Batch) -> list[Tensor]:

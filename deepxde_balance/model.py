@@ -101,10 +101,10 @@ class Model(dde.Model):
                 ``"compiled"`` is for long trainings on points that stay, or stay for hundreds of
                 iterations: the first iteration takes up to a minute, the others less time. It
                 equals the one-pass engine to rounding. Residuals and conditions may read tensors
-                that change, but no Python numbers that do: every 500 iterations this is checked,
-                and an error in training. It needs a C++ compiler on the CPU. Where it can't be
-                used, a warning says so and the one-pass engine takes over. Not with NNCG or mixed
-                precision.
+                that change in place, but nothing else that changes: every 499 iterations and when
+                training ends that is checked, and an error. It needs a C++ compiler on the CPU.
+                Where it can't be used, a warning says so and training goes on uncompiled. Not
+                with NNCG or mixed precision.
 
         Raises:
             ValueError: If a name is unknown, a number of weights is not that of the terms, a
@@ -304,3 +304,5 @@ class Model(dde.Model):
             yield
         finally:
             self._in_train = False
+        if self._step is not None:
+            self._step.engine.confirm()

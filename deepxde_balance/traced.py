@@ -14,7 +14,7 @@ class Traced:
     """What a function did when it was traced, its derivatives included.
 
     Python ran once: branches, loops and numbers that are no tensors are as they were then. Tensors
-    are not: the graph reads each anew.
+    are the same objects: the graph reads anew what is in them.
 
     Args:
         graph: A module to be called with the parameters and the others.
@@ -24,10 +24,14 @@ class Traced:
     graph: fx.GraphModule
     others: list[Tensor]
 
+    def same_shapes(self, other: Traced) -> bool:
+        """Whether the two graphs are called with tensors of the same shapes and types."""
+        kinds = [[(t.shape, t.dtype, t.device) for t in g.others] for g in (self, other)]
+        return kinds[0] == kinds[1]
+
     def same_operations(self, other: Traced) -> bool:
         """Whether the two graphs differ in nothing but the tensors that they are called with."""
-        kinds = [[(t.shape, t.dtype, t.device) for t in g.others] for g in (self, other)]
-        return self.graph.code == other.graph.code and kinds[0] == kinds[1]
+        return self.graph.code == other.graph.code and self.same_shapes(other)
 
 
 def trace(function: Callable[[], tuple[Tensor, ...]], parameters: Sequence[Tensor]) -> Traced:
@@ -38,12 +42,12 @@ def trace(function: Callable[[], tuple[Tensor, ...]], parameters: Sequence[Tenso
         parameters: What the graph is to take as its first arguments.
     """
     graph = make_fx(function)()
-    inputs: list[Tensor] = [p.detach() for p in parameters]
+    inputs = list(parameters)
     arguments: list[fx.Node] = []
     with graph.graph.inserting_before(next(iter(graph.graph.nodes))):
         arguments += [graph.graph.placeholder(f"parameter{i}") for i in range(len(inputs))]
     for node in [n for n in graph.graph.nodes if n.op == "get_attr"]:
-        tensor = getattr(graph, str(node.target)).detach()
+        tensor = getattr(graph, str(node.target))
         position = next((i for i, known in enumerate(inputs) if _same(known, tensor)), len(inputs))
         if position == len(inputs):
             inputs.append(tensor)

@@ -6,6 +6,7 @@ import warnings
 from functools import partial
 
 import deepxde as dde
+import features
 import pytest
 import scripts
 import torch
@@ -35,7 +36,7 @@ def compilations(monkeypatch):
         graphs.append(traced.graph)
         return traced.graph
 
-    monkeypatch.setattr(compiled, "compiled", take)
+    monkeypatch.setattr(compiled, "compile_graph", take)
     return graphs
 
 
@@ -70,13 +71,14 @@ def test_equal_to_one_backward_per_group(feature, float64, compilations):
 
 @pytest.mark.parametrize("feature", NEW_POINTS)
 def test_new_points_are_traced_and_not_compiled_again(feature, float64, compilations, monkeypatch):
-    monkeypatch.setattr(compiled, "_ITERATIONS_PER_TRACE", 0)
+    monkeypatch.setattr(compiled, "_FREE", 10**6)
     assert_same_as_per_group(feature, weighting_for(feature), iterations=10)
     assert len(compilations) == (2 if feature == "refined_residual_points" else 1)  # more of them
 
 
-def test_too_many_new_points_are_not_traced(float64, compilations):
-    with pytest.warns(UserWarning, match="new points 4 times in 10 iterations.*uncompiled") as told:
+def test_too_many_new_points_are_not_traced(float64, compilations, monkeypatch):
+    monkeypatch.setattr(compiled, "_FREE", 610)  # a compilation and two traces
+    with pytest.warns(UserWarning, match="were new 3 times in 7 evaluations.*uncompiled") as told:
         one = trained("batches_of_data", ddb.GW("std"), "compiled", 12)
     assert len([w for w in told if "uncompiled" in str(w.message)]) == 1
     assert one.gradient_engine == "one-pass"
@@ -123,7 +125,8 @@ def test_lbfgs(float64, compilations):
     assert_same_parameters(one, per, 1e-8)
 
 
-def test_layers_frozen_in_between(float64, compilations):
+def test_layers_frozen_in_between(float64, compilations, monkeypatch):
+    monkeypatch.setattr(compiled, "_FREE", 10**6)
     models = []
     for engine in ("compiled", "per-group"):
         model = trained("dirichlet_ic_operator", ddb.GW("std"), engine, 3)
@@ -141,6 +144,7 @@ def test_a_restored_run_is_the_unbroken_one(float64, compilations, tmp_path):
     model, _ = build("inverse_problem", loss_weights="db-std", gradient_engine="compiled")
     model.restore(path)
     model.train(iterations=3, display_every=4, verbose=0)
+    assert model.gradient_engine == "compiled"
     assert torch.equal(variables_of(model), variables_of(unbroken))
 
 
@@ -203,16 +207,42 @@ def test_values_made_numbers_hand_over_with_one_warning(make, float64, compilati
     assert_same_parameters(*models)
 
 
-def test_a_number_that_changes_is_an_error(float64, compilations, monkeypatch):
-    monkeypatch.setattr(compiled, "_ITERATIONS_BETWEEN_CHECKS", 5)
-    factor = [1.0]
+class At(dde.callbacks.Callback):
+    """Does something before an iteration."""
+
+    def __init__(self, **actions):
+        super().__init__()
+        self.actions = {int(name[1:]): action for name, action in actions.items()}
+
+    def on_batch_begin(self):
+        self.actions.get(self.model.train_state.step, lambda model: None)(self.model)
+
+
+@pytest.mark.parametrize(
+    "kind, every, resampled, noticed",
+    [
+        ("a number", 5, False, 10),
+        ("a number", 499, False, 12),
+        ("a number", 499, True, 9),
+        ("a tensor in its place", 5, False, 10),
+        ("a tensor in its place", 499, False, 12),
+    ],
+)
+def test_what_is_not_followed_is_an_error(
+    kind, every, resampled, noticed, float64, compilations, monkeypatch
+):
+    """Noticed by the check every so often, when training ends, and when points are new."""
+    monkeypatch.setattr(compiled, "_EVALUATIONS_BETWEEN_CHECKS", every)
+    factor = [1.0] if kind == "a number" else [torch.tensor(1.0)]
     data = scripts.klein_gordon(pde=lambda x, u: factor[0] * scripts.klein_gordon_residual(x, u))
     model = ddb.Model(data, scripts.network())
     model.compile("adam", lr=1e-2, loss_weights="db-std", gradient_engine="compiled", verbose=0)
-    model.train(iterations=6, verbose=0)
-    factor[0] = 1.01
-    with pytest.raises(RuntimeError, match="After 10 iterations, the compiled losses"):
-        model.train(iterations=6, verbose=0)
+    callback = At(
+        _6=lambda model: factor.__setitem__(0, factor[0] * 1.01),
+        _9=lambda model: resampled and model.data.resample_train_points(bc_points=False),
+    )
+    with pytest.raises(RuntimeError, match=f"After {noticed} evaluations, the compiled losses"):
+        model.train(iterations=12, callbacks=[callback], verbose=0)
 
 
 def times_klein_gordon(factor, x, u):
@@ -220,7 +250,7 @@ def times_klein_gordon(factor, x, u):
 
 
 def test_a_tensor_that_changes_is_followed(float64, compilations, monkeypatch):
-    monkeypatch.setattr(compiled, "_ITERATIONS_BETWEEN_CHECKS", 5)
+    monkeypatch.setattr(compiled, "_EVALUATIONS_BETWEEN_CHECKS", 5)
     models = []
     for engine in ("compiled", "per-group"):
         factor = torch.ones(())
@@ -232,6 +262,7 @@ def test_a_tensor_that_changes_is_followed(float64, compilations, monkeypatch):
         factor.mul_(3)
         model.train(iterations=3, verbose=0)
         models.append(model)
+        assert model.gradient_engine == engine
     assert_same_parameters(*models)
 
 
@@ -239,26 +270,99 @@ def test_no_compiler_on_the_machine(float64, monkeypatch):
     def fail(traced):
         raise RuntimeError("no working C++ compiler found\nlong story")
 
-    monkeypatch.setattr(compiled, "compiled", fail)
+    monkeypatch.setattr(compiled, "compile_graph", fail)
     with pytest.warns(UserWarning, match=r"\(no working C\+\+ compiler found\): from now on"):
         one = trained("dirichlet_ic_operator", "db-std", "compiled")
     assert one.gradient_engine == "one-pass"
     assert_same_parameters(one, trained("dirichlet_ic_operator", "db-std", "one-pass"), 0)
 
 
-def test_a_wrong_compiler_is_noticed(float64, monkeypatch):
+@pytest.mark.parametrize("factor", [1 + 1e-6, float("nan")])
+def test_a_wrong_compiler_is_noticed(factor, float64, monkeypatch):
     def wrong(traced):
         def function(*tensors):
             losses, values = traced.graph(*tensors)
-            values[1] *= 1 + 1e-6
+            values[1] *= factor
             return losses, values
 
         return function
 
-    monkeypatch.setattr(compiled, "compiled", wrong)
+    monkeypatch.setattr(compiled, "compile_graph", wrong)
     with pytest.warns(UserWarning, match="its results would not be those of the one-pass engine"):
         one = trained("dirichlet_ic_operator", "db-std", "compiled")
     assert_same_parameters(one, trained("dirichlet_ic_operator", "db-std", "one-pass"), 0)
+
+
+def test_a_residual_that_is_not_defined_elsewhere(float64, compilations, monkeypatch):
+    """The check moves the parameters, here to where the matrix has no Cholesky factor."""
+    monkeypatch.setattr(compiled, "_EVALUATIONS_BETWEEN_CHECKS", 1)
+    unknown = dde.Variable(0.5)
+
+    def pde(x, u):
+        one = torch.ones_like(unknown)
+        matrix = torch.stack([torch.stack([one, unknown]), torch.stack([unknown, one])])
+        return scripts.klein_gordon_residual(x, u) - torch.linalg.cholesky(matrix).sum()
+
+    model = ddb.Model(scripts.klein_gordon(pde=pde), scripts.network())
+    model.compile(
+        "adam", lr=1e-9, loss_weights="db-std", external_trainable_variables=[unknown],
+        gradient_engine="compiled", verbose=0,
+    )  # fmt: skip
+    model.train(iterations=1, verbose=0)
+    with torch.no_grad():
+        unknown.fill_(0.98)
+    model.train(iterations=2, verbose=0)
+    assert model.gradient_engine == "compiled"
+    assert unknown.item() == pytest.approx(0.98, abs=1e-6)
+
+
+def test_a_condition_met_by_construction(compilations, monkeypatch):
+    """Its row is rounding at any parameters."""
+
+    def rounding(traced):
+        def function(*tensors):
+            losses, values = traced.graph(*tensors)
+            return losses, values + 1e-10
+
+        return function
+
+    monkeypatch.setattr(compiled, "compile_graph", rounding)
+    net = scripts.network((3, 8, 1))
+    net.apply_feature_transform(
+        lambda x: torch.cat(
+            [torch.sin(torch.pi * x[:, :1]), torch.cos(torch.pi * x[:, :1]), x[:, 1:]], dim=1
+        )
+    )
+    strip = features.STRIP
+    conditions = [
+        dde.icbc.PeriodicBC(strip, 0, lambda _, on: on),
+        dde.icbc.IC(strip, features.wave, lambda _, on: on),
+    ]
+    data = dde.data.TimePDE(strip, features.heat, conditions, 20, 10, 10)
+    model = ddb.Model(data, net)
+    model.compile("adam", lr=1e-3, loss_weights="equal", gradient_engine="compiled", verbose=0)
+    model.train(iterations=2, verbose=0)
+    assert model.losshistory.loss_train[-1][1] < 1e-12
+    assert model.gradient_engine == "compiled"
+
+
+def test_what_holds_on_the_first_points_only(float64, compilations, monkeypatch):
+    monkeypatch.setattr(compiled, "_FREE", 10**6)
+
+    def pde(x, u):
+        residual = scripts.klein_gordon_residual(x, u)
+        return residual - residual.mean() if len(x) > 100 else residual
+
+    models = []
+    for engine in ("compiled", "per-group"):
+        model = ddb.Model(scripts.klein_gordon(pde=pde), scripts.network())
+        model.compile("adam", lr=1e-2, loss_weights="db-std", gradient_engine=engine, verbose=0)
+        more = At(_4=lambda model: model.data.add_anchors(torch.rand(30, 2).numpy()))
+        dde.config.set_random_seed(5)
+        model.train(iterations=8, callbacks=[more], verbose=0)
+        models.append(model)
+    assert models[0].gradient_engine == "per-group"
+    assert_same_parameters(*models)
 
 
 def test_rounding_of_losses_that_are_almost_0_is_no_difference(monkeypatch):
@@ -271,8 +375,8 @@ def test_rounding_of_losses_that_are_almost_0_is_no_difference(monkeypatch):
 
         return function
 
-    monkeypatch.setattr(compiled, "compiled", rounding)
-    monkeypatch.setattr(compiled, "_ITERATIONS_BETWEEN_CHECKS", 1)
+    monkeypatch.setattr(compiled, "compile_graph", rounding)
+    monkeypatch.setattr(compiled, "_EVALUATIONS_BETWEEN_CHECKS", 1)
     net = scripts.network()
 
     def there(x):
@@ -326,6 +430,7 @@ def test_the_monitor_reads_the_same(float64, compilations):
         model, _ = build("dirichlet_ic_operator", loss_weights="db-std", gradient_engine=engine)
         monitor = ddb.GradientMonitor(period=2)
         model.train(iterations=5, callbacks=[monitor], verbose=0)
+        assert model.gradient_engine == engine
         tables.append(monitor)
     assert tables[0].steps == tables[1].steps
     for group, norms in tables[0].gradient_norms.items():
