@@ -1,6 +1,6 @@
 """The cells of the papers' tables that are to be measured: the runs, and how far they are.
 
-    python benchmarks/papers.py --jobs 2                     # all, about 30 core hours
+    python benchmarks/papers.py --jobs 2 --engine compiled   # all, about 20 core hours
     python benchmarks/papers.py --only poisson harmonic
     python benchmarks/papers.py --show                       # the list of cells, trains nothing
 

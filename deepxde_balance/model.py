@@ -92,19 +92,15 @@ class Model(dde.Model):
                 conditions that stay at weight 1.
             gradient_engine: How losses and gradients are computed. ``"one-pass"``: each group's
                 points through their own copies of the parameters, and one backward for all;
-                ``"per-group"``: one backward per group on DeepXDE's own losses; ``"compiled"``:
-                the one-pass engine's iteration, traced and compiled by ``torch.compile``. ``None``
-                takes the one-pass engine wherever it gives the same result, and checks that it
-                does; with fewer than 300 points it takes the per-group engine, which is then
-                faster.
-
-                ``"compiled"`` is for long trainings on points that stay, or stay for hundreds of
-                iterations: the first iteration takes up to a minute, the others less time. It
-                equals the one-pass engine to rounding. Residuals and conditions may read tensors
-                that change in place, but nothing else that changes: every 499 iterations and when
-                training ends that is checked, and an error. It needs a C++ compiler on the CPU.
-                Where it can't be used, a warning says so and training goes on uncompiled. Not
-                with NNCG or mixed precision.
+                ``"per-group"``: one backward per group on DeepXDE's own losses. ``None`` takes
+                the one-pass engine wherever it gives the same result, and checks that it does;
+                with fewer than 300 points it takes the other, which is then faster.
+                ``"compiled"``, for long trainings: the one-pass engine's iteration, compiled by
+                ``torch.compile`` (up to a minute) and then faster; equal to rounding. Residuals
+                and conditions may read tensors that change in place, but nothing else that
+                changes: that is checked every 499 iterations and when training ends, and a
+                RuntimeError. Not with NNCG or mixed precision; where else it can't be used (no
+                C++ compiler), a warning says so and training goes on uncompiled.
 
         Raises:
             ValueError: If a name is unknown, a number of weights is not that of the terms, a
@@ -250,8 +246,8 @@ class Model(dde.Model):
         Training then goes on as the unbroken run would, on the CPU to the last bit. A checkpoint
         from the middle of a `train` is gone on with in its middle: the record that DeepXDE makes
         when training begins is left out, and callbacks of the same classes take their counters up
-        again. From a checkpoint of a stock ``dde.Model`` the weights
-        start afresh, and a warning says so.
+        again. From a checkpoint of a stock ``dde.Model`` the weights start afresh, and a warning
+        says so.
 
         Args:
             save_path: The path that `save` returned.
