@@ -20,8 +20,13 @@ from deepxde_balance.records import read
 
 ROOT = Path(__file__).parent.parent
 SHOWN = {
-    "klein-gordon": ["equal", "db-kurtosis"],
-    "poisson": ["equal", "dn:beta=0.99,bias_correction=false", "gw-mean:alpha=0.01"],
+    "klein-gordon": ["equal", "gw-kurtosis", "db-mean", "db-kurtosis"],
+    "poisson": [
+        "equal",
+        "gw-mean:alpha=0.01",
+        "dn:beta=0.99,bias_correction=false",
+        "dn:beta=0.9,bias_correction=false",
+    ],
 }
 
 

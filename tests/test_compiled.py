@@ -148,7 +148,10 @@ def test_a_restored_run_is_the_unbroken_one(float64, compilations, tmp_path):
     assert torch.equal(variables_of(model), variables_of(unbroken))
 
 
-@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-4), ("float64", 1e-10)])
+@pytest.mark.parametrize(
+    "dtype, tolerance",
+    [("float32", 1e-4), pytest.param("float64", 1e-10, marks=pytest.mark.slow)],
+)
 def test_compiled_for_real(dtype, tolerance):
     dde.config.set_default_float(dtype)
     models = []
