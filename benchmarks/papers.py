@@ -79,11 +79,22 @@ PLANS: Sequence[Plan] = (
 
 def cell_table(plans: Sequence[Plan], records: Sequence[Record]) -> str:
     """A row for each cell, measured or not."""
-    of_plans = {(run.problem, run.weights, run.seed) for plan in plans for run in plan.runs()}
-    known = cases(r for r in records if (r.problem, r.weights, r.seed) in of_plans)
+    asked = [run.identity for plan in plans for run in plan.runs()]
+    known = cases(r for r in records if {name: getattr(r, name) for name in asked[0]} in asked)
     rows = [_row(plan, strategy, known) for plan in plans for strategy in plan.seeds]
-    names = ("problem", "strategy", "seeds", "L2RE %", "at least loss %", "published %", "verdict")
-    return table({name: [row[i] for row in rows] for i, name in enumerate(names)})
+    return table({name: [row[i] for row in rows] for i, name in enumerate(_COLUMNS)})
+
+
+_COLUMNS = (
+    "problem",
+    "strategy",
+    "seeds",
+    "L2RE %",
+    "last fifth %",
+    "at lowest loss %",
+    "published %",
+    "verdict",
+)
 
 
 def _row(plan: Plan, strategy: str, known: Sequence[Case]) -> tuple[str, ...]:
@@ -91,14 +102,15 @@ def _row(plan: Plan, strategy: str, known: Sequence[Case]) -> tuple[str, ...]:
     asked = plan.seeds[strategy]
     case = next((c for c in known if c.problem == plan.problem and name in c.strategies), None)
     if case is None:
-        return plan.problem, f"`{name}`", f"0 of {asked}", "", "", "", "not measured"
+        return plan.problem, f"`{name}`", f"0 of {asked}", "", "", "", "", "not measured"
     runs = case.strategies[name]
     return (
         plan.problem,
         f"`{name}`",
         f"{len(runs)} of {asked}",
         percent(final(runs, "L2RE")),
-        percent(summary(run.at_least_loss() for run in runs)),
+        percent(summary(run.over_last_fifth() for run in runs)),
+        percent(summary(run.at_lowest_loss() for run in runs)),
         printed(case.published(name, "L2RE"), 100),
         verdict(case, name),
     )

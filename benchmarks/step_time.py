@@ -7,7 +7,7 @@
 All contenders take one step in turn, round after round, so that a slow moment of the machine
 meets all of them; the medians over the rounds are compared. A strategy that updates its weights
 every n-th iteration takes two kinds of step; its time is the mean over n iterations, from the
-medians of both kinds. TorchJD takes part if it is installed (pip install .[benchmark]).
+medians of both kinds. TorchJD takes part if it is installed (pip install '.[torchjd]').
 """
 
 from __future__ import annotations

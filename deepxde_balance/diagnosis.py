@@ -164,9 +164,10 @@ def _verdict(measures: Measures, advice: str) -> str:
     factor = norms[strong] / norms[weak]
     smaller = f"{names[weak]}'s gradient is {rounded(factor)} times smaller than {names[strong]}'s"
     if factor <= BALANCED_WITHIN:
-        said.append(f"Balanced: gradient norms within a factor of {BALANCED_WITHIN:g}.")
-        if np.all(measures.weights == 1):
-            said.append("Try equal weights first.")
+        said.append(
+            f"Balanced: gradient norms within a factor of {BALANCED_WITHIN:g}. That may change in "
+            "training: ddb.GradientMonitor shows it."
+        )
     elif factor <= STARVED_BEYOND:
         said.append(f"Uneven: {smaller}. {advice}")
     else:

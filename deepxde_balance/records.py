@@ -160,8 +160,16 @@ class Record:
             for group, terms in self.groups.items()
         }
 
-    def at_least_loss(self, quantity: str = "L2RE") -> float:
-        """The error at the recorded iteration with the least unweighted training loss.
+    def over_last_fifth(self, quantity: str = "L2RE") -> float:
+        """The median error over the records of the run's last fifth; nan if it diverged.
+
+        At a constant learning rate errors swing, and where in a swing the last iteration lies is
+        a matter of luck.
+        """
+        return float(np.median(self.errors[quantity][self.steps >= 0.8 * self.steps[-1]]))
+
+    def at_lowest_loss(self, quantity: str = "L2RE") -> float:
+        """The error at the recorded iteration with the lowest unweighted training loss.
 
         DeepXDE's best step, as far as it was recorded; nan if no loss was finite.
         """

@@ -47,7 +47,8 @@ def _head(found: list[Case]) -> str:
         [
             "# Results\n",
             "L2RE in %: mean ± sample standard deviation over the seeds, lowest mean bold.",
-            "At least loss: at the recorded iteration of the least unweighted loss, not the last.",
+            "Last fifth: not of the last iteration, but each run's median over its last fifth;",
+            "at lowest loss: at the recorded iteration of the lowest unweighted loss.",
             "† with less than the paper's points, iterations or seeds, or with other settings;",
             "what exactly is said above each problem's table.\n",
             summary_table(found),

@@ -72,11 +72,17 @@ class Case:
         return fewer or self.settings["iterations"] < self.paper["iterations"]
 
     def published(self, strategy: str, quantity: str) -> Published | None:
-        """What was published for a strategy as it was run here, with the settings' alpha."""
+        """What was published for a strategy as it was run here.
+
+        That is: GW with the settings' alpha, and DN with bias correction, which has no published
+        values, unless it was run without.
+        """
         spec = Spec.parse(strategy)
         own = {k: v for k, v in spec.parameters.items() if self.settings.get(k) != v}
         if spec.name.startswith("gw-") and not {"alpha", "beta"} & own.keys():
             own["alpha"] = float(self.settings["gw_alpha"])
+        if spec.name.startswith("dn"):
+            own.setdefault("bias_correction", True)
         return published(self.problem, Spec(spec.name, own), quantity)
 
     def differences(self) -> list[str]:

@@ -202,7 +202,8 @@ def _share_legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
 
 
 def _title(ax: Axes, run: Record, before: str = "") -> None:
-    text = before + run.weights + (" (diverged)" if run.diverged else "")
+    said = [f"seed {run.seed}"] * (run.seed > 0) + ["diverged"] * run.diverged
+    text = before + run.weights + (f" ({', '.join(said)})" if said else "")
     ax.set_title(text, fontsize=11 * min(1, 32 / len(text)))  # smaller where it would not fit
 
 

@@ -35,8 +35,12 @@ def case_table(case: Case) -> str:
         ]
         if quantity == "L2RE":
             columns["verdict"] = [verdict(case, strategy) for strategy in case.strategies]
-            columns[f"at least loss %{mark}"] = [
-                percent(summary(run.at_least_loss() for run in runs))
+            columns[f"last fifth %{mark}"] = [
+                percent(summary(run.over_last_fifth() for run in runs))
+                for runs in case.strategies.values()
+            ]
+            columns[f"at lowest loss %{mark}"] = [
+                percent(summary(run.at_lowest_loss() for run in runs))
                 for runs in case.strategies.values()
             ]
     for name in coefficients:
@@ -54,16 +58,19 @@ def case_table(case: Case) -> str:
 
 
 def summary_table(cases: Sequence[Case]) -> str:
-    """L2RE in %: a row for each strategy, a column for each case, the lowest mean bold."""
+    """L2RE in %: a row for each strategy, a column for each case.
+
+    The lowest mean is bold, of those strategies of which no run diverged.
+    """
     strategies = dict.fromkeys(strategy for case in cases for strategy in case.strategies)
     columns = {"strategy": [f"`{strategy}`" for strategy in strategies]}
     for case in cases:
         here = {name: final(runs, "L2RE") for name, runs in case.strategies.items()}
-        best = min((s.mean for s in here.values() if not math.isnan(s.mean)), default=None)
+        best = min((s.mean for s in here.values() if not s.diverged), default=None)
         cells = []
         for strategy in strategies:
             text = percent(here[strategy]) if strategy in here else ""
-            bold = strategy in here and here[strategy].mean == best
+            bold = strategy in here and not here[strategy].diverged and here[strategy].mean == best
             cells.append(f"**{text}**" if bold else text)
         columns[case.title + (MARK if case.differs or case.few_seeds else "")] = cells
     return table(columns)
