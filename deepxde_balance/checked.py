@@ -10,13 +10,9 @@ import deepxde as dde
 import torch
 from torch import Tensor
 
-from .gradients import (
-    Batch,
-    GradientEngine,
-    IterationGradients,
-    PerGroupEngine,
-    deepxde_losses,
-)
+from .batch import Batch
+from .deepxde_losses import deepxde_losses
+from .gradients import GradientEngine, IterationGradients, PerGroupEngine
 from .one_pass import OnePassEngine
 from .probe import no_trace
 from .terms import TermGroups

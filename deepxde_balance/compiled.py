@@ -8,14 +8,16 @@ from collections.abc import Sequence
 import deepxde as dde
 from torch import Tensor
 
+from .batch import Batch
 from .checked import CheckedEngine
-from .compiled_iteration import CompiledIteration, compile_graph
-from .gradients import Batch, GradientEngine, IterationGradients
+from .comparison import Comparison
+from .compiled_iteration import CompiledIteration, Cut, compile_graph
+from .gradients import GradientEngine, IterationGradients
 from .probe import no_trace
 from .terms import TermGroups
 from .traced import trace
 
-#: A check costs about two iterations of the one-pass engine. A prime, so as not to keep step with
+#: A check costs about three iterations of the one-pass engine. A prime, so as not to keep step with
 #: what changes and changes back.
 _EVALUATIONS_BETWEEN_CHECKS = 499
 
@@ -38,9 +40,9 @@ class CompiledEngine(GradientEngine):
     call, so that one compilation serves every iteration.
 
     A trace holds tensors by reference and all else as it was. It is compared with the one-pass
-    engine when it is made, from time to time and when training ends. New points are traced again;
-    where they are new too often, or something can't be traced or compiled, the one-pass engine
-    takes over, and says so once.
+    engine when it is made, before it is replaced, from time to time and when training ends. New
+    points are traced again; where they are new too often, or something can't be traced or
+    compiled, the one-pass engine takes over, and says so once.
 
     Args:
         model: The model.
@@ -52,8 +54,11 @@ class CompiledEngine(GradientEngine):
         super().__init__(model, groups, scale)
         self._eager = CheckedEngine(model, groups, scale, must_hold=False)
         self._iteration: CompiledIteration | None = None
+        #: How it compared when it was made: with nothing but rounding between.
+        self._at_trace: Comparison | None = None
         self._gave_up = False
         self._evaluations = 0
+        self._confirmed = 0
         self._traces = 0
         self._cost = 0
 
@@ -75,50 +80,79 @@ class CompiledEngine(GradientEngine):
                 return self._eager.gradients(batch)
         if not self._gave_up:
             self._follow(batch)
-        if self._iteration is None:
-            return self._eager.gradients(batch)
         self._evaluations += 1
         if self._evaluations % _EVALUATIONS_BETWEEN_CHECKS == 0:
             self.confirm()
+        if self._iteration is None:
+            return self._eager.gradients(batch)
         if not self.model.net.training:
             self.model.net.train()
         return self._iteration.evaluate()
 
-    def confirm(self) -> None:
+    def begin(self) -> None:
         if self._iteration is None:
             return
-        try:
-            agrees = self._iteration.agrees()
-        except Exception:  # can't be evaluated beside the model's parameters, or any more
-            return
-        if not agrees:
-            raise self._stale()
+        if self._evaluations != self._confirmed:  # training was interrupted
+            self.confirm()
+        elif self._difference() is not None:
+            self._iteration = None  # something was changed for a new phase
 
-    def _stale(self) -> StaleError:
-        return StaleError(
+    def confirm(self) -> None:
+        if self._iteration is None or self._evaluations == self._confirmed:
+            return
+        difference = self._difference()
+        self._confirmed = self._evaluations
+        if difference is None:
+            return
+        terms, plain = difference
+        if not plain:
+            self._give_up(
+                f"after {self._evaluations} evaluations, {terms} differs by more than rounding "
+                "should make; if it depends on something that has changed, such as a Python "
+                "number, the last iterations may not have followed"
+            )
+            return
+        self._iteration = None
+        raise StaleError(
             f"After {self._evaluations} evaluations, the compiled losses and gradients are not the "
-            "model's any more: a residual, a condition or the network depends on something that "
-            "has changed, such as a Python number, or a tensor in the place of another, which the "
-            "last iterations may not have followed. Make it a tensor and change it in place, or "
-            'compile without gradient_engine="compiled".'
+            f"model's any more, by {terms}: a residual, a condition or the network depends on "
+            "something that has changed, such as a Python number, or a tensor in the place of "
+            "another, which the last iterations may not have followed. Make it a tensor and "
+            'change it in place, or compile without gradient_engine="compiled".'
         )
+
+    def _difference(self) -> tuple[str, bool] | None:
+        """By which terms the iteration differs, and whether rounding can't be why."""
+        assert self._iteration is not None and self._at_trace is not None
+        for thorough in (False, True):
+            try:
+                compared = self._iteration.compare(thorough)
+            except Exception:  # can't be evaluated any more, which the next evaluation will tell
+                return None
+            differing = compared.differs(self._at_trace)
+            if not differing.any():
+                return None
+        plainly = compared.differs_plainly(self._at_trace)
+        plain = bool(plainly.any())
+        names = compared.names(plainly if plain else differing, self.groups)
+        return ", ".join(names), plain
 
     def _follow(self, batch: Batch) -> None:
         """Traces and compiles, unless it was done for these points and trainable parameters."""
         if self._iteration is not None and self._iteration.is_of(batch, self.parameters()):
             return
+        self.confirm()
+        if self._gave_up:
+            return
         try:
             self._iteration = self._trace(batch)
-        except StaleError:
-            raise
         except Exception as error:  # what the one-pass engine can evaluate must train
-            self._give_up(str(error).strip() or type(error).__name__)
+            self._give_up(_in_short(error))
 
     def _trace(self, batch: Batch) -> CompiledIteration:
         """Traces an iteration, and compiles it unless it is as before but for the tensors.
 
         Raises:
-            StaleError: If it is not as before, though all tensors are of the same shapes.
             Exception: If that fails, costs too much or the result is of no use.
         """
         self._traces += 1
@@ -135,19 +169,27 @@ class CompiledEngine(GradientEngine):
 
             traced = trace(evaluate, first.parameters.all)
         before = self._iteration
-        if before is not None and not before.trains(first.parameters):
-            before = None
-        if before is not None and before.traced.same_operations(traced):
+        if (
+            before is not None
+            and before.trains(first.parameters)
+            and before.traced.same_operations(traced)
+        ):
             function = before.function
-        elif before is not None and before.traced.same_shapes(traced):
-            raise self._stale()
         else:
             self._spend(_COST_OF_COMPILATION)
             function = compile_graph(traced)
         iteration = CompiledIteration(
-            one_pass, batch, traced, function, first.parameters, first.used, first.reached
+            one_pass,
+            batch,
+            Cut(self.model.data),
+            traced,
+            function,
+            first.parameters,
+            first.used,
+            first.reached,
         )
-        if not iteration.agrees():
+        self._at_trace = iteration.compare()
+        if self._at_trace.differs().any():
             raise ValueError("its results would not be those of the one-pass engine")
         return iteration
 
@@ -155,15 +197,21 @@ class CompiledEngine(GradientEngine):
         self._cost += cost
         if self._cost > self._evaluations + _FREE:
             raise ValueError(
-                f"points, their number or the trainable parameters were new {self._traces} times "
+                f"points, trainable parameters or what a loss reads were new {self._traces} times "
                 f"in {self._evaluations + 1} evaluations"
             )
 
     def _give_up(self, reason: str) -> None:
         self._gave_up, self._iteration = True, None
-        first_line = reason.splitlines()[0].rstrip(".")
         warnings.warn(
-            f'gradient_engine="compiled" can\'t be used here ({first_line}): from now on, losses '
+            f'gradient_engine="compiled" can\'t be used here ({reason}): from now on, losses '
             "and gradients are computed uncompiled, which gives the same and is slower.",
             stacklevel=2,
         )
+
+
+def _in_short(error: Exception) -> str:
+    """An error's first line, and the compiler's own where there is one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    chosen = lines[:1] + [line for line in lines[1:] if "error:" in line][:1]
+    return "; ".join(line.rstrip(".:") for line in chosen) or type(error).__name__

@@ -12,16 +12,10 @@ import deepxde as dde
 import torch
 from torch import Tensor
 
+from .batch import Batch
+from .deepxde_losses import deepxde_losses
 from .group_gradients import GroupGradients
 from .terms import TermGroups
-
-
-class Batch(NamedTuple):
-    """What DeepXDE hands to a training step."""
-
-    inputs: Any
-    targets: Any = None
-    auxiliary_vars: Any = None
 
 
 class Parameters(NamedTuple):
@@ -108,6 +102,9 @@ class GradientEngine(ABC):
         """While the context lasts, another engine measures what this one does now."""
         return nullcontext() if self._measure is None else other.measuring(self._measure)
 
+    def begin(self) -> None:  # noqa: B027 - nothing to do is the rule
+        """Called when training begins: what changed before is no fault."""
+
     def confirm(self) -> None:  # noqa: B027 - nothing to confirm is the rule
         """Called when training ends.
 
@@ -133,8 +130,11 @@ class GradientEngine(ABC):
         return Parameters(*([p for p in known if p.requires_grad] for known in self._known))
 
     def row_losses(self, losses: Sequence[Tensor]) -> list[Tensor]:
-        """The scaled sum of each row's losses."""
-        return [self.scaled_sum(losses, row) for row in self.groups.rows]
+        """The scaled sum of each row's losses; 0 for a row without terms."""
+        return [
+            self.scaled_sum(losses, row) if row else torch.zeros_like(losses[0])
+            for row in self.groups.rows
+        ]
 
     def scaled_sum(
         self, losses: Sequence[Tensor] | Mapping[int, Tensor], terms: Sequence[int]
@@ -188,7 +188,24 @@ def grad(
     losses = [loss for loss in losses if loss.requires_grad]
     if not losses:
         return [None] * len(parameters)
-    return torch.autograd.grad(losses, parameters, retain_graph=keep_graph, allow_unused=True)
+    with _without_hooks(parameters):
+        return torch.autograd.grad(losses, parameters, retain_graph=keep_graph, allow_unused=True)
+
+
+@contextmanager
+def _without_hooks(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """While the context lasts, the users' hooks on parameters are not called.
+
+    They are meant for the gradient that the optimizer gets, not for each group's.
+    """
+    hooked = [(p, p._backward_hooks) for p in parameters if p._backward_hooks]
+    for p, _ in hooked:
+        p._backward_hooks = None
+    try:
+        yield
+    finally:
+        for p, hooks in hooked:
+            p._backward_hooks = hooks
 
 
 def lay_out(
@@ -208,7 +225,8 @@ def lay_out(
         for g, p in zip(row, columns, strict=True)
     ]
     present = tuple(tuple(g is not None for g in row) for row in per_row)
-    values = torch.cat(parts).view(len(per_row), -1)
+    # An unknown made from NumPy may be of another type.
+    values = torch.cat([part.to(parts[0]) for part in parts]).view(len(per_row), -1)
     sizes = tuple(p.numel() for p in parameters.network)
     return IterationGradients(
         torch.stack(list(losses)).detach(),
@@ -228,56 +246,3 @@ def _used_mask(
         return None
     flags = torch.tensor(present, device=device)
     return flags.repeat_interleave(torch.tensor(sizes, device=device), dim=1)
-
-
-class DeepXDELosses(NamedTuple):
-    """What a data object gave to DeepXDE.
-
-    Args:
-        losses: The unweighted losses.
-        loss_fn: DeepXDE's loss function, or one for each term.
-    """
-
-    losses: list[Tensor]
-    loss_fn: Any
-
-
-def deepxde_losses(model: dde.Model, batch: Batch, loss_fn: Any = None) -> DeepXDELosses:
-    """DeepXDE's training losses, unweighted, as they are before it stacks them.
-
-    A loss cut out of the stack would drag every other loss's graph through its backward, and
-    hide which parameters it does not depend on.
-
-    Args:
-        model: A compiled model.
-        batch: The points.
-        loss_fn: What takes the place of the model's loss function, if anything.
-    """
-    with _recorded_losses(model.data, loss_fn) as recorded:
-        model.outputs_losses_train(*batch)
-    return recorded[0]
-
-
-@contextmanager
-def _recorded_losses(data: dde.data.Data, other_loss_fn: Any) -> Iterator[list[DeepXDELosses]]:
-    """Notes what `data` returns to DeepXDE while the context lasts."""
-    recorded: list[DeepXDELosses] = []
-    original = data.losses_train
-
-    def losses_train(targets: Any, outputs: Any, loss_fn: Any, *args: Any, **kwargs: Any) -> Any:
-        if other_loss_fn is not None:
-            loss_fn = other_loss_fn
-        losses = original(targets, outputs, loss_fn, *args, **kwargs)
-        listed = losses if isinstance(losses, list) else [losses]
-        recorded.append(DeepXDELosses(listed, loss_fn))
-        return losses
-
-    own = vars(data).get("losses_train")
-    data.losses_train = losses_train
-    try:
-        yield recorded
-    finally:
-        if own is None:
-            del data.losses_train
-        else:
-            data.losses_train = own

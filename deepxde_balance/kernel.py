@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .gradients import Batch, GradientEngine
+from .batch import Batch
+from .gradients import GradientEngine
 
 #: Points whose gradients are taken at once for an exact trace.
 _CHUNK = 256

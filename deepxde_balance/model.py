@@ -47,6 +47,7 @@ class Model(dde.Model):
         self.losshistory.loss_weights = []
         self._pending: PendingRun | None = None
         self._in_train = False
+        self._last_step: int | None = None
         self._lbfgs_start = 0
 
     def compile(
@@ -98,9 +99,11 @@ class Model(dde.Model):
                 ``"compiled"``, for long trainings: the one-pass engine's iteration, compiled by
                 ``torch.compile`` (up to a minute) and then faster; equal to rounding. Residuals
                 and conditions may read tensors that change in place, but nothing else that
-                changes: that is checked every 499 iterations and when training ends, and a
-                RuntimeError. Not with NNCG or mixed precision; where else it can't be used (no
-                C++ compiler), a warning says so and training goes on uncompiled.
+                changes during a training: that is checked every 499 iterations, when points
+                change and when training ends, and a RuntimeError (a warning, and training goes
+                on uncompiled, where it is so little that it might be rounding). Not with NNCG or
+                mixed precision; where else it can't be used (no C++ compiler), a warning says
+                so and training goes on uncompiled.
 
         Raises:
             ValueError: If a name is unknown, a number of weights is not that of the terms, a
@@ -201,12 +204,13 @@ class Model(dde.Model):
     def _outputs_losses(
         self, training: bool, inputs: Any, targets: Any, auxiliary_vars: Any
     ) -> list[np.ndarray]:
-        """DeepXDE's, which leaves every parameter trainable; here frozen ones stay frozen."""
-        frozen = [p for p in self.net.parameters() if not p.requires_grad]
-        outputs_losses = super()._outputs_losses(training, inputs, targets, auxiliary_vars)
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-        return outputs_losses
+        """DeepXDE's leaves every parameter trainable, or frozen if it is interrupted."""
+        trainable = [(p, p.requires_grad) for p in self.net.parameters()]
+        try:
+            return super()._outputs_losses(training, inputs, targets, auxiliary_vars)
+        finally:
+            for parameter, was_trainable in trainable:
+                parameter.requires_grad_(was_trainable)
 
     def _test(self, verbose: int = 1) -> None:
         if reason_against(self.data, self.net) is None and refresh_test_points(self.data):
@@ -215,6 +219,10 @@ class Model(dde.Model):
         self.losshistory.loss_weights.append(self.weights)
         if self._step is not None:
             self._step.warn_at_record()
+            # Now, for callbacks may soon change points and numbers for what comes next; each of
+            # L-BFGS's long steps may be its last.
+            if self._in_train and self._last_step in (None, self.train_state.step):
+                self._step.engine.confirm()
 
     def save(self, save_path: str, protocol: str = "backend", verbose: int = 0) -> str:
         """Saves all that a run needs to go on as if it had never stopped.
@@ -278,12 +286,14 @@ class Model(dde.Model):
     def _train_sgd(self, iterations: int, display_every: int, verbose: int = 1) -> None:
         with self._training():
             if not self.stop_training:
+                self._last_step = self.train_state.step + iterations
                 super()._train_sgd(iterations, display_every, verbose=verbose)
 
     def _train_pytorch_lbfgs(self, verbose: int = 1) -> None:
         """DeepXDE's counts an optimizer's earlier iterations again."""
         if self._pending is None or not self._pending.state["in_train"]:
             self._lbfgs_start = lbfgs.iterations(self.opt)
+        self._last_step = None
         with self._training():
             lbfgs.train(self, self._lbfgs_start, verbose)
 
@@ -295,6 +305,8 @@ class Model(dde.Model):
         if self._pending is not None:
             self._pending.begin(self)
             self._pending = None
+        if self._step is not None:
+            self._step.engine.begin()
         self._in_train = True
         try:
             yield

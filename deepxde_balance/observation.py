@@ -8,8 +8,9 @@ import deepxde as dde
 import torch
 from torch import Tensor
 
+from .batch import Batch
 from .engine import choose_engine
-from .gradients import Batch, GradientEngine, PerGroupEngine
+from .gradients import GradientEngine, PerGroupEngine
 from .group_gradients import GroupGradients
 from .probe import find_terms, no_trace
 from .step import TrainStep, autocast

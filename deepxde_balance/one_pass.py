@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import deepxde as dde
 import numpy as np
@@ -21,7 +21,8 @@ from deepxde.utils import get_num_args
 from torch import Tensor
 from torch.func import functional_call
 
-from .gradients import Batch, GradientEngine, IterationGradients, Parameters, grad, lay_out
+from .batch import Batch
+from .gradients import GradientEngine, IterationGradients, Parameters, grad, lay_out
 from .stacking import WORTH_STACKING, compares_values, stacked_outputs
 from .terms import TermGroups
 
@@ -88,7 +89,7 @@ class OnePassEngine(GradientEngine):
         self._names = {id(p): [name for name, q in named if q is p] for _, p in named}
         #: Whether groups whose conditions compare values go through the network as one stack.
         self.stacks = True
-        self._batch_of_blocks: Any = None
+        self._batch_of_blocks: Batch | None = None
 
     def losses(self, batch: Batch) -> list[Tensor]:
         self._take(batch)
@@ -206,7 +207,7 @@ class OnePassEngine(GradientEngine):
         """Cuts a batch into blocks, unless it is the one that was cut last."""
         if not self.model.net.training:
             self.model.net.train()
-        if batch.inputs is self._batch_of_blocks:
+        if batch.is_same(self._batch_of_blocks):
             return
         starts = np.cumsum([0, *self.model.data.num_bcs])
         residuals = [i for i, term in enumerate(self.groups.terms) if term.condition is None]
@@ -234,7 +235,7 @@ class OnePassEngine(GradientEngine):
             if block.auxiliary_vars is None
             and all(compares_values(self.groups.terms[i].condition) for i in block.terms)
         ]
-        self._batch_of_blocks = batch.inputs
+        self._batch_of_blocks = batch
 
     def _block(
         self,

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .gradients import Batch, GradientEngine, deepxde_losses
+from .batch import Batch
+from .deepxde_losses import deepxde_losses
+from .gradients import GradientEngine
 from .probe import no_trace
 from .step import TrainStep, autocast
 from .weightings import SA

@@ -12,7 +12,8 @@ import deepxde as dde
 import numpy as np
 import torch
 
-from .gradients import Batch, deepxde_losses
+from .batch import Batch
+from .deepxde_losses import deepxde_losses
 from .terms import Term, check_points, name_terms, problem_of
 
 

@@ -11,7 +11,8 @@ import deepxde as dde
 import torch
 from torch import Tensor
 
-from .gradients import Batch, GradientEngine, IterationGradients
+from .batch import Batch
+from .gradients import GradientEngine, IterationGradients
 from .kernel import kernel_traces
 from .let_go import let_go
 from .weightings import GradientWeighting, Weighting
@@ -171,13 +172,18 @@ class TrainStep:
         weights = self._row_weights()
         parameters = computed.parameters.all
         gradients = (weights @ computed.values).split([p.numel() for p in parameters])
-        for parameter, gradient, reached in zip(
-            parameters, gradients, computed.reached, strict=True
-        ):
-            parameter.grad = gradient.view_as(parameter) if reached else None
+        roots = {
+            parameter: gradient.view_as(parameter).to(parameter)
+            for parameter, gradient, reached in zip(
+                parameters, gradients, computed.reached, strict=True
+            )
+            if reached
+        }
         penalty = self._penalty()
         if isinstance(penalty, Tensor) and penalty.requires_grad:
-            penalty.backward(inputs=parameters)
+            roots[penalty] = torch.ones_like(penalty)
+        # Not written into `grad`: the users' hooks on parameters see what they always see.
+        torch.autograd.backward(list(roots), list(roots.values()), inputs=parameters)
         return torch.sum(weights * row_losses) + penalty
 
     def _update_from(self, losses: Tensor, computed: IterationGradients | None = None) -> None:

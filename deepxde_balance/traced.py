@@ -24,14 +24,10 @@ class Traced:
     graph: fx.GraphModule
     others: list[Tensor]
 
-    def same_shapes(self, other: Traced) -> bool:
-        """Whether the two graphs are called with tensors of the same shapes and types."""
-        kinds = [[(t.shape, t.dtype, t.device) for t in g.others] for g in (self, other)]
-        return kinds[0] == kinds[1]
-
     def same_operations(self, other: Traced) -> bool:
         """Whether the two graphs differ in nothing but the tensors that they are called with."""
-        return self.graph.code == other.graph.code and self.same_shapes(other)
+        kinds = [[(t.shape, t.dtype, t.device) for t in g.others] for g in (self, other)]
+        return self.graph.code == other.graph.code and kinds[0] == kinds[1]
 
 
 def trace(function: Callable[[], tuple[Tensor, ...]], parameters: Sequence[Tensor]) -> Traced:

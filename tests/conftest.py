@@ -6,7 +6,7 @@ import deepxde as dde
 import pytest
 import torch
 
-from deepxde_balance import engine
+from deepxde_balance import compiled, engine
 
 torch.set_num_threads(1)  # the tensors of the tests are small
 
@@ -29,3 +29,16 @@ def _as_if_there_were_many_points(monkeypatch):
 def _seeded():
     dde.config.set_random_seed(1234)
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """Traced, but interpreted instead of compiled, which takes long; counts the compilations."""
+    graphs = []
+
+    def take(traced):
+        graphs.append(traced.graph)
+        return traced.graph
+
+    monkeypatch.setattr(compiled, "compile_graph", take)
+    return graphs

@@ -3,10 +3,8 @@ and what it must refuse.
 """
 
 import warnings
-from functools import partial
 
 import deepxde as dde
-import features
 import pytest
 import scripts
 import torch
@@ -25,19 +23,6 @@ from deepxde_balance import compiled
 
 #: Their points are new every few iterations.
 NEW_POINTS = ("batches_of_data", "resampled_residual_points", "refined_residual_points")
-
-
-@pytest.fixture
-def compilations(monkeypatch):
-    """Traced, but interpreted instead of compiled, which takes long; counts the compilations."""
-    graphs = []
-
-    def take(traced):
-        graphs.append(traced.graph)
-        return traced.graph
-
-    monkeypatch.setattr(compiled, "compile_graph", take)
-    return graphs
 
 
 def trained(feature, weights, engine, iterations=7, **kwargs):
@@ -210,65 +195,6 @@ def test_values_made_numbers_hand_over_with_one_warning(make, float64, compilati
     assert_same_parameters(*models)
 
 
-class At(dde.callbacks.Callback):
-    """Does something before an iteration."""
-
-    def __init__(self, **actions):
-        super().__init__()
-        self.actions = {int(name[1:]): action for name, action in actions.items()}
-
-    def on_batch_begin(self):
-        self.actions.get(self.model.train_state.step, lambda model: None)(self.model)
-
-
-@pytest.mark.parametrize(
-    "kind, every, resampled, noticed",
-    [
-        ("a number", 5, False, 10),
-        ("a number", 499, False, 12),
-        ("a number", 499, True, 9),
-        ("a tensor in its place", 5, False, 10),
-        ("a tensor in its place", 499, False, 12),
-    ],
-)
-def test_what_is_not_followed_is_an_error(
-    kind, every, resampled, noticed, float64, compilations, monkeypatch
-):
-    """Noticed by the check every so often, when training ends, and when points are new."""
-    monkeypatch.setattr(compiled, "_EVALUATIONS_BETWEEN_CHECKS", every)
-    factor = [1.0] if kind == "a number" else [torch.tensor(1.0)]
-    data = scripts.klein_gordon(pde=lambda x, u: factor[0] * scripts.klein_gordon_residual(x, u))
-    model = ddb.Model(data, scripts.network())
-    model.compile("adam", lr=1e-2, loss_weights="db-std", gradient_engine="compiled", verbose=0)
-    callback = At(
-        _6=lambda model: factor.__setitem__(0, factor[0] * 1.01),
-        _9=lambda model: resampled and model.data.resample_train_points(bc_points=False),
-    )
-    with pytest.raises(RuntimeError, match=f"After {noticed} evaluations, the compiled losses"):
-        model.train(iterations=12, callbacks=[callback], verbose=0)
-
-
-def times_klein_gordon(factor, x, u):
-    return factor * scripts.klein_gordon_residual(x, u)
-
-
-def test_a_tensor_that_changes_is_followed(float64, compilations, monkeypatch):
-    monkeypatch.setattr(compiled, "_EVALUATIONS_BETWEEN_CHECKS", 5)
-    models = []
-    for engine in ("compiled", "per-group"):
-        factor = torch.ones(())
-        model = ddb.Model(
-            scripts.klein_gordon(pde=partial(times_klein_gordon, factor)), scripts.network()
-        )
-        model.compile("adam", lr=1e-2, loss_weights="db-std", gradient_engine=engine, verbose=0)
-        model.train(iterations=3, verbose=0)
-        factor.mul_(3)
-        model.train(iterations=3, verbose=0)
-        models.append(model)
-        assert model.gradient_engine == engine
-    assert_same_parameters(*models)
-
-
 def test_no_compiler_on_the_machine(float64, monkeypatch):
     def fail(traced):
         raise RuntimeError("no working C++ compiler found\nlong story")
@@ -278,120 +204,6 @@ def test_no_compiler_on_the_machine(float64, monkeypatch):
         one = trained("dirichlet_ic_operator", "db-std", "compiled")
     assert one.gradient_engine == "one-pass"
     assert_same_parameters(one, trained("dirichlet_ic_operator", "db-std", "one-pass"), 0)
-
-
-@pytest.mark.parametrize("factor", [1 + 1e-6, float("nan")])
-def test_a_wrong_compiler_is_noticed(factor, float64, monkeypatch):
-    def wrong(traced):
-        def function(*tensors):
-            losses, values = traced.graph(*tensors)
-            values[1] *= factor
-            return losses, values
-
-        return function
-
-    monkeypatch.setattr(compiled, "compile_graph", wrong)
-    with pytest.warns(UserWarning, match="its results would not be those of the one-pass engine"):
-        one = trained("dirichlet_ic_operator", "db-std", "compiled")
-    assert_same_parameters(one, trained("dirichlet_ic_operator", "db-std", "one-pass"), 0)
-
-
-def test_a_residual_that_is_not_defined_elsewhere(float64, compilations, monkeypatch):
-    """The check moves the parameters, here to where the matrix has no Cholesky factor."""
-    monkeypatch.setattr(compiled, "_EVALUATIONS_BETWEEN_CHECKS", 1)
-    unknown = dde.Variable(0.5)
-
-    def pde(x, u):
-        one = torch.ones_like(unknown)
-        matrix = torch.stack([torch.stack([one, unknown]), torch.stack([unknown, one])])
-        return scripts.klein_gordon_residual(x, u) - torch.linalg.cholesky(matrix).sum()
-
-    model = ddb.Model(scripts.klein_gordon(pde=pde), scripts.network())
-    model.compile(
-        "adam", lr=1e-9, loss_weights="db-std", external_trainable_variables=[unknown],
-        gradient_engine="compiled", verbose=0,
-    )  # fmt: skip
-    model.train(iterations=1, verbose=0)
-    with torch.no_grad():
-        unknown.fill_(0.98)
-    model.train(iterations=2, verbose=0)
-    assert model.gradient_engine == "compiled"
-    assert unknown.item() == pytest.approx(0.98, abs=1e-6)
-
-
-def test_a_condition_met_by_construction(compilations, monkeypatch):
-    """Its row is rounding at any parameters."""
-
-    def rounding(traced):
-        def function(*tensors):
-            losses, values = traced.graph(*tensors)
-            return losses, values + 1e-10
-
-        return function
-
-    monkeypatch.setattr(compiled, "compile_graph", rounding)
-    net = scripts.network((3, 8, 1))
-    net.apply_feature_transform(
-        lambda x: torch.cat(
-            [torch.sin(torch.pi * x[:, :1]), torch.cos(torch.pi * x[:, :1]), x[:, 1:]], dim=1
-        )
-    )
-    strip = features.STRIP
-    conditions = [
-        dde.icbc.PeriodicBC(strip, 0, lambda _, on: on),
-        dde.icbc.IC(strip, features.wave, lambda _, on: on),
-    ]
-    data = dde.data.TimePDE(strip, features.heat, conditions, 20, 10, 10)
-    model = ddb.Model(data, net)
-    model.compile("adam", lr=1e-3, loss_weights="equal", gradient_engine="compiled", verbose=0)
-    model.train(iterations=2, verbose=0)
-    assert model.losshistory.loss_train[-1][1] < 1e-12
-    assert model.gradient_engine == "compiled"
-
-
-def test_what_holds_on_the_first_points_only(float64, compilations, monkeypatch):
-    monkeypatch.setattr(compiled, "_FREE", 10**6)
-
-    def pde(x, u):
-        residual = scripts.klein_gordon_residual(x, u)
-        return residual - residual.mean() if len(x) > 100 else residual
-
-    models = []
-    for engine in ("compiled", "per-group"):
-        model = ddb.Model(scripts.klein_gordon(pde=pde), scripts.network())
-        model.compile("adam", lr=1e-2, loss_weights="db-std", gradient_engine=engine, verbose=0)
-        more = At(_4=lambda model: model.data.add_anchors(torch.rand(30, 2).numpy()))
-        dde.config.set_random_seed(5)
-        model.train(iterations=8, callbacks=[more], verbose=0)
-        models.append(model)
-    assert models[0].gradient_engine == "per-group"
-    assert_same_parameters(*models)
-
-
-def test_rounding_of_losses_that_are_almost_0_is_no_difference(monkeypatch):
-    """Boundary values that the network has already: their loss is nothing but rounding."""
-
-    def rounding(traced):
-        def function(*tensors):
-            losses, values = traced.graph(*tensors)
-            return losses + 1e-12, values + 1e-9
-
-        return function
-
-    monkeypatch.setattr(compiled, "compile_graph", rounding)
-    monkeypatch.setattr(compiled, "_EVALUATIONS_BETWEEN_CHECKS", 1)
-    net = scripts.network()
-
-    def there(x):
-        return net(torch.as_tensor(x, dtype=torch.float32)).detach().numpy()
-
-    geometry = dde.geometry.Rectangle([0, 0], [1, 1])
-    bc = dde.icbc.DirichletBC(geometry, there, lambda _, on: on)
-    model = ddb.Model(scripts.laplace(geometry, [bc]), net)
-    model.compile("adam", lr=1e-9, loss_weights="equal", gradient_engine="compiled", verbose=0)
-    model.train(iterations=2, verbose=0)
-    assert model.losshistory.loss_train[-1][1] < 1e-12
-    assert model.gradient_engine == "compiled"
 
 
 def test_where_one_pass_does_not_hold(float64, compilations):

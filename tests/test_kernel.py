@@ -9,7 +9,7 @@ from scripts import klein_gordon, network, parameters_of
 from test_pointwise import GROUPS, plain_errors
 
 import deepxde_balance as ddb
-from deepxde_balance.gradients import Batch
+from deepxde_balance.batch import Batch
 from deepxde_balance.kernel import kernel_traces
 
 

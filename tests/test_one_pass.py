@@ -11,7 +11,7 @@ import torch
 from features import FEATURES, FORWARD
 
 import deepxde_balance as ddb
-from deepxde_balance.gradients import Batch
+from deepxde_balance.batch import Batch
 from deepxde_balance.step import TrainStep
 
 

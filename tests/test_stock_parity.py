@@ -1,6 +1,7 @@
 """`equal` and a list of numbers against stock dde.Model: the same parameters, the same history."""
 
 import copy
+import functools
 
 import deepxde as dde
 import numpy as np
@@ -184,3 +185,61 @@ def test_compile_leaves_no_trace(float64):
     assert np.array_equal(np.random.get_state()[1], before[1])
     assert torch.equal(bn.running_mean, before[2])
     assert not net.training
+
+
+class Hooks(dde.callbacks.Callback):
+    """The user's hand on the gradients: DeepXDE's loop has no other place for it."""
+
+    def on_train_begin(self):
+        self.handles = [
+            p.register_hook(lambda g: g.clamp(-0.01, 0.01)) for p in self.model.net.parameters()
+        ]
+
+    def on_train_end(self):
+        for handle in self.handles:
+            handle.remove()
+
+
+@pytest.mark.parametrize("regularization", [None, ("l1", 1e-2)], ids=["none", "l1"])
+@pytest.mark.parametrize("engine", ["one-pass", "per-group", "compiled"])
+def test_hooks_on_parameters(engine, regularization, float64, compilations):
+    """An average of weight 0 keeps a strategy's weights at 1: gradients come as in an update."""
+    net = scripts.network(regularization=regularization)
+    models = []
+    for model_class, weights, arguments in (
+        (dde.Model, None, {}),
+        (ddb.Model, "equal", {"gradient_engine": engine}),
+        (ddb.Model, ddb.GW("std", alpha=1e-300, update_every=1), {"gradient_engine": engine}),
+    ):
+        train = {"iterations": 15, "callbacks": [Hooks()]}
+        args = {"optimizer": "sgd", "lr": 1e-2, **arguments}
+        models.append(run(model_class, net, scripts.klein_gordon(), weights, train, **args))
+    stock, equal, updated = (scripts.parameters_of(model) for model in models)
+    torch.testing.assert_close(equal, stock, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(updated, stock, rtol=1e-10, atol=1e-12)
+    assert models[1].gradient_engine == models[2].gradient_engine == engine
+
+
+def interruptible(interrupt, x, u):
+    if interrupt[0]:
+        raise KeyboardInterrupt
+    return scripts.klein_gordon_residual(x, u)
+
+
+@pytest.mark.parametrize("engine", ["one-pass", "per-group", "compiled"])
+def test_training_goes_on_after_an_interrupted_record(engine, float64, compilations):
+    """Ctrl-C while DeepXDE evaluates a record, for which it freezes the network."""
+    models = []
+    for model_class, arguments in ((dde.Model, {}), (ddb.Model, {"gradient_engine": engine})):
+        interrupt = [False]
+        data = scripts.klein_gordon(pde=functools.partial(interruptible, interrupt))
+        args = {"optimizer": "sgd", "lr": 1e-2, **arguments}
+        model = run(model_class, scripts.network(), data, None, {"iterations": 4}, **args)
+        interrupt[0] = True
+        with pytest.raises(KeyboardInterrupt):
+            model.train(iterations=4, verbose=0)
+        interrupt[0] = False
+        model.train(iterations=4, verbose=0)
+        models.append(model)
+    assert all(p.requires_grad for p in models[1].net.parameters())
+    torch.testing.assert_close(*(scripts.parameters_of(m) for m in models), rtol=1e-10, atol=1e-12)
