@@ -15,6 +15,7 @@ from torch import Tensor
 from .batch import Batch
 from .deepxde_losses import deepxde_losses
 from .group_gradients import GroupGradients
+from .hooks import without_hooks
 from .terms import TermGroups
 
 
@@ -188,24 +189,8 @@ def grad(
     losses = [loss for loss in losses if loss.requires_grad]
     if not losses:
         return [None] * len(parameters)
-    with _without_hooks(parameters):
+    with without_hooks(parameters):
         return torch.autograd.grad(losses, parameters, retain_graph=keep_graph, allow_unused=True)
-
-
-@contextmanager
-def _without_hooks(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """While the context lasts, the users' hooks on parameters are not called.
-
-    They are meant for the gradient that the optimizer gets, not for each group's.
-    """
-    hooked = [(p, p._backward_hooks) for p in parameters if p._backward_hooks]
-    for p, _ in hooked:
-        p._backward_hooks = None
-    try:
-        yield
-    finally:
-        for p, hooks in hooked:
-            p._backward_hooks = hooks
 
 
 def lay_out(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .batch import Batch
 from .gradients import GradientEngine, IterationGradients
+from .hooks import set_gradients
 from .kernel import kernel_traces
 from .let_go import let_go
 from .weightings import GradientWeighting, Weighting
@@ -172,18 +173,17 @@ class TrainStep:
         weights = self._row_weights()
         parameters = computed.parameters.all
         gradients = (weights @ computed.values).split([p.numel() for p in parameters])
-        roots = {
-            parameter: gradient.view_as(parameter).to(parameter)
-            for parameter, gradient, reached in zip(
-                parameters, gradients, computed.reached, strict=True
-            )
-            if reached
-        }
         penalty = self._penalty()
-        if isinstance(penalty, Tensor) and penalty.requires_grad:
-            roots[penalty] = torch.ones_like(penalty)
-        # Not written into `grad`: the users' hooks on parameters see what they always see.
-        torch.autograd.backward(list(roots), list(roots.values()), inputs=parameters)
+        set_gradients(
+            parameters,
+            [
+                gradient.view_as(parameter).to(parameter) if reached else None
+                for parameter, gradient, reached in zip(
+                    parameters, gradients, computed.reached, strict=True
+                )
+            ],
+            penalty,
+        )
         return torch.sum(weights * row_losses) + penalty
 
     def _update_from(self, losses: Tensor, computed: IterationGradients | None = None) -> None:

@@ -190,10 +190,20 @@ def test_compile_leaves_no_trace(float64):
 class Hooks(dde.callbacks.Callback):
     """The user's hand on the gradients: DeepXDE's loop has no other place for it."""
 
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
     def on_train_begin(self):
         self.handles = [
-            p.register_hook(lambda g: g.clamp(-0.01, 0.01)) for p in self.model.net.parameters()
+            p.register_hook(lambda g: g.clamp(-0.01, 0.01))
+            if self.kind == "tensor"
+            else p.register_post_accumulate_grad_hook(self.clamp)
+            for p in self.model.net.parameters()
         ]
+
+    def clamp(self, p):
+        p.grad.clamp_(-0.01, 0.01)
 
     def on_train_end(self):
         for handle in self.handles:
@@ -201,8 +211,9 @@ class Hooks(dde.callbacks.Callback):
 
 
 @pytest.mark.parametrize("regularization", [None, ("l1", 1e-2)], ids=["none", "l1"])
+@pytest.mark.parametrize("kind", ["tensor", "after accumulation"])
 @pytest.mark.parametrize("engine", ["one-pass", "per-group", "compiled"])
-def test_hooks_on_parameters(engine, regularization, float64, compilations):
+def test_hooks_on_parameters(engine, kind, regularization, float64, compilations):
     """An average of weight 0 keeps a strategy's weights at 1: gradients come as in an update."""
     net = scripts.network(regularization=regularization)
     models = []
@@ -211,7 +222,7 @@ def test_hooks_on_parameters(engine, regularization, float64, compilations):
         (ddb.Model, "equal", {"gradient_engine": engine}),
         (ddb.Model, ddb.GW("std", alpha=1e-300, update_every=1), {"gradient_engine": engine}),
     ):
-        train = {"iterations": 15, "callbacks": [Hooks()]}
+        train = {"iterations": 15, "callbacks": [Hooks(kind)]}
         args = {"optimizer": "sgd", "lr": 1e-2, **arguments}
         models.append(run(model_class, net, scripts.klein_gordon(), weights, train, **args))
     stock, equal, updated = (scripts.parameters_of(model) for model in models)
