@@ -50,3 +50,9 @@ def test_a_row_for_each_cell_measured_or_not(papers, tmp_path):
     for name in ("`db-std`", "`db-mean`"):
         row = [cell.strip(" |") for cell in cells[name][2:]]
         assert row == ["0 of 2", "", "", "", "", "not measured"]
+
+
+def test_the_readme_shows_the_records_that_are_there(papers):
+    plans = [p for p in papers.PLANS if p.problem in ("klein-gordon", "poisson", "burgers-inverse")]
+    readme = Path(__file__).parents[1] / "README.md"
+    assert papers.cell_table(plans, read(papers.RESULTS)) in readme.read_text(encoding="utf-8")
