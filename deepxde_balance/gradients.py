@@ -107,7 +107,7 @@ class GradientEngine(ABC):
         """Called when training begins: what changed before is no fault."""
 
     def confirm(self) -> None:  # noqa: B027 - nothing to confirm is the rule
-        """Called when training ends.
+        """Called at the last record of a training, and when it ends.
 
         Raises:
             RuntimeError: If what the engine gave was not the model's.
