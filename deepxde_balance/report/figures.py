@@ -202,8 +202,11 @@ def _share_legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
 
 
 def _title(ax: Axes, run: Record, before: str = "") -> None:
-    said = [f"seed {run.seed}"] * (run.seed > 0) + ["diverged"] * run.diverged
-    text = before + run.weights + (f" ({', '.join(said)})" if said else "")
+    text = before + run.weights
+    if run.diverged:
+        text += " (diverged)"
+    elif run.seed > 0:
+        text += f" (seed {run.seed})"
     ax.set_title(text, fontsize=11 * min(1, 32 / len(text)))  # smaller where it would not fit
 
 
