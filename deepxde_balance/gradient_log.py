@@ -169,15 +169,14 @@ class CsvFile:
 def _read(path: Path) -> Iterator[Row]:
     """The rows of a file; a last one that was not written to its end is left out."""
     with path.open(newline="") as file:
-        lines = csv.reader(file)
-        header = next(lines, None)
+        header = next(csv.reader(file), None)
         if header is not None and tuple(header) != HEADER:
             raise ValueError(
                 f"{path} is no CSV of a GradientMonitor: its columns are {', '.join(header)}, not "
                 f"{', '.join(HEADER)}."
             )
-        for line in lines:
-            if len(line) == len(HEADER) and line[-1]:
+        for line in csv.reader(line for line in file if line.endswith("\n")):
+            if len(line) == len(HEADER):
                 yield int(line[0]), line[1], line[2], line[3], float(line[4])
 
 

@@ -15,6 +15,7 @@ import torch
 
 import deepxde_balance as ddb
 from deepxde_balance import observation
+from deepxde_balance.gradient_log import CsvFile, GradientLog
 
 matplotlib.use("Agg")
 
@@ -229,6 +230,18 @@ def test_a_resumed_run_has_the_record_of_the_unbroken_one(tmp_path):
     assert resumed.steps == unbroken.steps == list(range(0, 61, 5))
     assert resumed.log == unbroken.log
     assert (tmp_path / "b.csv").read_text() == (tmp_path / "a.csv").read_text()
+
+
+@pytest.mark.parametrize("cut", range(1, 26))
+def test_a_last_row_that_was_not_written_to_its_end_is_dropped(cut, tmp_path):
+    """Cut in its number, it may still read as one, and as another."""
+    path = tmp_path / "gradients.csv"
+    whole = "iteration,quantity,group,other,value\r\n0,loss,pde,,1.5\r\n"
+    path.write_text((whole + "5,loss,pde,,1.2345678e-05\r\n")[:-cut], newline="")
+    log = GradientLog.read(path)
+    assert (log.steps, log.losses) == ([0], {"pde": [1.5]})
+    CsvFile(path).append([(10, "loss", "pde", "", 0.25)])
+    assert path.read_bytes().decode() == whole + "10,loss,pde,,0.25\r\n"
 
 
 def test_another_model_begins_another_record(tmp_path):
