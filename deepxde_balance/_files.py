@@ -16,6 +16,8 @@ os.umask(_UMASK)
 def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A path to write to; when the context ends without an error, it takes the place of `path`.
 
+    It is on the disk before: what `path` was is lost only when what it is to be is safe.
+
     Args:
         path: The file to be. Its folder must exist.
     """
@@ -24,6 +26,8 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(name)
+        with open(name, "rb+") as file:
+            os.fsync(file.fileno())  # or a crash may leave the new name with nothing in it
         os.chmod(name, 0o666 & ~_UMASK)  # as any new file; mkstemp's are private
         os.replace(name, path)
     except BaseException:

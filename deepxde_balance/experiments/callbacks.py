@@ -7,7 +7,6 @@ from pathlib import Path
 
 import deepxde as dde
 
-from .._files import replaced
 from ..model import Model
 from .run import checkpoints
 
@@ -47,8 +46,8 @@ class IterationsDone(dde.callbacks.Callback):
     def on_batch_end(self) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + 1
-            with replaced(self.path) as beside:
-                beside.write_text(str(self.model.train_state.step))
+            # Not by `replaced`, whose wait for the disk training would feel once a second.
+            self.path.write_text(str(self.model.train_state.step))
 
 
 def save_only(model: Model, prefix: str) -> None:
