@@ -348,12 +348,94 @@ def test_shortened():
         (lambda: ddb.problems.get("klein gordan"), ValueError, "Did you mean 'klein-gordon'"),
         (lambda: ddb.problems.get("helmholtz", points=0), ValueError, "points=0"),
         (lambda: ddb.problems.get("helmholtz", iterations=0), ValueError, "iterations=0"),
-        (lambda: ddb.problems.get("helmholtz", breadth=3), TypeError, "breadth"),
+        (lambda: ddb.problems.get("helmholtz", widht=3), TypeError, "Did you mean 'width'"),
+        (lambda: ddb.problems.get("helmholtz", num_points=5), ValueError, "residual', 'boundary'"),
+        (
+            lambda: ddb.problems.get("helmholtz", num_points={"residual": 5}),
+            ValueError,
+            "each of 'residual', 'boundary'",
+        ),
+        (
+            lambda: ddb.problems.get("poisson", num_points={"residual": 5, "boundary": 5, "x": 5}),
+            ValueError,
+            "each of 'residual', 'boundary', and no other",
+        ),
+        (
+            lambda: ddb.problems.get("poisson", num_points={"residual": 5, "boundary": 0.5}),
+            ValueError,
+            r"num_points\['boundary'\]=0.5",
+        ),
+        (
+            lambda: ddb.problems.get("harmonic", points=0.5, num_points={"residual": 5}),
+            ValueError,
+            "points=0.5 has no effect beside num_points",
+        ),
+        (
+            lambda: ddb.problems.get("poisson", decay_rate=0.5),
+            ValueError,
+            "decay_rate=0.5 has no effect without decay_every",
+        ),
+        (
+            lambda: ddb.problems.get("wave", decay_every=None, decay_rate=0.5),
+            ValueError,
+            "decay_rate=0.5 has no effect without decay_every",
+        ),
+        (
+            lambda: ddb.problems.get("poisson", decay_every=100),
+            ValueError,
+            "decay_every=100 has no effect with decay_rate=1",
+        ),
     ],
 )
 def test_bad_input(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("changes", [{"decay_every": None}, {"decay_rate": 1}])
+def test_a_decay_can_be_left_out(changes):
+    model = ddb.problems.get("wave", points=0.01, width=8, **changes).model("equal", verbose=0)
+    model.train(iterations=1, verbose=0)
+    assert model.opt.param_groups[0]["lr"] == 1e-3
+
+
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        *((name, "residual") for name in ("klein-gordon", "wave", "helmholtz", "allen-cahn")),
+        ("burgers-inverse", "residual"),
+        ("burgers-inverse", "data"),
+    ],
+)
+def test_the_grid_has_no_more_points(name, kind):
+    few = dict.fromkeys(ddb.problems.get(name).settings.num_points, 2)
+    all_of_them = ddb.problems.get(name, num_points=few | {kind: 1002001})
+    assert all_of_them.settings.num_points[kind] == 1002001
+    with pytest.raises(ValueError, match=rf"{kind}'\]=1002002 .* 1001 x 1001 grid"):
+        ddb.problems.get(name, num_points=few | {kind: 1002002})
+
+
+def test_other_points_are_drawn_without_a_grid():
+    for name in ("allen-cahn-dn", "burgers", "harmonic", "navier-stokes", "poisson"):
+        assert ddb.problems.get(name, points=20000).settings.num_points["residual"] > 1002001
+
+
+@pytest.mark.parametrize("name", [n for n in ddb.weightings.names() if n not in ("equal", "keep")])
+def test_an_update_every_that_is_given_is_every_strategys(name):
+    for every in (7, 10):  # 10 is the paper's
+        problem = ddb.problems.get("helmholtz", update_every=every)
+        assert problem.weighting(name).update_every == every
+        assert problem.weighting(name, update_every=3).update_every == 3
+
+
+def test_the_papers_update_every_is_its_strategies():
+    problem = ddb.problems.get("helmholtz")
+    names = ("gw-mean", "dn", "dn-l1", "db-kurtosis", "grad-norm", "ntk", "config", "uw", "sa")
+    found = [problem.weighting(name).update_every for name in names]
+    assert found == [10, 10, 10, 10, 100, 100, 1, 1, 1]
+    fixed = ddb.problems.get("helmholtz", points=0.02, update_every=7)
+    assert not fixed.weighting("equal").dynamic
+    assert fixed.model(ddb.DN(update_every=5), verbose=0).weighting.update_every == 5
 
 
 def test_lbfgs_is_shortened_with_adam():

@@ -6,13 +6,14 @@ from typing import Any
 
 from ..weightings._checks import unknown_name
 from .allen_cahn import AllenCahn, AllenCahnDN
-from .base import Problem, Settings
+from .base import Problem
 from .burgers import Burgers, BurgersInverse
 from .harmonic import Harmonic
 from .helmholtz import Helmholtz
 from .klein_gordon import KleinGordon, PlainKleinGordon
 from .navier_stokes import NavierStokes
 from .poisson import Poisson
+from .settings import Settings
 from .wave import Wave
 
 __all__ = ["Problem", "Settings", "get", "names"]
@@ -48,7 +49,8 @@ def get(name: str, points: float = 1.0, iterations: int | None = None, **overrid
         **overrides: Other settings, see :class:`Settings`.
 
     Raises:
-        ValueError: If the name is unknown.
+        ValueError: If the name is unknown, or a setting is not allowed.
+        TypeError: If there is no such setting.
     """
     plain = name.strip().lower().replace("_", "-")
     if plain not in _BY_NAME:

@@ -6,11 +6,12 @@ import deepxde as dde
 import numpy as np
 import torch
 
-from .base import Problem, Settings
+from .base import Problem
 from .mini_batches import MiniBatches, PooledTimePDE
 from .networks import DN_SETUP
 from .references import allen_cahn as reference
 from .sampling import draw_from_grid, draw_uniform, edge, space_time
+from .settings import Settings
 
 
 class PeriodicPointsBC(dde.icbc.PeriodicBC):
@@ -50,6 +51,7 @@ class AllenCahn(Problem):
         gw_alpha=0.1,
     )
     groups = gw_groups = {"bc": [0, 1], "ic": [2]}
+    drawn_from_grid = ("residual",)
     domain = ((-1.0, 0.0), (1.0, 1.0))
 
     def solution(self, x: np.ndarray) -> np.ndarray:
@@ -88,6 +90,7 @@ class AllenCahnDN(AllenCahn):
         gw_alpha=0.1,
     )
     groups = gw_groups = {"ic": [2], "unweighted": [0, 1]}
+    drawn_from_grid = ()
     network = DN_SETUP
 
     def data(self, rng: np.random.Generator) -> PooledTimePDE:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,62 +14,14 @@ import torch
 
 from .. import weightings
 from ..model import Model
-from ..weightings import DB, GW, GradientWeighting, Weighting, _checks
+from ..weightings import DB, GW, GradientWeighting, Weighting
 from .networks import DB_SETUP, NetworkSetup
-from .sampling import Corner, grid
+from .sampling import GRID_SIZE, Corner, grid
+from .settings import Settings
 
 Groups = Mapping[str, list[int]]
 
 _LBFGS_ITERATIONS_PER_STEP = 100
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """The settings of a problem's paper.
-
-    Args:
-        width: Neurons in each hidden layer.
-        depth: Number of hidden layers.
-        num_points: Number of points for each kind of term.
-        iterations: Iterations of Adam.
-        decay_every: Iterations after which the learning rate is multiplied with `decay_rate`;
-            ``None`` for a constant rate.
-        decay_rate: That factor.
-        update_every: Iterations between updates of the weights.
-        gw_alpha: The GW strategies' alpha.
-        lr: Adam's learning rate.
-        betas: Adam's decay rates of its two moments.
-        lbfgs_iterations: Iterations of L-BFGS after Adam, with the weights kept.
-    """
-
-    width: int
-    depth: int
-    num_points: Mapping[str, int]
-    iterations: int
-    update_every: int
-    gw_alpha: float
-    decay_every: int | None = None
-    decay_rate: float = 1.0
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    lbfgs_iterations: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("width", "depth", "iterations", "update_every"):
-            _checks.positive_int(name, getattr(self, name))
-        if self.decay_every is not None:
-            _checks.positive_int("decay_every", self.decay_every)
-        if self.lbfgs_iterations != 0:
-            _checks.positive_int("lbfgs_iterations", self.lbfgs_iterations)
-        for number in self.num_points.values():
-            _checks.positive_int("num_points", number)
-        for name in ("lr", "decay_rate"):
-            _checks.in_interval(name, getattr(self, name), 0, math.inf, "()")
-        _checks.in_interval("gw_alpha", self.gw_alpha, 0, 1, "(]")
-        if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
-            raise ValueError(f"betas={self.betas!r} is not allowed: give two numbers.")
-        for beta in self.betas:
-            _checks.in_interval("betas", beta, 0, 1, "[)")
 
 
 class Problem(ABC):
@@ -83,7 +34,7 @@ class Problem(ABC):
         **overrides: Other :class:`Settings`, e.g. ``update_every=1``.
 
     Raises:
-        ValueError: If `points` or `iterations` is not positive.
+        ValueError: If a setting is out of its range, or would have no effect beside the others.
         TypeError: If there is no such setting.
     """
 
@@ -97,22 +48,22 @@ class Problem(ABC):
     domain: ClassVar[tuple[Corner, Corner]]
     #: Evaluation points in each direction.
     evaluation_size: ClassVar[int] = 201
+    #: The kinds of points that ``draw_from_grid`` draws.
+    drawn_from_grid: ClassVar[tuple[str, ...]] = ()
     network: ClassVar[NetworkSetup] = DB_SETUP
     num_outputs: ClassVar[int] = 1
     #: The true values of what :meth:`coefficients` identifies.
     true_coefficients: ClassVar[Mapping[str, float]] = {}
 
     def __init__(self, points: float = 1.0, iterations: int | None = None, **overrides: Any):
-        if not 0 < points < math.inf:
-            raise ValueError(f"points={points!r} is not allowed: it must be positive.")
-        if iterations is not None and iterations < 1:
-            raise ValueError(f"iterations={iterations!r} is not allowed: it must be at least 1.")
-        if iterations is not None:
-            share = iterations / self.paper.iterations
-            lbfgs = round(self.paper.lbfgs_iterations * min(share, 1.0))
-            overrides = {"lbfgs_iterations": lbfgs} | overrides | {"iterations": iterations}
-        scaled = {k: max(round(n * points), 2) for k, n in self.paper.num_points.items()}
-        self.settings = dataclasses.replace(self.paper, **({"num_points": scaled} | overrides))
+        self.settings = self.paper.changed(points, iterations, overrides)
+        self._given = overrides
+        for kind in self.drawn_from_grid:
+            if self.settings.num_points[kind] > GRID_SIZE**2:
+                raise ValueError(
+                    f"num_points[{kind!r}]={self.settings.num_points[kind]} is not allowed: they "
+                    f"are drawn from a {GRID_SIZE} x {GRID_SIZE} grid, so at most {GRID_SIZE**2}."
+                )
 
     @property
     def iterations(self) -> int:
@@ -155,7 +106,8 @@ class Problem(ABC):
 
         Args:
             weights: What `loss_weights` of :meth:`deepxde_balance.Model.compile` takes. A
-                strategy's name takes the paper's parameters, see :meth:`weighting`.
+                strategy's name takes the problem's parameters, see :meth:`weighting`; an object
+                keeps its own.
             seed: Of the points and of the network's initial parameters.
             **compile_args: More arguments of :meth:`deepxde_balance.Model.compile`.
         """
@@ -227,15 +179,20 @@ class Problem(ABC):
             model.train(**arguments)
 
     def weighting(self, name: str, **parameters: Any) -> Weighting:
-        """The strategy of that name, with the paper's `update_every`, alpha and, for DB, average.
+        """The strategy of that name, with the problem's parameters.
+
+        GW, DN and DB take the settings' `update_every`, GW their alpha, DB its paper's average.
+        Other strategies take an `update_every` that the problem was given, and else keep their
+        own; weights that never change have none.
 
         Args:
             name: What :func:`deepxde_balance.weightings.get` takes.
-            **parameters: The strategy's parameters, before the paper's.
+            **parameters: The strategy's parameters, before the problem's.
         """
         weighting = weightings.get(name)
         papers: dict[str, Any] = {}
-        if isinstance(weighting, GradientWeighting):
+        papers_own = isinstance(weighting, GradientWeighting)
+        if papers_own or (weighting.dynamic and "update_every" in self._given):
             papers["update_every"] = self.settings.update_every
         if isinstance(weighting, GW):
             papers["alpha"] = self.settings.gw_alpha

@@ -8,10 +8,11 @@ import deepxde as dde
 import numpy as np
 import torch
 
-from .base import Problem, Settings
+from .base import Problem
 from .networks import DN_SETUP
 from .references.burgers import cole_hopf
 from .sampling import draw_from_grid, draw_uniform, edge, space_time
+from .settings import Settings
 
 VISCOSITY = 0.01 / np.pi
 
@@ -93,6 +94,7 @@ class BurgersInverse(Burgers):
         lbfgs_iterations=5000,
     )
     groups = gw_groups = {"bc": [0, 1], "ic": [2], "data": [3]}
+    drawn_from_grid = ("residual", "data")
     network = Problem.network
     true_coefficients = {"C1": 1.0, "C2": VISCOSITY}
 

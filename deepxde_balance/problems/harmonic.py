@@ -6,8 +6,9 @@ import deepxde as dde
 import numpy as np
 import torch
 
-from .base import Problem, Settings
+from .base import Problem
 from .sampling import draw_uniform
+from .settings import Settings
 
 _OMEGA = 2 * np.pi
 

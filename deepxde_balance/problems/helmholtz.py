@@ -6,8 +6,9 @@ import deepxde as dde
 import numpy as np
 import torch
 
-from .base import Problem, Settings
+from .base import Problem
 from .sampling import draw_from_grid, edge
+from .settings import Settings
 
 
 class Helmholtz(Problem):
@@ -30,6 +31,7 @@ class Helmholtz(Problem):
     )
     groups = {"x": [0, 1], "y": [2, 3]}
     gw_groups = {"bc": [0, 1, 2, 3]}
+    drawn_from_grid = ("residual",)
     domain = ((-1.0, -1.0), (1.0, 1.0))
 
     def solution(self, x: np.ndarray) -> np.ndarray:

@@ -6,9 +6,10 @@ import deepxde as dde
 import numpy as np
 import torch
 
-from .base import Problem, Settings
+from .base import Problem
 from .networks import PLAIN_SETUP
 from .sampling import draw_from_grid, edge, space_time
+from .settings import Settings
 
 
 class KleinGordon(Problem):
@@ -29,6 +30,7 @@ class KleinGordon(Problem):
         gw_alpha=0.5,
     )
     groups = gw_groups = {"bc": [0, 1], "ic": [2, 3]}
+    drawn_from_grid = ("residual",)
     domain = ((0.0, 0.0), (1.0, 1.0))
 
     def solution(self, x: np.ndarray) -> np.ndarray:

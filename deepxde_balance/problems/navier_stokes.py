@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from scipy.stats import qmc
 
-from .base import Problem, Settings
+from .base import Problem
 from .references import cavity
 from .sampling import edge
+from .settings import Settings
 
 
 class NavierStokes(Problem):

@@ -6,9 +6,10 @@ import deepxde as dde
 import numpy as np
 import torch
 
-from .base import Problem, Settings
+from .base import Problem
 from .networks import DN_SETUP
 from .sampling import draw_uniform, edge
+from .settings import Settings
 
 _OMEGA = 4 * np.pi
 

@@ -9,6 +9,9 @@ import numpy as np
 
 Corner = Sequence[float]
 
+#: Points in each direction of the grid that the DB experiments draw theirs from.
+GRID_SIZE = 1001
+
 
 def grid(low: Corner, high: Corner, n: int) -> np.ndarray:
     """n equispaced points in each of d directions, ends included, shape (n**d, d), ij-indexed."""
@@ -18,8 +21,8 @@ def grid(low: Corner, high: Corner, n: int) -> np.ndarray:
 
 def draw_from_grid(rng: np.random.Generator, low: Corner, high: Corner, number: int) -> np.ndarray:
     """`number` different points of the 1001 x 1001 grid, as the DB experiments draw theirs."""
-    chosen = rng.choice(1001 * 1001, size=number, replace=False)
-    return grid(low, high, 1001)[chosen]
+    chosen = rng.choice(GRID_SIZE**2, size=number, replace=False)
+    return grid(low, high, GRID_SIZE)[chosen]
 
 
 def draw_uniform(rng: np.random.Generator, low: Corner, high: Corner, number: int) -> np.ndarray:

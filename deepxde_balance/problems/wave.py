@@ -6,8 +6,9 @@ import deepxde as dde
 import numpy as np
 import torch
 
-from .base import Problem, Settings
+from .base import Problem
 from .sampling import draw_from_grid, edge, space_time
+from .settings import Settings
 
 
 class Wave(Problem):
@@ -29,6 +30,7 @@ class Wave(Problem):
         gw_alpha=0.1,
     )
     groups = gw_groups = {"u": [0], "ut": [1]}
+    drawn_from_grid = ("residual",)
     domain = ((0.0, 0.0), (1.0, 1.0))
 
     def solution(self, x: np.ndarray) -> np.ndarray:
