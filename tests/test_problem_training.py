@@ -122,6 +122,24 @@ def test_lbfgs_keeps_the_weights_and_lowers_the_loss():
     assert (options["line_search_fn"], options["history_size"]) == ("strong_wolfe", 100)
 
 
+@pytest.mark.parametrize("engine", ["one-pass", "per-group"])
+def test_lbfgs_is_compiled_as_adam_was(engine):
+    problem = ddb.problems.get("burgers-inverse", points=0.02, iterations=2, lbfgs_iterations=2)
+
+    def largest(_, predicted):
+        return np.abs(predicted).max()
+
+    model = problem.model("dn", verbose=0, gradient_engine=engine, metrics=[largest], loss="MAE")
+    problem.train(model, verbose=0)
+    assert isinstance(model.opt, torch.optim.LBFGS)
+    assert model.gradient_engine == engine
+    history = model.losshistory
+    assert [len(row) for row in history.metrics_test] == [1] * len(history.steps)
+    u = model.predict(model.data.bcs[3].points)
+    error = np.abs(u - model.data.bcs[3].values.numpy()).mean()
+    assert history.loss_train[-1][4] == pytest.approx(error, rel=1e-5)
+
+
 def test_no_second_phase_after_divergence():
     problem = ddb.problems.get("burgers-inverse", points=0.02, iterations=2)
     model = problem.model("equal", verbose=0)

@@ -22,6 +22,8 @@ from .settings import Settings
 Groups = Mapping[str, list[int]]
 
 _LBFGS_ITERATIONS_PER_STEP = 100
+#: Arguments of a compile with Adam that hold for L-BFGS, too.
+_BOTH_PHASES = ("loss", "metrics", "gradient_engine")
 
 
 class Problem(ABC):
@@ -109,13 +111,15 @@ class Problem(ABC):
                 strategy's name takes the problem's parameters, see :meth:`weighting`; an object
                 keeps its own.
             seed: Of the points and of the network's initial parameters.
-            **compile_args: More arguments of :meth:`deepxde_balance.Model.compile`.
+            **compile_args: More arguments of :meth:`deepxde_balance.Model.compile`; `loss`,
+                `metrics` and `gradient_engine` are those of L-BFGS in :meth:`train`, too.
         """
         dde.config.set_random_seed(seed)
         data = self.data(np.random.default_rng(seed))
         model = Model(data, self.net(data))
         s = self.settings
         weighting = self.weighting(weights) if isinstance(weights, str) else weights
+        model.second_phase = {k: compile_args[k] for k in _BOTH_PHASES if k in compile_args}
         if s.decay_every is not None:
             compile_args.setdefault("decay", ("step", s.decay_every, s.decay_rate))
         if isinstance(weighting, Weighting):
@@ -174,7 +178,8 @@ class Problem(ABC):
         diverged = not np.isfinite(model.train_state.loss_train).all()
         if self.settings.lbfgs_iterations and not diverged:
             verbose = arguments.get("verbose", 1)
-            self.compile_lbfgs(model, self.settings.lbfgs_iterations, verbose=verbose)
+            compile_args = {"verbose": verbose} | getattr(model, "second_phase", {})
+            self.compile_lbfgs(model, self.settings.lbfgs_iterations, **compile_args)
             del arguments["iterations"]
             model.train(**arguments)
 
