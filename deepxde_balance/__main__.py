@@ -125,12 +125,12 @@ def _one_line(error: BaseException) -> str:
 
 def _setting(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: write setting=number, e.g. update_every=10"
-        ) from None
+    for read_value in (json.loads, float):  # JSON refuses .1
+        try:
+            return name, read_value(value)
+        except ValueError:
+            pass
+    raise argparse.ArgumentTypeError(f"{text!r}: write setting=number, e.g. update_every=10")
 
 
 def _number(kind: type, low: float) -> Any:

@@ -1,5 +1,6 @@
 """Runs: resumed to the very record of an unbroken one; wrong input changes nothing."""
 
+import dataclasses
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import deepxde as dde
 import numpy as np
@@ -17,6 +19,7 @@ import deepxde_balance as ddb
 from deepxde_balance.__main__ import main
 from deepxde_balance.experiments import OtherRunError, Run, Sweep, finished, train
 from deepxde_balance.records import Record
+from deepxde_balance.weightings import spec
 
 SHORT = {"points": 0.01, "settings": {"iterations": 40, "update_every": 7}}
 TIMES = ("seconds", "seconds_per_iteration")
@@ -138,6 +141,54 @@ def test_parameters_of_a_strategy(tmp_path):
     assert run.record(tmp_path).parent.name == "dn_beta=0.5_bias_correction=false"
 
 
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ["dn:max_weight=10000", "dn:max_weight=1e4", "dn-l2:max_weight=10000.0"],
+        ["dn-l1:beta=0.9", "dn:p=1,beta=0.9", "DN:beta=.9,p=1.0", "dn-linf:p=1,beta=0.90"],
+        ["dn-linf", "dn:p=inf", "dn:p=Infinity", "dn-l1:p=inf"],
+        ["dn", "dn:p=2", "dn-l1:p=2"],
+        ["dn:p=3", "dn-linf:p=3.0"],
+        ["ntk-exact", "ntk:exact=true", "ntk:exact=True"],
+        ["ntk:probes=4", "ntk-exact:exact=false,probes=4"],
+        ["gw-mean:alpha=0.1", "lra:alpha=.1", "ma:alpha=1e-1"],
+        ["db-mean:average=ema", "db_mean:average=EMA", 'db-mean:average="ema"'],
+    ],
+)
+def test_many_spellings_are_one_run(spellings):
+    runs = [Run("klein-gordon", spelling) for spelling in spellings]
+    assert {run.weights for run in runs} == {spellings[0]}
+    of = [run.weighting(run.make_problem()) for run in runs]
+    assert all(w.hyperparameters == of[0].hyperparameters for w in of)
+
+
+def test_records_keep_their_names():
+    results = Path(__file__).parents[1] / "benchmarks" / "results"
+    folders = {path.parent for path in results.glob("*/*/*/seed*.json")}
+    assert len(folders) > 100
+    for folder in folders:
+        record = json.loads(next(folder.glob("seed*.json")).read_text())
+        assert Run(record["problem"], record["weights"]).weights == record["weights"]
+        assert spec.file_name(record["weights"]) == folder.name
+
+
+@pytest.mark.parametrize(
+    "weights, every, name",
+    [
+        ("grad-norm", 10, "grad-norm:update_every=10"),  # the paper's, not the strategy's
+        ("uw", 7, "uw:update_every=7"),
+        ("config:update_every=3", 7, "config:update_every=3"),
+        ("db-mean", 7, "db-mean"),
+        ("equal", 7, "equal"),
+    ],
+)
+def test_a_record_tells_an_update_every_that_was_given(weights, every, name):
+    run = Run("helmholtz", weights, settings={"update_every": every})
+    assert run.weights == name
+    assert dataclasses.replace(run, seed=1).weights == name
+    assert Run("helmholtz", weights).weights == weights
+
+
 @pytest.mark.parametrize("started_only", [True, False])
 def test_another_run_in_the_same_place(started_only, tmp_path):
     run = Run("klein-gordon", "equal", **SHORT)
@@ -209,7 +260,13 @@ def test_list_and_train(tmp_path, capsys):
         ([*COMPARE, "dn:beta"], "write a strategy with parameters as dn:parameter=value"),
         ([*COMPARE, "dn:gamma=1"], "'dn' has no parameter 'gamma': it takes p, beta"),
         ([*COMPARE, "equal:foo=1"], "'equal' has no parameter 'foo': it takes none"),
-        ([*COMPARE, "equal", "--set", "breadth=3"], "breadth"),
+        ([*COMPARE, "equal", "--set", "widht=10"], "Did you mean 'width'"),
+        ([*COMPARE, "equal", "--set", "points=0.1"], "Unknown setting 'points'"),
+        ([*COMPARE, "equal", "--set", "name=3"], "Unknown setting 'name'"),
+        ([*COMPARE, "equal", "--set", 'num_points={"residual":9}'], "'residual', 'boundary', 'in"),
+        (["train", "helmholtz", "--points", "200"], "a 1001 x 1001 grid, so at most 1002001"),
+        ([*COMPARE, "dn:scale=5"], "scale=5 is not allowed: give one number per loss term"),
+        ([*COMPARE, "dn:scale=bc"], "scale='bc' is not allowed"),
         ([*COMPARE, "equal", "--points", "-1"], "points=-1.0 is not allowed"),
         ([*COMPARE, "equal", "--points", "inf"], "points=inf is not allowed"),
         ([*COMPARE, "equal", "--set", "width=2.5"], "width=2.5 is not allowed"),
@@ -245,6 +302,13 @@ def test_wrong_arguments(arguments, message, capsys):
         main(arguments)
     assert status.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_numbers_as_python_writes_them(tmp_path):
+    arguments = ["train", "harmonic", "--iterations", "2", "--weights", "gw-std:alpha=.25"]
+    assert main([*arguments, "--set", "lr=.002", "--out", str(tmp_path)]) == 0
+    record = Record.load(tmp_path / "harmonic" / "gw-std_alpha=0.25" / "seed0.json")
+    assert record.settings["lr"] == 0.002
 
 
 def test_a_folder_that_is_none(tmp_path, capsys):

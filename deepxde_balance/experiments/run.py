@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import checkpoint, problems
-from ..problems import Problem
+from ..problems import Problem, Settings
 from ..records import Record, RecordError
-from ..weightings import Weighting, spec
+from ..weightings import GradientWeighting, Weighting, spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Run:
 
     Args:
         problem: Name of a problem.
-        weights: A strategy, with parameters if there are any: ``"dn:beta=0.9"``.
+        weights: A strategy, with parameters if there are any: ``"dn:beta=0.9"``. Those other than
+            GW, DN and DB get an `update_every` among the settings as a parameter.
         seed: Of points and network.
         points: Factor on the paper's numbers of points.
         settings: Other settings of the problem, e.g. ``{"iterations": 2000}``.
@@ -39,9 +40,16 @@ class Run:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", spec.normalized(self.weights))
+        Settings.check_names(self.settings)
         problem = self.make_problem()
         object.__setattr__(self, "problem", problem.name)
-        self.weighting(problem)
+        weighting = self.weighting(problem)
+        papers_own = isinstance(weighting, GradientWeighting)
+        if "update_every" in self.settings and weighting.dynamic and not papers_own:
+            # The record's settings don't tell whether this strategy has its own default.
+            name, parameters = spec.parse(self.weights)
+            parameters["update_every"] = weighting.update_every
+            object.__setattr__(self, "weights", spec.written(name, parameters))
 
     def make_problem(self) -> Problem:
         """The problem with this run's settings."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ class Weighting(nn.Module, ABC):
     Raises:
         ValueError: If `update_every` is not an integer of at least 1, or a factor is negative
             or not finite.
+        TypeError: If `scale` is neither a sequence nor a mapping.
     """
 
     #: Whether the weights ever change, so that `update` is called at all.
@@ -167,4 +168,9 @@ def _checked_scale(scale: Scale | None) -> Scale | None:
         return None
     if isinstance(scale, Mapping):
         return {name: _checks.factor(f"scale[{name!r}]", c) for name, c in scale.items()}
+    if isinstance(scale, str) or not isinstance(scale, Iterable):
+        raise TypeError(
+            f"scale={scale!r} is not allowed: give one number per loss term, or a mapping from "
+            "names of terms or groups to numbers."
+        )
     return [_checks.factor(f"scale[{i}]", c) for i, c in enumerate(scale)]
