@@ -51,7 +51,7 @@ class AllenCahn(Problem):
         gw_alpha=0.1,
     )
     groups = gw_groups = {"bc": [0, 1], "ic": [2]}
-    drawn_from_grid = ("residual",)
+    drawn_from_grid = ["residual"]
     domain = ((-1.0, 0.0), (1.0, 1.0))
 
     def solution(self, x: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ class AllenCahnDN(AllenCahn):
         gw_alpha=0.1,
     )
     groups = gw_groups = {"ic": [2], "unweighted": [0, 1]}
-    drawn_from_grid = ()
+    drawn_from_grid = []
     network = DN_SETUP
 
     def data(self, rng: np.random.Generator) -> PooledTimePDE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -51,7 +51,7 @@ class Problem(ABC):
     #: Evaluation points in each direction.
     evaluation_size: ClassVar[int] = 201
     #: The kinds of points that ``draw_from_grid`` draws.
-    drawn_from_grid: ClassVar[tuple[str, ...]] = ()
+    drawn_from_grid: ClassVar[Sequence[str]] = ()
     network: ClassVar[NetworkSetup] = DB_SETUP
     num_outputs: ClassVar[int] = 1
     #: The true values of what :meth:`coefficients` identifies.

@@ -94,7 +94,7 @@ class BurgersInverse(Burgers):
         lbfgs_iterations=5000,
     )
     groups = gw_groups = {"bc": [0, 1], "ic": [2], "data": [3]}
-    drawn_from_grid = ("residual", "data")
+    drawn_from_grid = ["residual", "data"]
     network = Problem.network
     true_coefficients = {"C1": 1.0, "C2": VISCOSITY}
 

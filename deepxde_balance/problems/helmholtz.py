@@ -31,7 +31,7 @@ class Helmholtz(Problem):
     )
     groups = {"x": [0, 1], "y": [2, 3]}
     gw_groups = {"bc": [0, 1, 2, 3]}
-    drawn_from_grid = ("residual",)
+    drawn_from_grid = ["residual"]
     domain = ((-1.0, -1.0), (1.0, 1.0))
 
     def solution(self, x: np.ndarray) -> np.ndarray:

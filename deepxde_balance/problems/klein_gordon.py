@@ -30,7 +30,7 @@ class KleinGordon(Problem):
         gw_alpha=0.5,
     )
     groups = gw_groups = {"bc": [0, 1], "ic": [2, 3]}
-    drawn_from_grid = ("residual",)
+    drawn_from_grid = ["residual"]
     domain = ((0.0, 0.0), (1.0, 1.0))
 
     def solution(self, x: np.ndarray) -> np.ndarray:

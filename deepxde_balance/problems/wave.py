@@ -30,7 +30,7 @@ class Wave(Problem):
         gw_alpha=0.1,
     )
     groups = gw_groups = {"u": [0], "ut": [1]}
-    drawn_from_grid = ("residual",)
+    drawn_from_grid = ["residual"]
     domain = ((0.0, 0.0), (1.0, 1.0))
 
     def solution(self, x: np.ndarray) -> np.ndarray:
