@@ -37,10 +37,22 @@ def stacked_outputs(
         Each group's outputs, shape (N_k, outputs).
     """
     stacked = {name: torch.stack([group[name] for group in copies]) for name in copies[0]}
-    points = torch.nn.utils.rnn.pad_sequence(list(inputs), batch_first=True)  # (K, max N_k, d)
+    points = _padded(inputs)  # (K, max N_k, d)
 
     def forward(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         return functional_call(net, parameters, x, tie_weights=False)
 
     outputs = torch.vmap(forward)(stacked, points)
     return [u[: len(x)] for u, x in zip(outputs, inputs, strict=True)]
+
+
+def _padded(inputs: Sequence[Tensor]) -> Tensor:
+    """The groups' points, each group's last one repeated: where the network may be evaluated.
+
+    At a point of our own making, 0 say, a logarithm or a quotient in a transform may be infinite,
+    and then makes every gradient nan, although its output is not used.
+    """
+    longest = max(map(len, inputs))
+    return torch.stack(
+        [torch.cat([x, x[-1:].expand(longest - len(x), *x.shape[1:])]) for x in inputs]
+    )

@@ -384,3 +384,34 @@ def test_an_unknown_engine():
     model = ddb.Model(scripts.klein_gordon(), scripts.network())
     with pytest.raises(ValueError, match=r"gradient_engine 'onepass'. Did you mean 'one-pass'"):
         model.compile("adam", lr=1e-3, gradient_engine="onepass", verbose=0)
+
+
+@pytest.mark.parametrize("transform", ["feature", "output"])
+def test_a_stack_is_not_evaluated_where_there_are_no_points(transform, float64):
+    """Four sides with unequal numbers of points, and a logarithm that is infinite at 0."""
+    results = []
+    for engine in ("one-pass", "per-group"):
+        dde.config.set_random_seed(3)
+        geom = dde.geometry.Rectangle([1, 1], [2, 2])
+        sides = [
+            dde.icbc.DirichletBC(
+                geom,
+                lambda x: x[:, 0:1],
+                lambda x, on, k=k, v=v: on and np.isclose(x[k], v),
+            )
+            for k in (0, 1)
+            for v in (1, 2)
+        ]
+        data = scripts.laplace(geom, sides, num_boundary=30)
+        assert len(set(data.num_bcs)) > 1
+        net = scripts.network()
+        if transform == "feature":
+            net.apply_feature_transform(torch.log)
+        else:
+            net.apply_output_transform(lambda x, u: u * torch.log(x[:, 0:1]))
+        model = ddb.Model(data, net)
+        model.compile("adam", 1e-2, loss_weights="db-norm", gradient_engine=engine, verbose=0)
+        model.train(iterations=3, verbose=0)
+        results.append(variables_of(model))
+    assert results[0].isfinite().all()
+    torch.testing.assert_close(*results, rtol=1e-10, atol=1e-10)
