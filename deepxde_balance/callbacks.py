@@ -60,7 +60,6 @@ class LossWeighting(dde.callbacks.Callback):
         self._step: TrainStep | None = None
         self._groups: TermGroups | None = None
         self._optimizer: Any = None
-        self._deepxde_step: Any = None
 
     @property
     def weights(self) -> dict[str, float]:
@@ -76,8 +75,8 @@ class LossWeighting(dde.callbacks.Callback):
     def on_train_begin(self) -> None:
         model = self.model
         self._refuse_weighted(model)
-        if model.train_step is not self._step:
-            self._deepxde_step = model.train_step
+        there = model.train_step
+        deepxde_step = there.stands_in_for if isinstance(there, TrainStep) else there
         groups = group_terms(find_terms(model), self.loss_groups)
         if isinstance(self.weighting, Keep):
             self._step = self._kept(model, groups)
@@ -85,6 +84,7 @@ class LossWeighting(dde.callbacks.Callback):
             if isinstance(self.weighting, SA):
                 check_squares(model)
             self._step = start_step(model, self.weighting, groups)
+            self._step.first_record -= 1  # that of the beginning has been made
         elif self._optimizer is not model.opt:  # compiled anew: the weights go on
             engine = choose_engine(model, groups, self._step.engine.scale)
             self._step = step_with(model, self.weighting, engine)
@@ -92,6 +92,7 @@ class LossWeighting(dde.callbacks.Callback):
             self._step.weighting.attach(model.opt)
         groups = self._step.engine.groups
         self._groups, self._optimizer = groups, model.opt
+        self._step.stands_in_for, self._step.gives_way = deepxde_step, self._gives_way
         model.train_step = self._step
         _LAST[model] = _Last(groups, self._step.engine.scale, self._step.weighting)
         self._record()
@@ -105,12 +106,26 @@ class LossWeighting(dde.callbacks.Callback):
             )
         return keep_step(model, before.groups, before.scale, before.weighting)
 
+    def on_batch_begin(self) -> None:
+        self._refuse_weighted(self.model)
+
     def on_batch_end(self) -> None:
         if len(self.model.losshistory.steps) > len(self.model.losshistory.loss_weights):
             self._record()
 
     def on_train_end(self) -> None:
-        self.model.train_step = self._deepxde_step
+        assert self._step is not None
+        self.model.train_step = self._step.stands_in_for
+
+    def _gives_way(self) -> bool:
+        """Puts DeepXDE's step back in a training without this callback.
+
+        One that was interrupted has left ours behind.
+        """
+        if self in self.model.callbacks.callbacks:
+            return False
+        self.on_train_end()
+        return True
 
     def _refuse_weighted(self, model: dde.Model) -> None:
         if isinstance(model, Model):
@@ -120,11 +135,10 @@ class LossWeighting(dde.callbacks.Callback):
             )
         if model.loss_weights is not None:
             raise ValueError(
-                f"The model was compiled with loss_weights={model.loss_weights!r}, which "
-                "LossWeighting would not apply: compile it without, and give static factors to "
-                "the weighting's `scale`."
+                f"The model has loss_weights={model.loss_weights!r}, which LossWeighting would not "
+                "apply: compile it without, and give static factors to the weighting's `scale`."
             )
-        if isinstance(model.train_step, TrainStep) and model.train_step is not self._step:
+        if sum(isinstance(c, LossWeighting) for c in model.callbacks.callbacks) > 1:
             raise ValueError("Another LossWeighting weighs this model: give `train` one of them.")
 
     def _record(self) -> None:

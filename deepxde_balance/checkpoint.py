@@ -15,14 +15,15 @@ from torch import Tensor
 from . import run_state
 from ._files import replaced
 from .gradients import external_variables
+from .prepare import restored_keep_step
 from .step import TrainStep
 from .weightings import Equal, Fixed
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .resumable import ResumableModel
 
 _OURS = "deepxde_balance"
-_FORMAT = 1
+_FORMAT = 2
 
 #: What DeepXDE's NNCG keeps outside its `state_dict`.
 _OPTIMIZER_ATTRIBUTES = ("n_iters", "U", "S", "rho", "old_dir")
@@ -32,7 +33,7 @@ class CheckpointError(ValueError):
     """A checkpoint that can't be read, or is not one of this model."""
 
 
-def write(model: Model, path: str) -> None:
+def write(model: ResumableModel, path: str) -> None:
     """Writes a checkpoint; stock DeepXDE reads its network and optimizer."""
     with replaced(path) as beside:
         torch.save(_capture(model), beside)
@@ -66,7 +67,9 @@ def read(path: str, device: str | torch.device = "cpu") -> dict[str, Any]:
     return checkpoint
 
 
-def restore(model: Model, checkpoint: dict[str, Any], path: str) -> run_state.PendingRun | None:
+def restore(
+    model: ResumableModel, checkpoint: dict[str, Any], path: str
+) -> run_state.PendingRun | None:
     """Puts a checkpoint into a compiled model.
 
     Args:
@@ -80,21 +83,39 @@ def restore(model: Model, checkpoint: dict[str, Any], path: str) -> run_state.Pe
     Raises:
         CheckpointError: If it is of another network, optimizer, strategy or of other groups.
     """
+    attributes = dict(vars(model))
     try:
+        _take_kept_weights(model, checkpoint.get(_OURS))
         difference = _difference(model, checkpoint)
     except (KeyError, TypeError, AttributeError) as error:
+        model.__dict__.update(attributes)
         raise CheckpointError(f"{path} is damaged or no checkpoint: {error!r}") from error
     if difference is not None:
+        model.__dict__.update(attributes)
         raise CheckpointError(f"{path} is a checkpoint of another model: {difference}")
     before = copy.deepcopy(_capture(model))
     try:
         return _apply(model, checkpoint)
     except Exception as error:
         _apply(model, before)
+        model.__dict__.update(attributes)
         raise CheckpointError(f"{path} can't be restored: {error}") from error
 
 
-def _capture(model: Model) -> dict[str, Any]:
+def _take_kept_weights(model: ResumableModel, ours: dict[str, Any] | None) -> None:
+    """Lets a model that was compiled without weights take those that a phase had kept."""
+    saved = None if ours is None else ours["weighting"]
+    own = None if model._step is None else model._step.weighting
+    if (
+        saved is not None
+        and (own is None or isinstance(own, Equal))
+        and saved["strategy"] in ("Keep", "SA")
+        and not saved["dynamic"]
+    ):
+        model._step = model.train_step = restored_keep_step(model, saved, model._engine_asked)
+
+
+def _capture(model: ResumableModel) -> dict[str, Any]:
     step = model._step
     return {
         "model_state_dict": model.net.state_dict(),
@@ -117,7 +138,7 @@ def _capture(model: Model) -> dict[str, Any]:
     }
 
 
-def _scheduler_state(model: Model) -> dict[str, Any] | None:
+def _scheduler_state(model: ResumableModel) -> dict[str, Any] | None:
     if model.lr_scheduler is None:
         return None
     return {"name": type(model.lr_scheduler).__name__, "state": model.lr_scheduler.state_dict()}
@@ -139,7 +160,7 @@ def _weighting_state(step: TrainStep) -> dict[str, Any]:
     }
 
 
-def _apply(model: Model, checkpoint: dict[str, Any]) -> run_state.PendingRun | None:
+def _apply(model: ResumableModel, checkpoint: dict[str, Any]) -> run_state.PendingRun | None:
     ours = checkpoint.get(_OURS)
     model.net.load_state_dict(checkpoint["model_state_dict"])
     model.opt.load_state_dict(checkpoint["optimizer_state_dict"])
@@ -159,13 +180,17 @@ def _apply(model: Model, checkpoint: dict[str, Any]) -> run_state.PendingRun | N
         model._step.weighting.load_state_dict(ours["weighting"]["state"])
         model._step.load_state_dict(ours["step"])
     model._lbfgs_start = ours["lbfgs_start"]
+    made = model._test_points is not None and model._test_points.are_made()
     run_state.restore_points(model, ours["run"])
+    if made:
+        assert model._test_points is not None
+        model._test_points.adopt()
     run_state.restore_counters(model, ours["run"])
     run_state.restore_draws(model, ours["run"])
     return run_state.PendingRun(ours["run"], checkpoint["model_state_dict"])
 
 
-def _difference(model: Model, checkpoint: dict[str, Any]) -> str | None:
+def _difference(model: ResumableModel, checkpoint: dict[str, Any]) -> str | None:
     """What is different in the model, in words; ``None`` if nothing is."""
     network = _network_difference(checkpoint["model_state_dict"], model.net.state_dict())
     if network is not None:

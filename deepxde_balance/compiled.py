@@ -13,6 +13,7 @@ from .checked import CheckedEngine
 from .comparison import Comparison
 from .compiled_iteration import CompiledIteration, Cut, compile_graph
 from .gradients import GradientEngine, IterationGradients
+from .one_pass import OnePassEngine
 from .probe import no_trace
 from .terms import TermGroups
 from .traced import trace
@@ -158,10 +159,11 @@ class CompiledEngine(GradientEngine):
         self._traces += 1
         self._spend(_COST_OF_TRACE)
         one_pass = self._eager.checked(batch, new_points=True)
-        if one_pass.name != "one-pass":
+        if not isinstance(one_pass, OnePassEngine):
             raise ValueError("it needs the one-pass engine")
         with no_trace(self.model.net):
             first = one_pass.gradients(batch)
+            assert one_pass.seen is not None
 
             def evaluate() -> tuple[Tensor, Tensor]:
                 computed = one_pass.gradients(batch)
@@ -180,7 +182,7 @@ class CompiledEngine(GradientEngine):
             function = compile_graph(traced)
         iteration = CompiledIteration(
             one_pass,
-            batch,
+            one_pass.seen,
             Cut(self.model.data),
             traced,
             function,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .batch import Batch
+from .batch import Batch, Seen
 from .comparison import Comparison, compare
 from .gradients import GradientEngine, IterationGradients, Parameters
 from .probe import no_trace
@@ -33,7 +33,7 @@ class CompiledIteration:
 
     Args:
         one_pass: The engine whose iteration it is.
-        batch: The points.
+        seen: The points.
         cut: What else decides which points are a condition's.
         traced: Its operations.
         function: The same, compiled.
@@ -43,7 +43,7 @@ class CompiledIteration:
     """
 
     one_pass: GradientEngine
-    batch: Batch
+    seen: Seen
     cut: Cut
     traced: Traced
     function: Callable[..., tuple[Tensor, Tensor]]
@@ -53,7 +53,7 @@ class CompiledIteration:
 
     def is_of(self, batch: Batch, parameters: Parameters) -> bool:
         """Whether it is of these points and trainable parameters."""
-        return batch.is_same(self.batch) and self.trains(parameters)
+        return self.seen.is_(batch) and self.trains(parameters)
 
     def trains(self, parameters: Parameters) -> bool:
         """Whether it is of these trainable parameters."""
@@ -89,12 +89,13 @@ class CompiledIteration:
             return compared.or_else(self._compare_here(shares))
 
     def _compare_here(self, shares: Sequence[float]) -> Comparison:
-        expected = self.one_pass.gradients(self.batch)
+        batch = self.seen.batch
+        expected = self.one_pass.gradients(batch)
         found = self.evaluate()
         rounded = []
         for share in shares:
             with _moved(self.parameters.all, partial(_by_last_places, share)):
-                rounded.append(self.one_pass.gradients(self.batch))
+                rounded.append(self.one_pass.gradients(batch))
         return compare(found, expected, rounded)
 
 

@@ -61,6 +61,8 @@ class IterationGradients(NamedTuple):
     def of_network(self, num_groups: int) -> GroupGradients:
         """The first rows' gradients with respect to the network: what statistics run over."""
         width = sum(p.numel() for p in self.parameters.network)
+        if not width:  # a frozen network, whose gradients are nothing to weigh by
+            return GroupGradients(self.values.new_zeros(num_groups, 1))
         used = None if self.used is None else self.used[:num_groups]
         return GroupGradients(self.values[:num_groups, :width], used)
 
@@ -187,7 +189,7 @@ def grad(
 ) -> Sequence[Tensor | None]:
     """The gradient of the losses' sum; ``None`` for a parameter that it does not depend on."""
     losses = [loss for loss in losses if loss.requires_grad]
-    if not losses:
+    if not losses or not parameters:
         return [None] * len(parameters)
     with without_hooks(parameters):
         return torch.autograd.grad(losses, parameters, retain_graph=keep_graph, allow_unused=True)

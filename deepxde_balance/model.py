@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import deepxde as dde
 import numpy as np
 import torch
 
-from . import checkpoint, lbfgs
 from .engine import EngineName, check_engine_name, reason_against, takes_one_pass
 from .gradients import external_variables
-from .prepare import LossWeights, check_optimizer, prepare, start_step
+from .prepare import (
+    LossWeights,
+    check_optimizer,
+    checked_numbers,
+    prepare,
+    start_step,
+    with_numbers,
+)
 from .probe import find_terms
-from .run_state import PendingRun
-from .step import TrainStep, has_l1
-from .targets import mend_targets, refresh_test_points
+from .resumable import ResumableModel
+from .step import has_l1
+from .targets import TestPoints, mend_targets
 from .terms import LossGroups, Term, group_terms, name_terms, problem_of
-from .weightings import Equal, Weighting
+from .weightings import Equal
 
 
-class Model(dde.Model):
+class Model(ResumableModel):
     """A ``dde.Model`` with adaptive loss weights.
 
     Everything that ``dde.Model`` does, it does; `compile` takes more for `loss_weights`.
@@ -41,14 +45,11 @@ class Model(dde.Model):
 
     def __init__(self, data: dde.data.Data, net: torch.nn.Module):
         super().__init__(data, net)
-        self.train_step: Callable[..., None] | None
-        self._step: TrainStep | None = None
         self._engine_to_be: EngineName | None = None
+        #: The numbers in DeepXDE's `loss_weights` that are applied.
+        self._numbers: list[float] | None = None
+        self._refresh_test_points()
         self.losshistory.loss_weights = []
-        self._pending: PendingRun | None = None
-        self._in_train = False
-        self._last_step: int | None = None
-        self._lbfgs_start = 0
 
     def compile(
         self,
@@ -140,26 +141,49 @@ class Model(dde.Model):
         problem = problem_of(self.data)
         if problem is not None:
             mend_targets(problem, external_variables(self))
-        self._step, self._engine_to_be = step, None
+        if numbers is not None and not isinstance(loss_weights, str):
+            self.loss_weights = loss_weights  # the script's own list, which it may change
+        self._step, self._numbers = step, None if numbers is None else checked_numbers(numbers)
+        self._engine_asked, self._engine_to_be = gradient_engine, None
         self._pending, self._lbfgs_start = None, 0
         if step is not None:
             step.weighting.attach(self.opt)
             self.train_step = step
         elif gradient_engine is not None or takes_one_pass(self.data, self.net):
             self._engine_to_be = gradient_engine or "one-pass"
-            self.train_step = partial(self._first_step, gradient_engine)
-
-    def _first_step(self, gradient_engine: EngineName | None, *batch: Any) -> None:
-        """The first iteration with weight 1 for all, whose terms were not asked for before."""
-        groups = group_terms(find_terms(self))
-        self._step = start_step(self, Equal(), groups, gradient_engine)
-        self.train_step = self._step
-        self._step(*batch)
+            self.train_step = self._first_step
 
     @property
-    def weighting(self) -> Weighting | None:
-        """The weighting at work, with its state; ``None`` before training with weight 1 for all."""
-        return None if self._step is None else self._step.weighting
+    def train_step(self) -> Callable[..., None] | None:
+        """What makes one iteration of training, by the weights as they are now."""
+        self._follow_loss_weights()
+        return self._train_step_now
+
+    @train_step.setter
+    def train_step(self, step: Callable[..., None] | None) -> None:
+        self._train_step_now = step
+
+    def _first_step(self, *batch: Any) -> None:
+        """The first iteration with weight 1 for all, whose terms were not asked for before."""
+        groups = group_terms(find_terms(self))
+        step = start_step(self, Equal(), groups, self._engine_asked)
+        if self._numbers is not None:
+            step = with_numbers(self, step, self._numbers, self._engine_asked)
+        self._step = self.train_step = step
+        step(*batch)
+
+    def _follow_loss_weights(self) -> None:
+        """Applies the numbers that a script has set as `loss_weights` since it was compiled."""
+        if self.loss_weights is None and self._numbers is None:
+            return
+        given = self.loss_weights
+        numbers = None if given is None else checked_numbers(given)
+        if numbers == self._numbers:
+            return
+        if self._step is not None:
+            self._step = with_numbers(self, self._step, numbers, self._engine_asked)
+            self.train_step = self._step
+        self._numbers = numbers
 
     @property
     def weights(self) -> dict[str, float]:
@@ -168,8 +192,11 @@ class Model(dde.Model):
         Terms listed as ``"unweighted"`` are not in it. With weight 1 for all, it is empty until
         the first evaluation of the losses.
         """
+        self._follow_loss_weights()
         if self._step is not None:
             return self._step.group_weights()
+        if self._numbers is not None:
+            return dict(zip(self.loss_terms, self._numbers, strict=False))
         return dict.fromkeys(group_terms(self._terms).names, 1.0) if self._terms else {}
 
     @property
@@ -212,10 +239,20 @@ class Model(dde.Model):
             for parameter, was_trainable in trainable:
                 parameter.requires_grad_(was_trainable)
 
+    def _refresh_test_points(self) -> bool:
+        """Whether DeepXDE's test points had to follow the conditions' points."""
+        if reason_against(self.data, self.net) is not None:
+            return False
+        if self._test_points is None or self._test_points.problem is not self.data:
+            self._test_points = TestPoints(self.data)
+        return self._test_points.refresh()
+
     def _test(self, verbose: int = 1) -> None:
-        if reason_against(self.data, self.net) is None and refresh_test_points(self.data):
+        if self._refresh_test_points():
             self.train_state.set_data_test(*self.data.test())
         super()._test(verbose=verbose)
+        if not hasattr(self.losshistory, "loss_weights"):  # a script has started another one
+            self.losshistory.loss_weights = []
         self.losshistory.loss_weights.append(self.weights)
         if self._step is not None:
             self._step.warn_at_record()
@@ -223,94 +260,3 @@ class Model(dde.Model):
             # L-BFGS's long steps may be its last.
             if self._in_train and self._last_step in (None, self.train_state.step):
                 self._step.engine.confirm()
-
-    def save(self, save_path: str, protocol: str = "backend", verbose: int = 0) -> str:
-        """Saves all that a run needs to go on as if it had never stopped.
-
-        That is: network, external variables, optimizer, learning rate scheduler, weighting and
-        groups, step counters, loss history, random states, and the points where they are
-        resampled. A stock ``dde.Model`` restores network and optimizer from it. The file is
-        written beside, then renamed: it is never half there.
-
-        Args:
-            save_path: Prefix of the file's name.
-            protocol: ``"backend"``; with ``"pickle"``, the network alone, as in DeepXDE.
-            verbose: Whether to print where the model was saved.
-
-        Returns:
-            The path, `save_path` and the iteration: ``"{save_path}-{iteration}.pt"``.
-        """
-        if protocol != "backend":
-            return super().save(save_path, protocol=protocol, verbose=verbose)
-        path = f"{save_path}-{self.train_state.iteration}.pt"
-        checkpoint.write(self, path)
-        if verbose > 0:
-            print(f"Epoch {self.train_state.iteration}: saving model to {path} ...\n")
-        return path
-
-    def restore(self, save_path: str, device: str | None = None, verbose: int = 0) -> None:
-        """Restores what `save` saved, into a model that was compiled the same way.
-
-        Training then goes on as the unbroken run would, on the CPU to the last bit. A checkpoint
-        from the middle of a `train` is gone on with in its middle: the record that DeepXDE makes
-        when training begins is left out, and callbacks of the same classes take their counters up
-        again. From a checkpoint of a stock ``dde.Model`` the weights start afresh, and a warning
-        says so.
-
-        Args:
-            save_path: The path that `save` returned.
-            device: Device to load it on; by default that of the model.
-            verbose: Whether to print the path.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            CheckpointError: If the file is damaged, or of another network, optimizer, strategy
-                or other groups. The model stays as it was.
-            ValueError: If the model is not compiled yet.
-        """
-        if self.opt is None:
-            raise ValueError("Compile the model as it was before it was saved, then restore.")
-        if verbose > 0:
-            print(f"Restoring model from {save_path} ...\n")
-        place = next(self.net.parameters()).device if device is None else device
-        self._pending = checkpoint.restore(self, checkpoint.read(save_path, place), save_path)
-        weighting = self.weighting
-        if self._pending is None and weighting is not None and weighting.dynamic:
-            weighting.reset(len(weighting.weights), like=weighting.weights)
-            warnings.warn(
-                f"{save_path} is DeepXDE's own checkpoint, without loss weights: they start "
-                "afresh, with 1 for all.",
-                stacklevel=2,
-            )
-
-    def _train_sgd(self, iterations: int, display_every: int, verbose: int = 1) -> None:
-        with self._training():
-            if not self.stop_training:
-                self._last_step = self.train_state.step + iterations
-                super()._train_sgd(iterations, display_every, verbose=verbose)
-
-    def _train_pytorch_lbfgs(self, verbose: int = 1) -> None:
-        """DeepXDE's counts an optimizer's earlier iterations again."""
-        if self._pending is None or not self._pending.state["in_train"]:
-            self._lbfgs_start = lbfgs.iterations(self.opt)
-        self._last_step = None
-        with self._training():
-            lbfgs.train(self, self._lbfgs_start, verbose)
-
-    @contextmanager
-    def _training(self) -> Iterator[None]:
-        """Around the iterations, after training has begun."""
-        # A checkpoint is to hold what the other callbacks did in the same iteration.
-        self.callbacks.callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
-        if self._pending is not None:
-            self._pending.begin(self)
-            self._pending = None
-        if self._step is not None:
-            self._step.engine.begin()
-        self._in_train = True
-        try:
-            yield
-        finally:
-            self._in_train = False
-        if self._step is not None:
-            self._step.engine.confirm()

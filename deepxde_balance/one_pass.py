@@ -21,7 +21,7 @@ from deepxde.utils import get_num_args
 from torch import Tensor
 from torch.func import functional_call
 
-from .batch import Batch
+from .batch import Batch, Seen
 from .gradients import GradientEngine, IterationGradients, Parameters, grad, lay_out
 from .stacking import WORTH_STACKING, compares_values, stacked_outputs
 from .terms import TermGroups
@@ -89,7 +89,8 @@ class OnePassEngine(GradientEngine):
         self._names = {id(p): [name for name, q in named if q is p] for _, p in named}
         #: Whether groups whose conditions compare values go through the network as one stack.
         self.stacks = True
-        self._batch_of_blocks: Batch | None = None
+        #: The points of the last evaluation.
+        self.seen: Seen | None = None
 
     def losses(self, batch: Batch) -> list[Tensor]:
         self._take(batch)
@@ -207,7 +208,7 @@ class OnePassEngine(GradientEngine):
         """Cuts a batch into blocks, unless it is the one that was cut last."""
         if not self.model.net.training:
             self.model.net.train()
-        if batch.is_same(self._batch_of_blocks):
+        if self.seen is not None and self.seen.is_(batch):
             return
         starts = np.cumsum([0, *self.model.data.num_bcs])
         residuals = [i for i, term in enumerate(self.groups.terms) if term.condition is None]
@@ -235,7 +236,7 @@ class OnePassEngine(GradientEngine):
             if block.auxiliary_vars is None
             and all(compares_values(self.groups.terms[i].condition) for i in block.terms)
         ]
-        self._batch_of_blocks = batch
+        self.seen = Seen(batch)
 
     def _block(
         self,

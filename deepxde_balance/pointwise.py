@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batch import Batch
+from .batch import Batch, Seen
 from .deepxde_losses import deepxde_losses
 from .gradients import GradientEngine
 from .probe import no_trace
@@ -32,21 +32,24 @@ class PointwiseStep(TrainStep):
     def __init__(self, model: dde.Model, weighting: SA, engine: GradientEngine):
         super().__init__(model, weighting, engine)
         self._points: dict[int, np.ndarray] = {}
-        self._batch_of_points: Any = None
+        self._seen: Seen | None = None
         self._errors: dict[int, Tensor] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"points": {i: torch.from_numpy(p.copy()) for i, p in self._points.items()}}
+        return super().state_dict() | {
+            "points": {i: torch.from_numpy(p.copy()) for i, p in self._points.items()}
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
         self._points = {i: points.cpu().numpy() for i, points in state["points"].items()}
-        self._batch_of_points = None
+        self._seen = None
 
-    def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
+    def _iterate(self, batch: Batch) -> None:
         due = self.weighting.due()
-        self._follow(inputs)
+        self._follow(batch)
         self._errors = {}
-        super().__call__(inputs, targets, auxiliary_vars)
+        super()._iterate(batch)
         if due:
             self.weighting.ascend(self._errors, self.engine.scale, self.engine.groups.members)
 
@@ -91,11 +94,12 @@ class PointwiseStep(TrainStep):
         else:
             self.weighting.carry_over(term, torch.full((number,), -1), residual)
 
-    def _follow(self, inputs: np.ndarray) -> None:
+    def _follow(self, batch: Batch) -> None:
         """Lets the weights follow their points, if the batch is a new one."""
-        if inputs is self._batch_of_points:
+        if self._seen is not None and self._seen.is_(batch):
             return
-        self._batch_of_points = inputs
+        self._seen = Seen(batch)
+        inputs = self._seen.batch.inputs  # which stay as they are
         starts = np.cumsum([0, *self.model.data.num_bcs]).tolist()
         conditions = 0
         for i, term in enumerate(self.engine.groups.terms):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import deepxde as dde
@@ -39,7 +39,7 @@ def prepare(
     if loss_weights is None:
         loss_weights = "equal"
     if not isinstance(loss_weights, (str, Weighting)):
-        numbers = _checked_numbers(loss_weights)
+        numbers = checked_numbers(loss_weights)
         if loss_groups is not None:
             raise ValueError(
                 "A list of numbers weighs each loss term by itself: leave loss_groups out."
@@ -126,6 +126,60 @@ def keep_step(
     return step_with(model, kept, choose_engine(model, groups, scale, engine))
 
 
+def restored_keep_step(
+    model: dde.Model, saved: Mapping[str, Any], engine: EngineName | None
+) -> TrainStep:
+    """A training step for weights that a phase had kept when it was saved.
+
+    Args:
+        model: A compiled model.
+        saved: What its checkpoint says of the weighting; the weights are yet to be loaded.
+        engine: The gradient engine; ``None`` chooses it.
+    """
+    terms = find_terms(model)
+    position = {term.name: i for i, term in enumerate(terms)}
+    members = tuple(tuple(position[name] for name in own) for own in saved["groups"].values())
+    unweighted = tuple(position[name] for name in saved["unweighted"])
+    groups = TermGroups(terms, tuple(saved["groups"]), members, unweighted)
+    kept: Weighting = SA().frozen() if saved["strategy"] == "SA" else Keep()
+    vars(kept).update(saved["hyperparameters"])
+    kept.reset(len(members), like=next(model.net.parameters()).detach())
+    engine = _engine_for(kept, engine)
+    return step_with(model, kept, choose_engine(model, groups, saved["scale"], engine))
+
+
+def with_numbers(
+    model: Model, step: TrainStep, numbers: list[float] | None, engine: EngineName | None
+) -> TrainStep:
+    """The step with the numbers that a script has set as `model.loss_weights` since it was made.
+
+    DeepXDE multiplies its losses with what is there in each evaluation.
+
+    Args:
+        model: The model.
+        step: Its step.
+        numbers: The numbers, one per term; ``None`` for weight 1 for all.
+        engine: The gradient engine; ``None`` chooses it.
+
+    Raises:
+        ValueError: If the step's weights are a strategy's, or the number is not that of the terms.
+    """
+    if not isinstance(step.weighting, (Equal, Fixed)):
+        raise ValueError(
+            f"model.loss_weights was set to {numbers}, but the weights of this model are those of "
+            f"{step.weighting.strategy}: compile it with the list of numbers instead, or give "
+            "static factors to the weighting's `scale`."
+        )
+    terms = step.engine.groups.terms
+    if numbers is None:
+        return start_step(model, Equal(), group_terms(terms), engine)
+    check_length("loss_weights", numbers, terms)
+    if not isinstance(step.weighting, Fixed):
+        return start_step(model, Fixed(numbers), ungrouped(terms), engine)
+    step.weighting.change(numbers)
+    return step
+
+
 def step_with(model: dde.Model, weighting: Weighting, engine: GradientEngine) -> TrainStep:
     """The kind of training step that a weighting needs."""
     if isinstance(weighting, SA):
@@ -181,20 +235,22 @@ def _kept(model: Model, engine: EngineName | None) -> tuple[TrainStep | None, li
     if model.opt is None:
         raise ValueError(
             '"keep" keeps the weights of the phase before, but this model has not been '
-            "compiled yet: compile it with a strategy and train it first."
+            "compiled yet: compile it with a strategy and train it first. To go on with a "
+            "checkpoint of a phase with kept weights, compile without loss_weights and restore it."
         )
     if model._step is None:
-        return None, None
+        return None, model.loss_weights
     if model._step.weighting.dynamic and not model._step.weighting.adapted:
         raise ValueError(
             '"keep" keeps the weights of the phase before, but this model has not been trained '
-            "since it was compiled: its weights are all 1."
+            "since it was compiled: its weights are all 1. To go on with a checkpoint of a phase "
+            "with kept weights, compile without loss_weights and restore it."
         )
     before, weighting = model._step.engine, model._step.weighting
     return keep_step(model, before.groups, before.scale, weighting, engine), model.loss_weights
 
 
-def _checked_numbers(loss_weights: Any) -> list[float]:
+def checked_numbers(loss_weights: Any) -> list[float]:
     """A list of floats from what was given as `loss_weights`."""
     if isinstance(loss_weights, (np.ndarray, torch.Tensor)):
         loss_weights = loss_weights.tolist()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 import deepxde as dde
-import numpy as np
 import torch
 
 from .batch import Batch
 from .deepxde_losses import deepxde_losses
+from .drawn import kept_batches
+from .random_states import kept_random_states
 from .terms import Term, check_points, name_terms, problem_of
 
 
@@ -26,7 +26,11 @@ def find_terms(model: dde.Model) -> tuple[Term, ...]:
     Raises:
         ValueError: If a condition has no points.
     """
-    with no_trace(model.net), _counted_residuals(problem_of(model.data)) as counts:
+    with (
+        no_trace(model.net),
+        kept_batches(model.data),
+        _counted_residuals(problem_of(model.data)) as counts,
+    ):
         losses = deepxde_losses(model, Batch(*model.data.train_next_batch())).losses
     terms = name_terms(model.data, len(losses), counts[-1])
     check_points(model.data, terms)
@@ -55,23 +59,15 @@ def _counted_residuals(problem: dde.data.PDE | None) -> Iterator[list[int]]:
         problem.pde = pde
 
 
-def _devices_of(net: torch.nn.Module) -> list[torch.device]:
-    """The GPUs whose random states an evaluation of the network may change."""
-    return list({p.device for p in net.parameters() if p.device.type == "cuda"})
-
-
 @contextmanager
 def no_trace(net: torch.nn.Module) -> Iterator[None]:
     """Puts back the random states, the network's mode and its buffers (batch normalization)."""
     training = net.training
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
-    numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
-        with torch.random.fork_rng(devices=_devices_of(net)):
+        with kept_random_states(net.parameters()):
             yield
     finally:
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
         net.train(mode=training)
         for buffer, before in buffers:
             buffer.copy_(before)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import deepxde as dde
 import numpy as np
 import torch
-from deepxde.data.sampler import BatchSampler
 from torch import Tensor
+
+from . import drawn
+from .terms import problem_of
 
 #: What DeepXDE's callbacks remember from one iteration to the next.
 _REMEMBERED = {
@@ -38,18 +38,6 @@ _TRAIN_STATE = (
     "best_metrics",
 )
 _HISTORY = ("steps", "loss_train", "loss_test", "metrics_test", "loss_weights")
-_POINTS = (
-    "anchors",
-    "num_bcs",
-    "train_x_all",
-    "train_x_bc",
-    "train_x",
-    "train_y",
-    "train_aux_vars",
-    "test_x",
-    "test_y",
-    "test_aux_vars",
-)
 
 
 class PendingRun:
@@ -80,6 +68,8 @@ class PendingRun:
                     waiting.remove(saved)
                     _recall(callback, saved["state"])
                     break
+        if self.state["in_train"]:
+            model.stop_training = self.state["stop_training"] and self._stops_again(model)
 
     def _undo_beginning(self, model: dde.Model) -> None:
         with torch.no_grad():
@@ -88,8 +78,17 @@ class PendingRun:
                     buffer.copy_(self.buffers[name])
         disregarded = model.train_state.best_loss_train == np.inf
         restore_counters(model, self.state, but_best=disregarded)
-        model.stop_training = self.state["stop_training"]
         restore_draws(model, self.state)
+
+    def _stops_again(self, model: dde.Model) -> bool:
+        """Whether what stopped the saved run is still there: a nan, or no progress.
+
+        The end of a time limit, or a script's own reason, is not: then the run goes on.
+        """
+        return model.stop_training or any(
+            isinstance(callback, dde.callbacks.EarlyStopping) and callback.wait >= callback.patience
+            for callback in _callbacks(model)
+        )
 
 
 def capture(model: dde.Model, in_train: bool, pending: PendingRun | None) -> dict[str, Any]:
@@ -110,15 +109,15 @@ def capture(model: dde.Model, in_train: bool, pending: PendingRun | None) -> dic
     state = {
         "train_state": _plain(_attributes(model.train_state, _TRAIN_STATE)),
         "losshistory": _plain(_attributes(model.losshistory, _HISTORY)),
-        "points": _plain(_attributes(model.data, _POINTS)) if _resamples(model.data) else None,
+        "points": [_plain(drawn.points(owner)) for owner in _owners(model.data)],
     }
     if pending is not None:
         return pending.state | state
     return state | {
         "in_train": in_train,
         "stop_training": bool(model.stop_training),
-        "samplers": [_plain(vars(sampler)) for sampler in _samplers(model.data)],
-        "chosen": _plain([bc.batch_indices for bc in _conditions_in_batches(model.data)]),
+        "samplers": [_plain(vars(sampler)) for sampler in drawn.samplers(model.data)],
+        "chosen": _plain([bc.batch_indices for bc in drawn.conditions_in_batches(model.data)]),
         "callbacks": [_callback_state(callback) for callback in _callbacks(model)],
         "random": _random_state(),
     }
@@ -126,18 +125,9 @@ def capture(model: dde.Model, in_train: bool, pending: PendingRun | None) -> dic
 
 def restore_points(model: dde.Model, state: dict[str, Any]) -> None:
     """Puts the points that :func:`capture` found back into the model's data."""
-    points = _unplain(state["points"])
-    if points is None or not _resamples(model.data):
-        return
-    there, here = np.shape(points["train_x"]), np.shape(model.data.train_x)
-    if there != here:
-        warnings.warn(
-            f"The checkpoint's training points, of shape {there}, replace the model's, {here}.",
-            stacklevel=5,
-        )
-    for name, value in points.items():
-        if not np.array_equal(value, getattr(model.data, name)):
-            setattr(model.data, name, value)
+    for owner, points in zip(_owners(model.data), _unplain(state["points"]), strict=False):
+        if points is not None:
+            drawn.put_back(owner, points)
 
 
 def restore_counters(model: dde.Model, state: dict[str, Any], but_best: bool = False) -> None:
@@ -150,13 +140,19 @@ def restore_counters(model: dde.Model, state: dict[str, Any], but_best: bool = F
 
 def restore_draws(model: dde.Model, state: dict[str, Any]) -> None:
     """Puts the random states and the mini-batches back."""
-    samplers, conditions = list(_samplers(model.data)), _conditions_in_batches(model.data)
+    samplers, conditions = list(drawn.samplers(model.data)), drawn.conditions_in_batches(model.data)
     if (len(samplers), len(conditions)) == (len(state["samplers"]), len(state["chosen"])):
         for sampler, saved in zip(samplers, _unplain(state["samplers"]), strict=True):
             vars(sampler).update(saved)
         for condition, chosen in zip(conditions, _unplain(state["chosen"]), strict=True):
             condition.batch_indices = chosen
     _set_random_state(state["random"])
+
+
+def _owners(data: Any) -> list[Any]:
+    """What has points: the data, and an operator's problem in it."""
+    problem = problem_of(data)
+    return [data] if problem is None or problem is data else [data, problem]
 
 
 def _callback_state(callback: Any) -> dict[str, Any]:
@@ -189,19 +185,6 @@ def _recall(callback: Any, state: dict[str, Any]) -> None:
     else:
         for name, value in state.items():
             setattr(callback, name, value)
-
-
-def _resamples(data: Any) -> bool:
-    return hasattr(data, "resample_train_points")
-
-
-def _samplers(data: Any) -> Iterator[BatchSampler]:
-    for owner in (data, *getattr(data, "bcs", ())):
-        yield from (value for value in vars(owner).values() if isinstance(value, BatchSampler))
-
-
-def _conditions_in_batches(data: Any) -> list[Any]:
-    return [bc for bc in getattr(data, "bcs", ()) if hasattr(bc, "batch_indices")]
 
 
 def _attributes(owner: Any, names: tuple[str, ...]) -> dict[str, Any]:

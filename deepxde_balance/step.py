@@ -46,11 +46,22 @@ class TrainStep:
                 for row in engine.groups.rows
             ]
         )
+        #: Asked before each iteration whether the model has another step from now on.
+        self.gives_way: Callable[[], bool] | None = None
+        #: The step in whose place this one is.
+        self.stands_in_for: Callable[..., None] | None = None
+        #: The first record in the loss history that is of this step.
+        self.first_record = len(model.losshistory.steps)
         self._warned: set[str] = set()
         self._warned_let_go = False
 
     def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
-        batch = Batch(inputs, targets, auxiliary_vars)
+        if self.gives_way is not None and self.gives_way():
+            self.model.train_step(inputs, targets, auxiliary_vars)
+        else:
+            self._iterate(Batch(inputs, targets, auxiliary_vars))
+
+    def _iterate(self, batch: Batch) -> None:
         closure = (
             self._graph_closure(batch) if self.model.opt_name == "NNCG" else self._closure(batch)
         )
@@ -61,10 +72,11 @@ class TrainStep:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the weighting's state."""
-        return {}
+        return {"first_record": self.first_record}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a saved state."""
+        self.first_record = state["first_record"]
 
     def _closure(self, batch: Batch) -> Callable[[], Tensor]:
         """For optimizers that read the parameters' `grad`."""
@@ -138,11 +150,16 @@ class TrainStep:
         if self._warned_let_go or not isinstance(self.weighting, GradientWeighting):
             return
         history = self.model.losshistory
+        own = slice(self.first_record, None)  # what was before may be of other terms
+        if not history.steps[own]:  # a script has put another history in its place
+            self.first_record = 0
+            return
+        records = history.loss_train[own]
         first, last = (
             dict(zip(self.engine.groups.names[1:], self._group_losses(record)[1:], strict=True))
-            for record in (history.loss_train[0], history.loss_train[-1])
+            for record in (records[0], records[-1])
         )
-        names = let_go(history.steps, history.loss_weights, first, last)
+        names = let_go(history.steps[own], history.loss_weights[own], first, last)
         if names:
             self._warned_let_go = True
             warnings.warn(

@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import deepxde as dde
 import numpy as np
 import torch
 from torch import Tensor
 
+from .random_states import kept_random_states
+
 #: Arrays of points whose values are kept, per condition: DeepXDE's batch and our own slices of it.
 _KEPT = 8
 
 
+class _Kept(NamedTuple):
+    """Values, with the array of points that they belong to and what was in it."""
+
+    X: np.ndarray
+    points: np.ndarray
+    values: Tensor
+
+
 class TargetCache:
-    """Values of a function of the points, kept for as long as the points are the same object.
+    """Values of a function of the points, kept for as long as the points are the same.
 
     Args:
         function: From points of shape (N, d) to a tensor of their values.
@@ -31,15 +41,16 @@ class TargetCache:
         self.function = function
         #: Whether the values change while the points do not; then nothing is kept.
         self.live = False
-        self._kept: dict[tuple[int, int, int], tuple[np.ndarray, Tensor]] = {}
+        self._kept: dict[tuple[int, int, int], _Kept] = {}
 
     def __call__(self, X: np.ndarray, beg: int, end: int, _: Any = None) -> Tensor:
         key = (id(X), beg, end)
-        if key in self._kept:  # which holds X, so no other array can have its id
-            return self._kept[key][1]
+        kept = self._kept.get(key)  # which holds X, so no other array can have its id
+        if kept is not None and np.array_equal(kept.points, X[beg:end]):
+            return kept.values
         values = self.function(X[beg:end])
         if not (self.live or values.requires_grad):
-            self._kept[key] = (X, values)
+            self._kept[key] = _Kept(X, X[beg:end].copy(), values)
             if len(self._kept) > _KEPT:
                 del self._kept[next(iter(self._kept))]
         return values
@@ -66,24 +77,50 @@ def mend_targets(problem: dde.data.PDE, variables: Sequence[Tensor]) -> None:
                 cached.live = _depends_on(cached.function, points, variables)
 
 
-def refresh_test_points(problem: dde.data.PDE) -> bool:
-    """Samples the test points anew if the conditions' points have changed since.
+class TestPoints:
+    """Test points that follow the conditions' points.
 
     DeepXDE tests the conditions with the training points' targets, but leaves the test points as
     they were when the training points are resampled (its issue 2073).
 
     Args:
         problem: The data object.
-
-    Returns:
-        Whether the test points are new.
     """
-    conditions = problem.train_x_bc
-    if np.array_equal(problem.test_x[: len(conditions)], conditions):
-        return False
-    problem.test_x = problem.test_y = problem.test_aux_vars = None
-    problem.test()
-    return True
+
+    __test__ = False  # no class of tests
+
+    def __init__(self, problem: dde.data.PDE):
+        self.problem = problem
+        self._made: np.ndarray | None = None
+        self.are_made()
+
+    def are_made(self) -> bool:
+        """Whether they are DeepXDE's, the conditions' points first, and not a script's own."""
+        points, conditions = self.problem.test_x, self.problem.train_x_bc
+        if points is not None and np.array_equal(points[: len(conditions)], conditions):
+            self._made = points
+        return points is self._made
+
+    def adopt(self) -> None:
+        """Takes the present ones to be DeepXDE's: a checkpoint of a run in which they were."""
+        self._made = self.problem.test_x
+
+    def refresh(self) -> bool:
+        """Samples them anew if the conditions' points have changed since they were made.
+
+        Returns:
+            Whether they are new.
+        """
+        problem = self.problem
+        if problem.test_x is None or not self.are_made():
+            return False
+        conditions = problem.train_x_bc
+        if np.array_equal(problem.test_x[: len(conditions)], conditions):
+            return False
+        problem.test_x = problem.test_y = problem.test_aux_vars = None
+        problem.test()
+        self.adopt()
+        return True
 
 
 def _one_layer_down(wrapper: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -113,12 +150,19 @@ def _depends_on(
     """Whether the function's values change when the variables do: tried out, and put back."""
     if not variables or not len(points):
         return False
-    values = function(points).clone()
+
+    def values() -> Tensor:
+        with kept_random_states(variables):
+            return function(points).clone()
+
+    there = values()
+    if not torch.equal(there, values()):
+        return False  # noise of its own, which DeepXDE draws once
     before = [variable.clone() for variable in variables]
     try:
         for variable in variables:
             variable.mul_(1.01).add_(0.01)
-        return not torch.equal(values, function(points))
+        return not torch.equal(there, values())
     finally:
         for variable, value in zip(variables, before, strict=True):
             variable.copy_(value)

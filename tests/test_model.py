@@ -363,7 +363,7 @@ def test_a_failed_compile_leaves_the_model_as_it_was():
 def test_nothing_to_balance():
     geom = dde.geometry.Rectangle([0, 0], [1, 1])
     model = ddb.Model(dde.data.PDE(geom, scripts.laplace_residual, [], 20), scripts.network())
-    with pytest.raises(ValueError, match="no condition, only a residual"):
+    with pytest.raises(ValueError, match="no condition, only the reference"):
         model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)
     model.compile("adam", lr=1e-3, loss_weights="equal", verbose=0)
     model.train(iterations=1, verbose=0)

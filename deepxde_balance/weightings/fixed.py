@@ -38,6 +38,11 @@ class Fixed(Static):
         if num_groups:
             self.weights = like.new_tensor(self.values)
 
+    def change(self, values: Sequence[float]) -> None:
+        """Takes other weights, as many."""
+        self.values = tuple(values)
+        self.weights = self.weights.new_tensor(self.values)
+
 
 class Keep(Static):
     """The weights that the model has now, frozen (`"keep"`).

@@ -79,8 +79,9 @@ class GradientWeighting(FromGradients):
     def check(self, group_names: Sequence[str]) -> None:
         if len(group_names) < 2:
             raise ValueError(
-                f"{type(self).__name__} has nothing to weigh: there is "
-                "no condition, only a residual. Use loss_weights='equal'."
+                f"{type(self).__name__} has nothing to weigh: there is no condition, only the "
+                'reference. Use loss_weights="equal"; with several PDE residuals, '
+                'loss_groups={"pde": [0]} makes the first the reference and weighs the others.'
             )
         if len(group_names) == 2 and isinstance(self.allocation, allocations.Difficulty):
             warnings.warn(
