@@ -106,9 +106,13 @@ def _table(records: list[Record]) -> str:
 
 
 def _settings(given: argparse.Namespace) -> dict[str, Any]:
-    settings = dict(given.set)
+    pairs = [*given.set]
     if given.iterations is not None:
-        settings["iterations"] = given.iterations
+        pairs.append(("iterations", given.iterations))
+    settings = dict(pairs)
+    for name in settings:
+        if sum(name == other for other, _ in pairs) > 1:
+            raise ValueError(f"{name} is given twice: give it once.")
     return settings
 
 
@@ -161,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
 
     several = commands.add_parser("compare", help="train problems with several strategies")
     several.add_argument("problem", nargs="+", metavar="PROBLEM", help="problems, or: all")
-    several.add_argument("--weights", nargs="+", required=True, metavar="NAME")
+    several.add_argument("--weights", nargs="+", action="extend", required=True, metavar="NAME")
     several.add_argument("--seeds", type=_number(int, 1), default=1, help="seeds 0, 1, ...")
     several.add_argument("--jobs", type=int, default=1, help="runs at a time; -1: all cores")
     several.add_argument("--backend", help="of joblib, e.g. dask")
@@ -174,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--iterations", type=int, help="of Adam; the paper's by default")
         command.add_argument(
-            "--set", nargs="+", type=_setting, default=[], metavar="SETTING=VALUE",
+            "--set", nargs="+", action="extend", type=_setting, default=[], metavar="SETTING=VALUE",
             help="other settings of the problem, e.g. update_every=10 width=20",
         )  # fmt: skip
         command.add_argument("--out", type=Path, default=Path("runs"), help="folder of the records")

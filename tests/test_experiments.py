@@ -271,6 +271,8 @@ def test_list_and_train(tmp_path, capsys):
         ([*COMPARE, "equal", "--points", "inf"], "points=inf is not allowed"),
         ([*COMPARE, "equal", "--set", "width=2.5"], "width=2.5 is not allowed"),
         ([*COMPARE, "equal", "--set", "betas=3"], "betas=3 is not allowed"),
+        ([*COMPARE, "equal", "--set", "width=3", "--set", "width=4"], "width is given twice"),
+        ([*COMPARE, "equal", "--set", "iterations=4", "--iterations", "3"], "iterations is given"),
         ([*COMPARE, "equal", "--jobs", "0"], "give 1 job or more"),
         ([*COMPARE, "equal", "--backend", "threading"], "no threads"),
         ([*COMPARE, "equal", "--device", "meta"], "'meta' is not allowed"),

@@ -209,6 +209,17 @@ def test_published_values_are_of_the_strategy_as_it_was_run(tmp_path):
     assert verdict(case, corrected) == ""
 
 
+def test_the_settings_are_those_of_the_papers_strategies_only(tmp_path):
+    """Updates as in the settings are what was published for DB; `uw` there learns in each."""
+    for spec in ("db-mean:update_every=100", "uw:update_every=100", "uw"):
+        write_run(tmp_path, weights=spec)
+    (case,) = cases(read(tmp_path))
+    assert case.settings["update_every"] == 100
+    assert case.published("db-mean:update_every=100", "L2RE").mean == pytest.approx(0.885e-2)
+    assert case.published("uw", "L2RE").mean == pytest.approx(1.450e-2)
+    assert case.published("uw:update_every=100", "L2RE") is None
+
+
 def test_a_diverged_run_keeps_its_strategy_from_being_the_best(tmp_path):
     write_run(tmp_path, seed=0, l2re=0.01)
     write_run(tmp_path, seed=1, diverged_at=15000)

@@ -78,7 +78,12 @@ class Case:
         values, unless it was run without.
         """
         spec = Spec.parse(strategy)
-        own = {k: v for k, v in spec.parameters.items() if self.settings.get(k) != v}
+        papers_own = spec.name.startswith(("gw-", "dn", "db-"))  # the settings are theirs
+        own = {
+            k: v
+            for k, v in spec.parameters.items()
+            if not (papers_own and self.settings.get(k) == v)
+        }
         if spec.name.startswith("gw-") and not {"alpha", "beta"} & own.keys():
             own["alpha"] = float(self.settings["gw_alpha"])
         if spec.name.startswith("dn"):
