@@ -174,9 +174,11 @@ class Model(ResumableModel):
 
     def _follow_loss_weights(self) -> None:
         """Applies the numbers that a script has set as `loss_weights` since it was compiled."""
-        if self.loss_weights is None and self._numbers is None:
-            return
         given = self.loss_weights
+        if given is None and self._numbers is None:
+            return
+        if isinstance(given, list) and given == self._numbers:
+            return  # the rule, in every iteration
         numbers = None if given is None else checked_numbers(given)
         if numbers == self._numbers:
             return
