@@ -42,3 +42,13 @@ def compilations(monkeypatch):
 
     monkeypatch.setattr(compiled, "compile_graph", take)
     return graphs
+
+
+@pytest.fixture
+def lbfgs_options():
+    """20 iterations of L-BFGS, in steps of 5."""
+    dde.optimizers.set_LBFGS_options(maxiter=20)
+    dde.optimizers.config.LBFGS_options["iter_per_step"] = 5
+    yield
+    dde.optimizers.set_LBFGS_options()
+    dde.optimizers.config.LBFGS_options["iter_per_step"] = 1000

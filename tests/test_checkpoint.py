@@ -169,15 +169,6 @@ def test_resumed_by_train_itself(tmp_path):
     assert second.losshistory.steps == unbroken.losshistory.steps == [0, 7, 7, 12]
 
 
-@pytest.fixture
-def lbfgs_options():
-    dde.optimizers.set_LBFGS_options(maxiter=20)
-    dde.optimizers.config.LBFGS_options["iter_per_step"] = 5
-    yield
-    dde.optimizers.set_LBFGS_options()
-    dde.optimizers.config.LBFGS_options["iter_per_step"] = 1000
-
-
 def test_resumed_in_the_second_phase(tmp_path, lbfgs_options):
     """Adam, then L-BFGS with the weights kept, interrupted in the middle of L-BFGS."""
 

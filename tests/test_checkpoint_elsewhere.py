@@ -9,15 +9,6 @@ import torch
 import deepxde_balance as ddb
 
 
-@pytest.fixture
-def lbfgs_options():
-    dde.optimizers.set_LBFGS_options(maxiter=20)
-    dde.optimizers.config.LBFGS_options["iter_per_step"] = 5
-    yield
-    dde.optimizers.set_LBFGS_options()
-    dde.optimizers.config.LBFGS_options["iter_per_step"] = 1000
-
-
 @pytest.mark.parametrize("weights", ["dn", "sa"])
 def test_a_phase_with_kept_weights(weights, tmp_path, lbfgs_options):
     """Interrupted in the middle of L-BFGS; all that a new process has is that file."""
