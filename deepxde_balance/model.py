@@ -82,7 +82,9 @@ class Model(ResumableModel):
 
                 - the name of a strategy (see :func:`deepxde_balance.weightings.names`);
                 - a weighting object, e.g. ``ddb.DB("kurtosis", update_every=10)``;
-                - a list of numbers, one per loss term: fixed weights, as in DeepXDE;
+                - a list of numbers, one per loss term: fixed weights, as in DeepXDE; a script may
+                  change `model.loss_weights` during training, which under a strategy is a
+                  ValueError;
                 - ``"keep"``: the weights that the model has now, frozen;
                 - ``None``: weight 1 for all.
 
