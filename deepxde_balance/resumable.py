@@ -75,8 +75,8 @@ class ResumableModel(dde.Model):
         from the middle of a `train` is gone on with in its middle: the record that DeepXDE makes
         when training begins is left out, and callbacks of the same classes take their counters up
         again. The weights of a phase with ``"keep"`` are restored into a model that was compiled
-        without `loss_weights`. From a checkpoint of a stock ``dde.Model`` the weights start afresh, and a warning
-        says so.
+        without `loss_weights`. From a checkpoint of a stock ``dde.Model`` the weights start afresh,
+        and a warning says so.
 
         Args:
             save_path: The path that `save` returned.
