@@ -21,8 +21,8 @@ os.environ.setdefault("DDE_BACKEND", "pytorch")
 from scipy.stats import gmean
 
 from deepxde_balance.experiments import Run, Sweep
-from deepxde_balance.records import Record, read
 from deepxde_balance.report.tables import table
+from deepxde_balance.results.record import Record, read
 
 ITERATIONS = 1000
 #: Numbers of points; the networks are the papers'.

@@ -20,11 +20,11 @@ from typing import Any, get_args
 os.environ.setdefault("DDE_BACKEND", "pytorch")
 
 from deepxde_balance import weightings
-from deepxde_balance.engine import EngineName
 from deepxde_balance.experiments import Run, Sweep
-from deepxde_balance.records import Record, read
+from deepxde_balance.gradients.choose import EngineName
 from deepxde_balance.report.case import Case, cases, summary, verdict
 from deepxde_balance.report.tables import final, percent, printed, table
+from deepxde_balance.results.record import Record, read
 
 RESULTS = Path(__file__).parent / "results" / "papers"
 

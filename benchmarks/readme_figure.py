@@ -15,8 +15,8 @@ os.environ.setdefault("DDE_BACKEND", "pytorch")
 import matplotlib.pyplot as plt
 
 from deepxde_balance import plots
-from deepxde_balance.published import published
-from deepxde_balance.records import read
+from deepxde_balance.results.published import published
+from deepxde_balance.results.record import read
 
 ROOT = Path(__file__).parent.parent
 SHOWN = {

@@ -32,8 +32,8 @@ from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
 import deepxde_balance as ddb
-from deepxde_balance.batch import Batch
-from deepxde_balance.deepxde_losses import deepxde_losses
+from deepxde_balance._deepxde.batch import Batch
+from deepxde_balance._deepxde.stock_losses import deepxde_losses
 from deepxde_balance.weightings import spec
 from deepxde_balance.weightings.base import FromGradients, FromKernel
 

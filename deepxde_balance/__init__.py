@@ -7,20 +7,21 @@ model = ddb.Model(data, net)                                 # was dde.Model
 model.compile("adam", lr=1e-3, loss_weights="db-kurtosis")   # was a list of numbers
 """
 
-from ._backend import check_backend, choose_backend
+# ruff: noqa: E402 - DeepXDE's backend is chosen and checked before anything imports DeepXDE.
+from ._deepxde.backend import check_backend, choose_backend
 
 choose_backend()
 check_backend()
 
-from . import problems, weightings  # noqa: E402 - only once the backend is known to be right
-from .boundary import split_bc  # noqa: E402
-from .callbacks import LossWeighting  # noqa: E402
-from .checkpoint import CheckpointError  # noqa: E402
-from .diagnosis import Diagnosis, diagnose  # noqa: E402
-from .model import Model  # noqa: E402
-from .monitor import GradientMonitor  # noqa: E402
-from .progress import Progress  # noqa: E402
-from .weightings import (  # noqa: E402
+from . import problems, weightings
+from .callbacks.gradient_monitor import GradientMonitor
+from .callbacks.loss_weighting import LossWeighting
+from .callbacks.progress import Progress
+from .checkpoints.checkpoint import CheckpointError
+from .diagnostics.diagnose import Diagnosis, diagnose
+from .model import Model
+from .terms.split_bc import split_bc
+from .weightings import (
     DB,
     DN,
     EMA,
@@ -73,3 +74,7 @@ __all__ = [
     "split_bc",
     "weightings",
 ]
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

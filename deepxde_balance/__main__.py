@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from . import problems, weightings
-from .engine import EngineName
+from .callbacks.progress import Progress
 from .experiments import Run, Sweep, check_device, train
-from .progress import Progress
-from .records import Record, read
+from .gradients.choose import EngineName
+from .results.record import Record, read
 
 
 def main(arguments: list[str] | None = None) -> int:

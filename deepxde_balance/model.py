@@ -10,9 +10,16 @@ import deepxde as dde
 import numpy as np
 import torch
 
-from .engine import EngineName, check_engine_name, reason_against, takes_one_pass
-from .gradients import external_variables
-from .prepare import (
+from ._deepxde.batch import problem_of
+from ._deepxde.target_cache import mend_targets
+from ._deepxde.test_points import TestPoints
+from .gradients.base import external_variables
+from .gradients.choose import EngineName, check_engine_name, reason_against, takes_one_pass
+from .resumable import ResumableModel
+from .terms.find_terms import find_terms
+from .terms.groups import LossGroups, group_terms
+from .terms.term import Term, name_terms
+from .training.build_step import (
     LossWeights,
     check_optimizer,
     checked_numbers,
@@ -20,11 +27,7 @@ from .prepare import (
     start_step,
     with_numbers,
 )
-from .probe import find_terms
-from .resumable import ResumableModel
-from .step import has_l1
-from .targets import TestPoints, mend_targets
-from .terms import LossGroups, Term, group_terms, name_terms, problem_of
+from .training.step import has_l1
 from .weightings import Equal
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import deepxde as dde
 import torch
 
-from . import checkpoint, lbfgs
-from .engine import EngineName
-from .run_state import PendingRun
-from .step import TrainStep
-from .targets import TestPoints
+from ._deepxde import lbfgs
+from ._deepxde.test_points import TestPoints
+from .checkpoints import checkpoint
+from .checkpoints.run_state import PendingRun
+from .gradients.choose import EngineName
+from .training.step import TrainStep
 from .weightings import Weighting
 
 

@@ -6,7 +6,8 @@ import deepxde as dde
 import pytest
 import torch
 
-from deepxde_balance import compiled, engine
+from deepxde_balance.gradients import choose as engine
+from deepxde_balance.gradients.compiled import engine as compiled
 
 torch.set_num_threads(1)  # the tensors of the tests are small
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepxde_balance.records import write_json
+from deepxde_balance.results.record import write_json
 
 PAPER = {
     "klein-gordon": {

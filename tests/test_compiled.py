@@ -19,7 +19,7 @@ from test_one_pass import (
 )
 
 import deepxde_balance as ddb
-from deepxde_balance import compiled
+from deepxde_balance.gradients.compiled import engine as compiled
 
 #: Their points are new every few iterations.
 NEW_POINTS = ("batches_of_data", "resampled_residual_points", "refined_residual_points")

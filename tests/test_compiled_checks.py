@@ -12,8 +12,8 @@ from test_compiled import assert_same_parameters, trained
 from test_one_pass import variables_of
 
 import deepxde_balance as ddb
-from deepxde_balance import compiled
-from deepxde_balance.comparison import Comparison
+from deepxde_balance.gradients.compiled import engine as compiled
+from deepxde_balance.gradients.compiled.comparison import Comparison
 
 
 def compiled_model(data, net=None, weights="equal", engine="compiled", **kwargs):

@@ -18,7 +18,7 @@ from filelock import FileLock
 import deepxde_balance as ddb
 from deepxde_balance.__main__ import main
 from deepxde_balance.experiments import OtherRunError, Run, Sweep, finished, train
-from deepxde_balance.records import Record
+from deepxde_balance.results.record import Record
 from deepxde_balance.weightings import spec
 
 SHORT = {"points": 0.01, "settings": {"iterations": 40, "update_every": 7}}

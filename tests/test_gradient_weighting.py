@@ -9,7 +9,7 @@ import torch
 
 import deepxde_balance as ddb
 from deepxde_balance import weightings
-from deepxde_balance.group_gradients import GroupGradients
+from deepxde_balance.weightings.group_gradients import GroupGradients
 
 PRESETS = [
     name

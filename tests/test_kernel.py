@@ -9,8 +9,8 @@ from scripts import klein_gordon, network, parameters_of
 from test_pointwise import GROUPS, plain_errors
 
 import deepxde_balance as ddb
-from deepxde_balance.batch import Batch
-from deepxde_balance.kernel import kernel_traces
+from deepxde_balance._deepxde.batch import Batch
+from deepxde_balance.gradients.ntk_traces import kernel_traces
 
 
 def full_traces(net, data):

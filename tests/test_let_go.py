@@ -8,7 +8,7 @@ import pytest
 import scripts
 
 import deepxde_balance as ddb
-from deepxde_balance.let_go import let_go
+from deepxde_balance.training.weight_warnings import let_go
 
 STEPS = [0, 250, 500, 750]
 

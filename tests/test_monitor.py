@@ -14,8 +14,8 @@ import scripts
 import torch
 
 import deepxde_balance as ddb
-from deepxde_balance import observation
-from deepxde_balance.gradient_log import CsvFile, GradientLog
+from deepxde_balance.diagnostics import observation
+from deepxde_balance.diagnostics.gradient_log import CsvFile, GradientLog
 
 matplotlib.use("Agg")
 

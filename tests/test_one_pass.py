@@ -11,8 +11,8 @@ import torch
 from features import FEATURES, FORWARD
 
 import deepxde_balance as ddb
-from deepxde_balance.batch import Batch
-from deepxde_balance.step import TrainStep
+from deepxde_balance._deepxde.batch import Batch
+from deepxde_balance.training.step import TrainStep
 
 
 def build(feature, model_class=ddb.Model, **compile_args):
@@ -362,7 +362,7 @@ def test_a_new_compile_takes_the_new_loss_function(weights, float64):
 @pytest.mark.parametrize("weights", ["gw-std", None])
 def test_few_points_take_the_per_group_engine(weights, monkeypatch):
     for limit, name in ((91, "one-pass"), (92, "per-group")):
-        monkeypatch.setattr(ddb.engine, "FEW_POINTS", limit)
+        monkeypatch.setattr(choose, "FEW_POINTS", limit)
         model = ddb.Model(scripts.klein_gordon(), scripts.network())
         assert len(model.data.train_x) == 91
         model.compile("adam", lr=1e-2, loss_weights=weights, verbose=0)

@@ -9,7 +9,7 @@ import pytest
 from records_for_tests import write_run
 
 from deepxde_balance import problems
-from deepxde_balance.records import read
+from deepxde_balance.results.record import read
 
 
 @pytest.fixture(scope="module")

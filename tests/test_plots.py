@@ -11,7 +11,7 @@ from scripts import klein_gordon, network
 
 import deepxde_balance as ddb
 from deepxde_balance import plots
-from deepxde_balance.records import Record, write_json
+from deepxde_balance.results.record import Record, write_json
 
 
 @pytest.fixture(autouse=True)

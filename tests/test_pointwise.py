@@ -9,7 +9,7 @@ import torch
 from scripts import exact, klein_gordon, laplace, network, parameters_of
 
 import deepxde_balance as ddb
-from deepxde_balance.pointwise import positions
+from deepxde_balance.training.point_step import positions
 
 ITERATIONS = 30
 GROUPS = {"bc": [0], "ic": [1, 2]}

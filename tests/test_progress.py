@@ -9,7 +9,7 @@ import scripts
 import torch
 
 import deepxde_balance as ddb
-from deepxde_balance import progress
+from deepxde_balance.callbacks import progress
 
 
 def compiled(kind=dde.Model, **compile_args):

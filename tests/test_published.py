@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from deepxde_balance.published import Spec, published
+from deepxde_balance.results.published import Spec, published
 
 
 @pytest.mark.parametrize(

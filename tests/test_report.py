@@ -7,11 +7,11 @@ import pytest
 from matplotlib.image import imread
 from records_for_tests import content, write_run
 
-from deepxde_balance.records import Record, RecordError, read, write_json
 from deepxde_balance.report import report
 from deepxde_balance.report.case import cases, summary, verdict
 from deepxde_balance.report.figures import shown
 from deepxde_balance.report.tables import case_table, notes, percent, statement, summary_table
+from deepxde_balance.results.record import Record, RecordError, read, write_json
 
 
 def case_of(folder):

@@ -7,8 +7,8 @@ import pytest
 import scipy.stats
 import torch
 
-from deepxde_balance.group_gradients import GroupGradients
 from deepxde_balance.weightings import statistics
+from deepxde_balance.weightings.group_gradients import GroupGradients
 
 REFERENCE = torch.tensor([3.0, -6.0, 1.0, 2.0])
 FIRST = torch.tensor([1.0, -1.0, 2.0, 0.0])

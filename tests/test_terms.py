@@ -6,7 +6,8 @@ import pytest
 import scripts
 
 import deepxde_balance as ddb
-from deepxde_balance.terms import group_terms, name_terms
+from deepxde_balance.terms.groups import group_terms
+from deepxde_balance.terms.term import name_terms
 
 DATA = scripts.klein_gordon(extra=[dde.icbc.PointSetBC(np.full((2, 2), 0.5), 0)])
 BC, IC, IC_T, POINTS = DATA.bcs

@@ -9,7 +9,7 @@ from typing import Any
 import deepxde as dde
 import numpy as np
 
-from ..observation import observe
+from ..diagnostics.observation import observe
 from ..problems import Problem
 
 #: Bins of a histogram of gradient entries.

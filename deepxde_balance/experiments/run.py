@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import checkpoint, problems
+from .. import problems
+from ..checkpoints import checkpoint
 from ..problems import Problem, Settings
-from ..records import Record, RecordError
+from ..results.record import Record, RecordError
 from ..weightings import GradientWeighting, Weighting, spec
 
 

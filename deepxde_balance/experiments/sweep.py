@@ -13,8 +13,8 @@ import joblib
 from joblib.externals.loky import get_reusable_executor
 from tqdm.auto import tqdm
 
-from ..engine import EngineName
-from ..progress import refresh_interval
+from ..callbacks.progress import refresh_interval
+from ..gradients.choose import EngineName
 from .run import Run, finished
 from .training import train
 

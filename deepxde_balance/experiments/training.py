@@ -20,10 +20,10 @@ import torch
 from filelock import FileLock, Timeout
 
 from .._files import replaced
-from ..engine import EngineName
+from ..gradients.choose import EngineName
 from ..model import Model
 from ..problems import Problem
-from ..records import FORMAT, Record, write_json
+from ..results.record import FORMAT, Record, write_json
 from .callbacks import Checkpoints, IterationsDone
 from .recorder import Recorder
 from .run import Run, checkpoints, finished

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from ..records import Record
+from ..results.record import Record
 from . import sources
 from .style import axes_or_new, styled
 

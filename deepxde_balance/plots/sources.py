@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import deepxde as dde
 import numpy as np
 
-from ..gradient_log import GradientLog
+from ..callbacks.gradient_monitor import GradientMonitor
+from ..diagnostics.gradient_log import GradientLog
 from ..model import Model
-from ..monitor import GradientMonitor
-from ..records import Record
+from ..results.record import Record
 
 
 class Curves(NamedTuple):

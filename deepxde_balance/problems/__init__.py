@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..weightings._checks import unknown_name
+from .._checks import unknown_name
 from .allen_cahn import AllenCahn, AllenCahnDN
 from .base import Problem
 from .burgers import Burgers, BurgersInverse

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..weightings import _checks
+from .. import _checks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .. import records
 from .._files import replaced
+from ..results import record as records
 from .case import Case, cases
 from .figures import save_figures
 from .tables import case_table, environment_table, notes, statement, summary_table

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import weightings
-from ..published import SEEDS, Published, Spec, published
-from ..records import Record
+from ..results.published import SEEDS, Published, Spec, published
+from ..results.record import Record
 
 
 @dataclasses.dataclass(frozen=True)

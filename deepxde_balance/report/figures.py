@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from .. import plots
 from .._files import replaced
-from ..records import Record
+from ..results.record import Record
 from .case import Case
 
 

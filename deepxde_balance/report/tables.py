@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ..published import Published
-from ..records import Record
+from ..results.published import Published
+from ..results.record import Record
 from .case import Case, Summary, summary, verdict
 
 #: Marks what was measured with less than in the paper.

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ._checks import unknown_name
+from .._checks import unknown_name
 from .averages import EMA, Average, BiasCorrectedEMA, GeometricMean, RunningMean
 from .base import Weighting
-from .config import ConFIG
+from .conflict_free import ConFIG
+from .equal_norms import EqualNorms
 from .fixed import Equal, Fixed, Keep
-from .grad_norm import EqualNorms
 from .gradient import DB, DN, GW, GradientWeighting
 from .gradnorm import GradNorm
 from .ntk import NTK

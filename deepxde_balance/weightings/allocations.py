@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ._checks import choose
+from .._checks import choose
 
 
 class Allocation(nn.Module, ABC):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ._checks import choose, in_interval
+from .._checks import choose, in_interval
 
 
 def usable(values: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..group_gradients import GroupGradients
-from . import _checks
+from .. import _checks
+from .group_gradients import GroupGradients
 
 Scale = Mapping[str, float] | Sequence[float]
 

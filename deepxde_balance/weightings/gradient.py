@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..group_gradients import GroupGradients
-from . import _checks, allocations, averages, statistics
+from .. import _checks
+from . import allocations, averages, statistics
 from .allocations import Allocation
 from .averages import EMA, Average, BiasCorrectedEMA, usable
 from .base import FromGradients, Scale
+from .group_gradients import GroupGradients
 from .statistics import Norm, Statistic
 
 

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from ..group_gradients import GroupGradients
-from . import _checks
+from .. import _checks
 from .averages import usable
 from .base import FromGradients, Scale
+from .group_gradients import GroupGradients
 from .learned import Learned
 from .skips import Skips
 

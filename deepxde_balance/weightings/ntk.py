@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import _checks
+from .. import _checks
 from .averages import usable
 from .base import FromKernel, Scale
 from .skips import Skips

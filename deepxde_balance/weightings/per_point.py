@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _checks
+from .. import _checks
 from .base import Scale, Weighting
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from . import _checks
+from .. import _checks
 from .base import FromLosses, Scale
 from .learned import Learned
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ..group_gradients import GroupGradients
-from ._checks import choose, is_number
+from .._checks import choose, is_number
+from .group_gradients import GroupGradients
 
 
 class Statistic(ABC):

@@ -8,8 +8,8 @@ from typing import Any, get_args, get_origin
 import torch
 from torch import Tensor
 
-from ..group_gradients import GroupGradients
 from .base import FromGradients, Scale
+from .group_gradients import GroupGradients
 from .skips import Skips
 
 #: Attributes that, beside its buffers, tell a TorchJD weighting whether its state is of use.

@@ -1,0 +1,93 @@
+"""What a data object has drawn at random: points, functions, mini-batches."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import deepxde as dde
+import numpy as np
+from deepxde.data.sampler import BatchSampler
+
+from .batch import problem_of
+
+_POINTS = (
+    "anchors",
+    "num_bcs",
+    "train_x_all",
+    "train_x_bc",
+    "train_bc",
+    "train_x",
+    "train_y",
+    "train_aux_vars",
+    "test_x",
+    "test_y",
+    "test_aux_vars",
+)
+
+#: What draws for itself. Other data is given to DeepXDE, and is the script's to keep.
+_DRAWING = (
+    dde.data.PDE,
+    dde.data.PDEOperator,
+    dde.data.PDEOperatorCartesianProd,
+    dde.data.Function,
+)
+
+
+def points(data: Any) -> dict[str, Any] | None:
+    """The points and functions of a data object; ``None`` if it was given them."""
+    if not isinstance(data, _DRAWING):
+        return None
+    return {name: getattr(data, name) for name in _POINTS if hasattr(data, name)}
+
+
+def put_back(data: Any, saved: dict[str, Any]) -> None:
+    """Gives a data object the points that :func:`points` found in another of its kind."""
+    there, here = _shape(saved["train_x"]), _shape(data.train_x)
+    if isinstance(data, dde.data.FPDE):
+        if there != here or not np.array_equal(saved["train_x"], data.train_x):
+            warnings.warn(
+                "The checkpoint's training points are not put back: this "
+                f"{type(data).__name__} has drawn others, and a matrix that belongs to them. "
+                "Set the random seed before it is made, as the saved run did.",
+                stacklevel=6,
+            )
+        return
+    if there != here:
+        warnings.warn(
+            f"The checkpoint's training points, of shape {there}, replace the model's, {here}.",
+            stacklevel=6,
+        )
+    for name, value in saved.items():
+        if not np.array_equal(value, getattr(data, name)):
+            setattr(data, name, value)
+
+
+def samplers(data: Any) -> Iterator[BatchSampler]:
+    """What draws mini-batches, for the data or one of its conditions."""
+    for owner in (data, *getattr(problem_of(data), "bcs", ())):
+        yield from (value for value in vars(owner).values() if isinstance(value, BatchSampler))
+
+
+def conditions_in_batches(data: Any) -> list[Any]:
+    """The conditions that take a mini-batch of their points at a time."""
+    bcs = getattr(problem_of(data), "bcs", ())
+    return [bc for bc in bcs if hasattr(bc, "batch_indices")]
+
+
+@contextmanager
+def kept_batches(data: Any) -> Iterator[None]:
+    """Puts the mini-batches back that are drawn while the context lasts."""
+    before = [(sampler, copy.deepcopy(vars(sampler))) for sampler in samplers(data)]
+    try:
+        yield
+    finally:
+        for sampler, state in before:
+            vars(sampler).update(state)
+
+
+def _shape(array: Any) -> Any:
+    return tuple(map(_shape, array)) if isinstance(array, tuple) else np.shape(array)

@@ -1,0 +1,155 @@
+"""A DeepXDE callback: adaptive weights for a stock model."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import deepxde as dde
+
+from .. import weightings
+from .._deepxde.batch import problem_of
+from .._deepxde.target_cache import mend_targets
+from ..gradients.base import external_variables
+from ..gradients.choose import choose_engine
+from ..model import Model
+from ..terms.find_terms import find_terms
+from ..terms.groups import LossGroups, TermGroups, group_terms
+from ..training.build_step import keep_step, start_step, step_with
+from ..training.point_step import check_squares
+from ..training.step import TrainStep
+from ..weightings import SA, Keep, Weighting
+
+
+class _Last(NamedTuple):
+    """What `keep` keeps of the LossWeighting before."""
+
+    groups: TermGroups
+    scale: tuple[float, ...]
+    weighting: Weighting
+
+
+_LAST: WeakKeyDictionary[dde.Model, _Last] = WeakKeyDictionary()
+
+
+class LossWeighting(dde.callbacks.Callback):
+    """Adaptive loss weights for a stock ``dde.Model``, whose class you can't change.
+
+    The same strategies as :class:`~deepxde_balance.Model`, with the same weights and the same
+    cost. Compile the model without `loss_weights` and pass this to its `train`. While it trains,
+    this callback stands in for the model's training step, and puts it back afterwards.
+    `loss_train` holds the unweighted losses; `losshistory.loss_weights` the weights, as with
+    :class:`~deepxde_balance.Model`. Given again to a later `train` of the same model, it goes on
+    from where it was, also when the model was compiled anew with another optimizer.
+
+    Args:
+        weighting: The name of a strategy or a weighting object, which is copied. ``"keep"``: the
+            weights that the last LossWeighting of this model ended with, frozen.
+        loss_groups: Which terms share a weight, see :meth:`deepxde_balance.Model.compile`.
+
+    Raises:
+        ValueError: If the name is unknown. At the start of training: if the groups don't fit
+            the conditions, or the model was compiled with weights of its own.
+        TypeError: If `weighting` is neither a name nor a weighting object.
+    """
+
+    def __init__(self, weighting: str | Weighting, loss_groups: LossGroups | None = None):
+        super().__init__()
+        self.weighting = copy.deepcopy(weightings.get(weighting))
+        self.loss_groups = loss_groups
+        self._step: TrainStep | None = None
+        self._groups: TermGroups | None = None
+        self._optimizer: Any = None
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights that are applied now, by group name; empty before training."""
+        return {} if self._step is None else self._step.group_weights()
+
+    def set_model(self, model: dde.Model) -> None:
+        super().set_model(model)
+        problem = problem_of(model.data)
+        if problem is not None and model.opt is not None:
+            mend_targets(problem, external_variables(model))
+
+    def on_train_begin(self) -> None:
+        model = self.model
+        self._refuse_weighted(model)
+        there = model.train_step
+        deepxde_step = there.stands_in_for if isinstance(there, TrainStep) else there
+        groups = group_terms(find_terms(model), self.loss_groups)
+        if isinstance(self.weighting, Keep):
+            self._step = self._kept(model, groups)
+        elif self._step is None or self._step.model is not model or self._groups != groups:
+            if isinstance(self.weighting, SA):
+                check_squares(model)
+            self._step = start_step(model, self.weighting, groups)
+            self._step.first_record -= 1  # that of the beginning has been made
+        elif self._optimizer is not model.opt:  # compiled anew: the weights go on
+            engine = choose_engine(model, groups, self._step.engine.scale)
+            self._step = step_with(model, self.weighting, engine)
+        if self._optimizer is not model.opt:
+            self._step.weighting.attach(model.opt)
+        groups = self._step.engine.groups
+        self._groups, self._optimizer = groups, model.opt
+        self._step.stands_in_for, self._step.gives_way = deepxde_step, self._gives_way
+        model.train_step = self._step
+        _LAST[model] = _Last(groups, self._step.engine.scale, self._step.weighting)
+        self._record()
+
+    def _kept(self, model: dde.Model, groups: TermGroups) -> TrainStep:
+        before = _LAST.get(model)
+        if before is None or (self.loss_groups is not None and groups != before.groups):
+            raise ValueError(
+                '"keep" keeps the weights of the phase before, but no LossWeighting has trained '
+                "this model with these groups: train it with a strategy first."
+            )
+        return keep_step(model, before.groups, before.scale, before.weighting)
+
+    def on_batch_begin(self) -> None:
+        self._refuse_weighted(self.model)
+
+    def on_batch_end(self) -> None:
+        if len(self.model.losshistory.steps) > len(self.model.losshistory.loss_weights):
+            self._record()
+
+    def on_train_end(self) -> None:
+        assert self._step is not None
+        self.model.train_step = self._step.stands_in_for
+
+    def _gives_way(self) -> bool:
+        """Puts DeepXDE's step back in a training without this callback.
+
+        One that was interrupted has left ours behind.
+        """
+        if self in self.model.callbacks.callbacks:
+            return False
+        self.on_train_end()
+        return True
+
+    def _refuse_weighted(self, model: dde.Model) -> None:
+        if isinstance(model, Model):
+            raise ValueError(
+                "LossWeighting is for a stock dde.Model: give the strategy of a "
+                "deepxde_balance.Model to its compile(loss_weights=...)."
+            )
+        if model.loss_weights is not None:
+            raise ValueError(
+                f"The model has loss_weights={model.loss_weights!r}, which LossWeighting would not "
+                "apply: compile it without, and give static factors to the weighting's `scale`."
+            )
+        if sum(isinstance(c, LossWeighting) for c in model.callbacks.callbacks) > 1:
+            raise ValueError("Another LossWeighting weighs this model: give `train` one of them.")
+
+    def _record(self) -> None:
+        """Brings `losshistory.loss_weights` up to the length of `losshistory.steps`."""
+        assert self._step is not None
+        history = self.model.losshistory
+        weights = self._step.group_weights()
+        if not hasattr(history, "loss_weights"):
+            history.loss_weights = []
+        for _ in range(len(history.steps) - len(history.loss_weights) - 1):
+            history.loss_weights.append(dict.fromkeys(weights, 1.0))  # trained without us
+        history.loss_weights.append(weights)
+        self._step.warn_at_record()

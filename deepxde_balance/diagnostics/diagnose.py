@@ -1,0 +1,198 @@
+"""Whether a model's loss terms are balanced, told before it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import deepxde as dde
+import numpy as np
+
+from ..model import Model
+from ..terms.groups import LossGroups, TermGroups
+from ..terms.term import REFERENCE
+from ..weightings.group_gradients import GroupGradients
+from .measures import Measures, measure, rounded
+from .observation import Observer, current_batch, training_step
+
+#: Gradient norms within this factor of each other are called balanced: Adam's first steps then
+#: lower all losses. A convention, as is the next.
+BALANCED_WITHIN = 10.0
+
+#: Beyond this factor, the weaker term adds less than a hundredth to the first steps' direction.
+STARVED_BEYOND = 100.0
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis:
+    """One evaluation of a model's loss terms; ``str`` of it is a table with a verdict.
+
+    Args:
+        names: Names of the terms or groups, residuals first.
+        points: How many points each is evaluated at; ``None`` where the data does not tell.
+        losses: Their losses, neither weighted nor scaled, shape (K,).
+        gradient_norms: Norms of their gradients with respect to the network's parameters,
+            shape (K,).
+        weights: What they are multiplied with, shape (K,).
+        ratios: Norms of their weighted gradients over that of the reference's, shape (K,); all
+            residuals together are the reference.
+        reference: ``"residual"``; the first name where the data does not tell what is a residual.
+        verdict: What follows, in a sentence or two.
+    """
+
+    names: tuple[str, ...]
+    points: tuple[int | None, ...]
+    losses: np.ndarray
+    gradient_norms: np.ndarray
+    weights: np.ndarray
+    ratios: np.ndarray
+    reference: str
+    verdict: str
+
+    def __str__(self) -> str:
+        columns = [
+            ["term", *self.names],
+            ["points", *("-" if n is None else str(n) for n in self.points)],
+            ["loss", *_numbers(self.losses)],
+            ["gradient norm", *_numbers(self.gradient_norms)],
+            ["weight", *_numbers(self.weights)],
+            [f"ratio to {self.reference}", *_numbers(self.ratios)],
+        ]
+        if np.all(self.weights == 1):
+            del columns[4]
+        widths = [max(map(len, column)) for column in columns]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if i else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+            )
+            for cells in zip(*columns, strict=True)
+        ]
+        return "\n".join([*lines, "", self.verdict])
+
+    def __repr__(self) -> str:
+        return f"<Diagnosis of {', '.join(self.names)}>"
+
+
+def diagnose(
+    model: dde.Model, loss_groups: LossGroups | None = None, verbose: int = 1
+) -> Diagnosis:
+    """Looks once at a compiled model's losses and gradients; nothing in the model changes.
+
+    Args:
+        model: A compiled model, ours or a stock ``dde.Model``, before training or after.
+        loss_groups: Which terms to take together, see :meth:`deepxde_balance.Model.compile`. By
+            default the groups of the strategy; in a stock model and with weight 1 for all, every
+            term by itself.
+        verbose: Whether to print the table.
+
+    Raises:
+        ValueError: If the model is not compiled, a condition has no points, or the groups don't
+            fit the conditions.
+    """
+    if model.opt is None:
+        raise ValueError("The model is not compiled yet: compile it, then diagnose it.")
+    observer = Observer(model, loss_groups)
+    observation = observer()
+    groups, measures = observer.groups, measure(observation)
+    reference, rows = _reference(groups)
+    weighted = observation.gradients.values * observation.weights.unsqueeze(1)
+    of_reference = GroupGradients(weighted[rows].sum(dim=0, keepdim=True)).norm(2).item()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = measures.weighted_norms / of_reference
+    diagnosis = Diagnosis(
+        measures.names,
+        tuple(_number_of_points(model, groups, row) for row in groups.rows),
+        measures.losses,
+        measures.norms,
+        measures.weights,
+        ratios,
+        reference,
+        _verdict(measures, _advice(model, groups)),
+    )
+    if verbose > 0:
+        print(diagnosis)
+    return diagnosis
+
+
+def _reference(groups: TermGroups) -> tuple[str, list[int]]:
+    """What the others are compared with: its name, and its rows."""
+    if REFERENCE in groups.names:
+        return "residual", [groups.names.index(REFERENCE)]
+    if not groups.terms[0].name.startswith(REFERENCE):  # losses of which nothing else is known
+        return groups.names[0], [0]
+    residual = [groups.terms[row[0]].condition is None for row in groups.rows]
+    return "residual", [k for k, is_residual in enumerate(residual) if is_residual]
+
+
+def _number_of_points(model: dde.Model, groups: TermGroups, row: tuple[int, ...]) -> int | None:
+    """The points of a row's terms; residuals share theirs."""
+    data = model.data
+    if not isinstance(data, dde.data.PDE) or not groups.terms[0].name.startswith(REFERENCE):
+        return None
+    conditions = [i for i, term in enumerate(groups.terms) if term.condition is not None]
+    number_of = dict(zip(conditions, data.num_bcs, strict=True))
+    number = sum(number_of.get(i, 0) for i in row)
+    if any(i not in number_of for i in row):
+        number += len(current_batch(model).inputs) - sum(data.num_bcs)
+    return number
+
+
+def _verdict(measures: Measures, advice: str) -> str:
+    names, norms = measures.names, measures.weighted_norms
+    finite = np.isfinite(measures.losses) & np.isfinite(norms)
+    said = []
+    if not finite.all():
+        wrong = [name for name, is_finite in zip(names, finite, strict=True) if not is_finite]
+        said.append(
+            f"Broken: the loss or gradient of {', '.join(wrong)} is not finite. Look for a "
+            "division by 0, or the root or logarithm of a negative number."
+        )
+    for i in np.flatnonzero(finite & (norms == 0)):
+        if measures.weights[i] == 0:
+            said.append(f"{names[i]} has weight 0: it is not trained.")
+        elif measures.losses[i] == 0:
+            said.append(f"{names[i]} is met exactly already: its loss and gradient are 0.")
+        else:
+            said.append(
+                f"{names[i]} can't be learned: its gradient is 0, no trainable parameter of the "
+                "network changes it (frozen layers, or an output transform that fixes it)."
+            )
+    compared = np.flatnonzero(finite & (norms > 0))
+    if len(compared) < 2:
+        return " ".join([*said, "There are no two terms to balance."])
+    weak = compared[norms[compared].argmin()]
+    strong = compared[norms[compared].argmax()]
+    factor = norms[strong] / norms[weak]
+    smaller = f"{names[weak]}'s gradient is {rounded(factor)} times smaller than {names[strong]}'s"
+    if factor <= BALANCED_WITHIN:
+        said.append(
+            f"Balanced: gradient norms within a factor of {BALANCED_WITHIN:g}. That may change in "
+            "training: ddb.GradientMonitor shows it."
+        )
+    elif factor <= STARVED_BEYOND:
+        said.append(f"Uneven: {smaller}. {advice}")
+    else:
+        said.append(f"Unbalanced: {smaller}: it will be learned last. {advice}")
+    return " ".join(said)
+
+
+def _advice(model: dde.Model, groups: TermGroups) -> str:
+    """What to try against unequal gradients."""
+    step = training_step(model)
+    conditions = [term for term in groups.terms if term.condition is not None]
+    if step is not None and step.weighting.adapted:
+        return "These are its adapted weights: try a larger update_every or another strategy."
+    if step is not None and step.weighting.dynamic:
+        return "The model's strategy adapts the weights from the first iteration on."
+    if not conditions:
+        return "Try a list of numbers as loss_weights."
+    strategy = "db-kurtosis" if len(conditions) > 1 else "dn"
+    ours = isinstance(model, Model)
+    given = f'loss_weights="{strategy}"' if ours else f'callbacks=[LossWeighting("{strategy}")]'
+    if len(conditions) > 1:
+        return f"Try {given}."
+    return f"Try {given}, or split_bc on {conditions[0].name} and then a db strategy."
+
+
+def _numbers(values: np.ndarray) -> list[str]:
+    return [f"{value:.3g}" for value in values]

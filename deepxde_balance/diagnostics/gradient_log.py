@@ -1,0 +1,184 @@
+"""What a GradientMonitor has seen: series by group in memory, rows in a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from .._files import replaced
+from .measures import Measures
+
+HEADER = ("iteration", "quantity", "group", "other", "value")
+
+#: Names of the quantities by group, as the attributes of a log and as in the CSV.
+BY_GROUP = {
+    "losses": "loss",
+    "gradient_norms": "gradient_norm",
+    "weights": "weight",
+    "shares": "share",
+}
+COSINE = "cosine"
+
+Pair = tuple[str, str]
+Row = tuple[int, str, str, str, float]
+
+
+@dataclass
+class GradientLog:
+    """Series of observations; each list has the length of `steps`, nan where a group was not there.
+
+    Args:
+        steps: The iterations.
+        losses: Losses by group, neither weighted nor scaled.
+        gradient_norms: Norms of their gradients by group.
+        weights: Weights by group.
+        shares: ||lambda_i g_i|| / sum_j ||lambda_j g_j|| by group.
+        cosines: Of the gradients of two groups, by pair, in the order of the groups.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    gradient_norms: dict[str, list[float]] = field(default_factory=dict)
+    weights: dict[str, list[float]] = field(default_factory=dict)
+    shares: dict[str, list[float]] = field(default_factory=dict)
+    cosines: dict[Pair, list[float]] = field(default_factory=dict)
+
+    def add(self, rows: list[Row]) -> None:
+        """Appends the rows of one observation."""
+        self.steps.append(rows[0][0])
+        attributes = {quantity: name for name, quantity in BY_GROUP.items()}
+        for _, quantity, group, other, value in rows:
+            if quantity == COSINE:
+                self._append(self.cosines, (group, other), value)
+            else:
+                self._append(getattr(self, attributes[quantity]), group, value)
+        for series in self._series():
+            for values in series.values():
+                values += [math.nan] * (len(self.steps) - len(values))
+
+    def _append(self, series: dict[Any, list[float]], key: str | Pair, value: float) -> None:
+        values = series.setdefault(key, [math.nan] * (len(self.steps) - 1))
+        values.append(value)
+
+    def drop_from(self, step: int) -> None:
+        """Forgets the observations at iteration `step` and later ones."""
+        kept = sum(s < step for s in self.steps)
+        del self.steps[kept:]
+        for series in self._series():
+            for values in series.values():
+                del values[kept:]
+
+    def _series(self) -> Iterator[dict[Any, list[float]]]:
+        yield from (getattr(self, name) for name in BY_GROUP)
+        yield self.cosines
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values, none of them shared with the log."""
+        return {
+            "steps": list(self.steps),
+            **{name: _copied(getattr(self, name)) for name in BY_GROUP},
+            "cosines": _copied(self.cosines),
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> GradientLog:
+        log = cls(list(state["steps"]), cosines=_copied(state["cosines"]))
+        for name in BY_GROUP:
+            setattr(log, name, _copied(state[name]))
+        return log
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> GradientLog:
+        """The log in a CSV file of a GradientMonitor.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is another one.
+        """
+        log = cls()
+        by_step: dict[int, list[Row]] = {}
+        for row in _read(Path(path)):
+            by_step.setdefault(row[0], []).append(row)
+        for rows in by_step.values():
+            log.add(rows)
+        return log
+
+
+def rows_of(step: int, measures: Measures) -> list[Row]:
+    """One observation as rows: iteration, quantity, group, other group of a cosine, value."""
+    values = {
+        "losses": measures.losses,
+        "gradient_norms": measures.norms,
+        "weights": measures.weights,
+        "shares": measures.shares,
+    }
+    rows: list[Row] = [
+        (step, quantity, name, "", float(value))
+        for attribute, quantity in BY_GROUP.items()
+        for name, value in zip(measures.names, values[attribute], strict=True)
+    ]
+    for (i, a), (j, b) in combinations(enumerate(measures.names), 2):
+        rows.append((step, COSINE, a, b, float(measures.cosines[i, j])))
+    return rows
+
+
+class CsvFile:
+    """The rows of a log in a file, written as they come.
+
+    A run that goes on replaces the rows of its iterations: those that a run which was broken off
+    wrote after its last checkpoint, or all, when it starts from iteration 0.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If the file is there, and is no CSV of a GradientMonitor.
+        FileNotFoundError: If its folder is not there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self._continues = False
+        if self.path.exists():
+            for _ in _read(self.path):
+                break
+        elif not self.path.parent.is_dir():
+            raise FileNotFoundError(f"csv={str(path)!r}: there is no folder {self.path.parent}.")
+
+    def begin_anew(self) -> None:
+        """The next row may be of an earlier iteration than the last one."""
+        self._continues = False
+
+    def append(self, rows: list[Row]) -> None:
+        """Adds the rows of one observation."""
+        if not self._continues:
+            before = list(_read(self.path)) if self.path.exists() else []
+            with replaced(self.path) as beside, beside.open("w", newline="") as file:
+                csv.writer(file).writerows([HEADER, *(r for r in before if r[0] < rows[0][0])])
+            self._continues = True
+        with self.path.open("a", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+
+def _read(path: Path) -> Iterator[Row]:
+    """The rows of a file; a last one that was not written to its end is left out."""
+    with path.open(newline="") as file:
+        header = next(csv.reader(file), None)
+        if header is not None and tuple(header) != HEADER:
+            raise ValueError(
+                f"{path} is no CSV of a GradientMonitor: its columns are {', '.join(header)}, not "
+                f"{', '.join(HEADER)}."
+            )
+        for line in csv.reader(line for line in file if line.endswith("\n")):
+            if len(line) == len(HEADER):
+                yield int(line[0]), line[1], line[2], line[3], float(line[4])
+
+
+def _copied(series: dict[Any, list[float]]) -> dict[Any, list[float]]:
+    return {key: list(values) for key, values in series.items()}

@@ -1,0 +1,1 @@
+"""From loss terms to their losses and gradients, per group."""

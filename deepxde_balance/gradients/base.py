@@ -1,0 +1,217 @@
+"""The losses of one iteration and their gradients, per group of terms."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import deepxde as dde
+import torch
+from torch import Tensor
+
+from .._deepxde.batch import Batch
+from ..terms.groups import TermGroups
+from ..weightings.group_gradients import GroupGradients
+
+
+class Parameters(NamedTuple):
+    """What a compiled model trains.
+
+    Args:
+        network: The network's trainable parameters, each once.
+        external: What else the optimizer trains: the unknowns of an inverse problem.
+    """
+
+    network: list[Tensor]
+    external: list[Tensor]
+
+    @property
+    def all(self) -> list[Tensor]:
+        return [*self.network, *self.external]
+
+
+#: From a term's position and its errors, one per point, to one number in place of its loss.
+Measure = Callable[[int, Tensor], Tensor]
+
+
+class IterationGradients(NamedTuple):
+    """What an engine gives for one iteration.
+
+    Args:
+        losses: Unweighted, unscaled loss of every term, shape (number of terms,), detached.
+        values: Gradient of each row's loss, shape (rows, P + E): P entries of the network's
+            parameters, then E of the external variables; 0 where unused.
+        used: Which of the network's entries each row's loss depends on, shape (rows, P);
+            ``None`` for all.
+        parameters: The parameters, in the order of the columns.
+        reached: Whether any row depends on it, for each parameter.
+    """
+
+    losses: Tensor
+    values: Tensor
+    used: Tensor | None
+    parameters: Parameters
+    reached: tuple[bool, ...]
+
+    def of_network(self, num_groups: int) -> GroupGradients:
+        """The first rows' gradients with respect to the network: what statistics run over."""
+        width = sum(p.numel() for p in self.parameters.network)
+        if not width:  # a frozen network, whose gradients are nothing to weigh by
+            return GroupGradients(self.values.new_zeros(num_groups, 1))
+        used = None if self.used is None else self.used[:num_groups]
+        return GroupGradients(self.values[:num_groups, :width], used)
+
+
+class GradientEngine(ABC):
+    """Computes losses and per-group gradients of a DeepXDE model.
+
+    Args:
+        model: A compiled ``dde.Model``.
+        groups: The groups of its terms; a row's loss is the sum over its terms, scaled.
+        scale: One static factor per term.
+    """
+
+    name: str
+
+    #: Whether `gradients` is the way to take, also where the weighted sum's gradient is enough.
+    prefers_gradients: bool = False
+
+    def __init__(self, model: dde.Model, groups: TermGroups, scale: Sequence[float]):
+        self.model = model
+        self.groups = groups
+        self.scale = tuple(scale)
+        self._optimizer: Any = None
+        self._known = Parameters([], [])
+        self._measure: Measure | None = None
+
+    @contextmanager
+    def measuring(self, measure: Measure) -> Iterator[None]:
+        """While the context lasts, each term gives `measure` of its errors instead of its loss.
+
+        Only for ``dde.data.PDE``, whose terms have one error per point.
+        """
+        self._measure = measure
+        try:
+            yield
+        finally:
+            self._measure = None
+
+    def measuring_alike(self, other: GradientEngine) -> AbstractContextManager[None]:
+        """While the context lasts, another engine measures what this one does now."""
+        return nullcontext() if self._measure is None else other.measuring(self._measure)
+
+    def begin(self) -> None:  # noqa: B027 - nothing to do is the rule
+        """Called when training begins: what changed before is no fault."""
+
+    def confirm(self) -> None:  # noqa: B027 - nothing to confirm is the rule
+        """Called at the last record of a training, and when it ends.
+
+        Raises:
+            RuntimeError: If what the engine gave was not the model's.
+        """
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> list[Tensor]:
+        """The unweighted, unscaled loss of every term, differentiable in the parameters."""
+
+    @abstractmethod
+    def gradients(self, batch: Batch) -> IterationGradients:
+        """The losses and the gradients of every row of the groups."""
+
+    def parameters(self) -> Parameters:
+        """What the model trains now."""
+        if self._optimizer is not self.model.opt:
+            self._optimizer = self.model.opt
+            self._known = Parameters(
+                list(self.model.net.parameters()), external_variables(self.model)
+            )
+        return Parameters(*([p for p in known if p.requires_grad] for known in self._known))
+
+    def row_losses(self, losses: Sequence[Tensor]) -> list[Tensor]:
+        """The scaled sum of each row's losses; 0 for a row without terms."""
+        return [
+            self.scaled_sum(losses, row) if row else torch.zeros_like(losses[0])
+            for row in self.groups.rows
+        ]
+
+    def scaled_sum(
+        self, losses: Sequence[Tensor] | Mapping[int, Tensor], terms: Sequence[int]
+    ) -> Tensor:
+        """The sum of some terms' losses, each times its static factor."""
+        scaled = [losses[i] if self.scale[i] == 1 else self.scale[i] * losses[i] for i in terms]
+        return scaled[0] if len(scaled) == 1 else torch.stack(scaled).sum()
+
+
+def external_variables(model: dde.Model) -> list[Tensor]:
+    """What a compiled model trains besides the network: the unknowns of an inverse problem."""
+    network = {id(p) for p in model.net.parameters()}
+    trained = [p for group in model.opt.param_groups for p in group["params"]]
+    variables = {id(v): v for v in (*model.external_trainable_variables, *trained)}
+    return [v for i, v in variables.items() if i not in network]
+
+
+@contextmanager
+def without_hooks(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """While the context lasts, hooks are not called: for a single group's gradient, say."""
+    hooked = [(p, p._backward_hooks) for p in parameters if p._backward_hooks]
+    for p, _ in hooked:
+        p._backward_hooks = None
+    try:
+        yield
+    finally:
+        for p, hooks in hooked:
+            p._backward_hooks = hooks
+
+
+def grad(
+    losses: Sequence[Tensor], parameters: list[Tensor], keep_graph: bool
+) -> Sequence[Tensor | None]:
+    """The gradient of the losses' sum; ``None`` for a parameter that it does not depend on."""
+    losses = [loss for loss in losses if loss.requires_grad]
+    if not losses or not parameters:
+        return [None] * len(parameters)
+    with without_hooks(parameters):
+        return torch.autograd.grad(losses, parameters, retain_graph=keep_graph, allow_unused=True)
+
+
+def lay_out(
+    losses: Sequence[Tensor], per_row: Sequence[Sequence[Tensor | None]], parameters: Parameters
+) -> IterationGradients:
+    """Lays gradients out as a matrix, one row per group; ``None`` stands for an unused parameter.
+
+    Args:
+        losses: The loss of every term.
+        per_row: For each row the gradients of all parameters.
+        parameters: The parameters.
+    """
+    columns = parameters.all
+    parts = [
+        (torch.zeros_like(p) if g is None else g).reshape(-1)
+        for row in per_row
+        for g, p in zip(row, columns, strict=True)
+    ]
+    present = tuple(tuple(g is not None for g in row) for row in per_row)
+    # An unknown made from NumPy may be of another type.
+    values = torch.cat([part.to(parts[0]) for part in parts]).view(len(per_row), -1)
+    sizes = tuple(p.numel() for p in parameters.network)
+    return IterationGradients(
+        torch.stack(list(losses)).detach(),
+        values,
+        _used_mask(tuple(row[: len(sizes)] for row in present), sizes, values.device),
+        parameters,
+        tuple(any(column) for column in zip(*present, strict=True)),
+    )
+
+
+@lru_cache(maxsize=16)
+def _used_mask(
+    present: tuple[tuple[bool, ...], ...], sizes: tuple[int, ...], device: torch.device
+) -> Tensor | None:
+    """Which entries of the rows are used; ``None`` if all. The same in every iteration."""
+    if all(all(row) for row in present):
+        return None
+    flags = torch.tensor(present, device=device)
+    return flags.repeat_interleave(torch.tensor(sizes, device=device), dim=1)

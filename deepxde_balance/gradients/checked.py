@@ -1,0 +1,134 @@
+"""The one-pass engine, compared with DeepXDE's own losses."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import deepxde as dde
+import torch
+from torch import Tensor
+
+from .._deepxde.batch import Batch
+from .._deepxde.no_trace import no_trace
+from .._deepxde.stock_losses import deepxde_losses
+from ..terms.groups import TermGroups
+from .base import GradientEngine, IterationGradients
+from .one_pass import OnePassEngine
+from .per_group import PerGroupEngine
+
+#: A check costs about two steps: where points change often, not every change is checked.
+_EVALUATIONS_BETWEEN_CHECKS = 100
+
+
+class CheckedEngine(GradientEngine):
+    """The one-pass engine, compared with DeepXDE at the first iteration and when points change.
+
+    Where its losses differ from DeepXDE's on the same points by more than rounding, or depend on
+    the network's parameters past their copies, it hands over to :class:`PerGroupEngine`, and says
+    so once.
+
+    Args:
+        model: The model.
+        groups: The groups of its terms.
+        scale: One static factor per term.
+        must_hold: Whether a difference is an error.
+    """
+
+    def __init__(
+        self, model: dde.Model, groups: TermGroups, scale: Sequence[float], must_hold: bool
+    ):
+        super().__init__(model, groups, scale)
+        self._must_hold = must_hold
+        self._engine: GradientEngine | None = None
+        self._checked_points: Any = None
+        self._evaluations = 0
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return "one-pass" if self._engine is None else self._engine.name
+
+    def losses(self, batch: Batch) -> list[Tensor]:
+        engine = self.checked(batch)
+        with self.measuring_alike(engine):
+            return engine.losses(batch)
+
+    def gradients(self, batch: Batch) -> IterationGradients:
+        engine = self.checked(batch)
+        with self.measuring_alike(engine):
+            return engine.gradients(batch)
+
+    def checked(self, batch: Batch, new_points: bool = False) -> GradientEngine:
+        """The engine at work.
+
+        Args:
+            batch: The points.
+            new_points: Whether new ones are to be checked in any case, even if others were a few
+                evaluations before.
+        """
+        self._evaluations += 1
+        due = new_points or self._evaluations > _EVALUATIONS_BETWEEN_CHECKS
+        if self._engine is None or (
+            due and batch.inputs is not self._checked_points and self._engine.name == "one-pass"
+        ):
+            self._check(batch)
+        assert self._engine is not None
+        return self._engine
+
+    def _check(self, batch: Batch) -> None:
+        self._checked_points, self._evaluations = batch.inputs, 0
+        with no_trace(self.model.net), torch.enable_grad():
+            expected, loss_fn = deepxde_losses(self.model, batch)
+            expected = [loss.detach() for loss in expected]  # and DeepXDE's graph is gone
+            engine = self._engine
+            if not isinstance(engine, OnePassEngine):
+                engine = OnePassEngine(self.model, self.groups, self.scale, loss_fn)
+            difference = self._difference(engine, batch, torch.stack(expected))
+            if difference is not None and engine.stacks:
+                engine.stacks = False  # perhaps the network can't be evaluated in a stack
+                difference = self._difference(engine, batch, torch.stack(expected))
+        if difference is None:
+            self._engine = engine
+            return
+        message = (
+            f"The one-pass engine {difference}. A residual or network that looks at several "
+            "points at once, draws random numbers or uses parameters past the network does that"
+        )
+        if self._must_hold:
+            raise RuntimeError(f"{message}: leave gradient_engine='one-pass' out.")
+        warnings.warn(
+            f"{message}: from now on, each group takes a backward of its own, which is slower.",
+            stacklevel=2,
+        )
+        self._engine = PerGroupEngine(self.model, self.groups, self.scale)
+
+    def _difference(self, engine: OnePassEngine, batch: Batch, expected: Tensor) -> str | None:
+        """What is different from DeepXDE, in words; ``None`` if nothing is."""
+        try:
+            apart, bypassed = engine.losses_of_copies(batch)
+            together = engine.losses(batch)
+        except Exception as error:  # what DeepXDE can evaluate must train, if slowly
+            return f"fails where DeepXDE's losses do not ({error})"
+        for losses in (apart, together):
+            wrong = ~_close(torch.stack(losses).detach(), expected)
+            if wrong.any():
+                names = [
+                    t.name for t, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w
+                ]
+                return f"does not give DeepXDE's loss of {', '.join(names)} on the same points"
+        if bypassed:
+            return f"would lose gradients of {', '.join(bypassed)}"
+        return None
+
+
+def _close(found: Tensor, expected: Tensor) -> Tensor:
+    """Whether values agree but for rounding, each by itself; nan and infinity agree with anything.
+
+    Sums over thousands of points in another order, and derivatives from matrices of another
+    shape, differ by some thousand units in the last place; a wrong engine by far more than the
+    root of one.
+    """
+    epsilon = torch.finfo(torch.float16 if dde.config.mixed else found.dtype).eps
+    close = (found - expected).abs() <= epsilon**0.5 * expected.abs() + 10 * epsilon
+    return close | ~expected.isfinite()

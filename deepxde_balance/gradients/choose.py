@@ -1,0 +1,96 @@
+"""Chooses how gradients are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import deepxde as dde
+import torch
+
+from .._checks import unknown_name
+from ..terms.groups import TermGroups
+from .base import GradientEngine
+from .checked import CheckedEngine
+from .compiled.engine import CompiledEngine
+from .per_group import PerGroupEngine
+
+EngineName = Literal["one-pass", "compiled", "per-group"]
+
+#: With fewer points a step is mostly overhead, and one evaluation of all of them costs less than
+#: one for each group, even with a backward for each. A choice, not a tuned value: the two engines
+#: cost about the same there. `gradient_engine` of `compile` overrides it.
+FEW_POINTS = 300
+
+_NOT_POINT_BY_POINT = (
+    torch.nn.BatchNorm1d,
+    torch.nn.BatchNorm2d,
+    torch.nn.BatchNorm3d,
+    torch.nn.SyncBatchNorm,
+    torch.nn.InstanceNorm1d,
+    torch.nn.InstanceNorm2d,
+    torch.nn.InstanceNorm3d,
+    torch.nn.Dropout,
+    torch.nn.AlphaDropout,
+    torch.nn.FeatureAlphaDropout,
+)
+
+
+def reason_against(data: dde.data.Data, net: torch.nn.Module) -> str | None:
+    """Why the one-pass engine can't give DeepXDE's losses; ``None`` if it should.
+
+    Args:
+        data: The data object.
+        net: The network.
+    """
+    if not isinstance(data, dde.data.PDE):
+        return f"{type(data).__name__} is no dde.data.PDE"
+    for name in ("losses", "losses_train", "losses_test", "train_next_batch", "test"):
+        if name in vars(data) or getattr(type(data), name) is not getattr(dde.data.PDE, name):
+            return f"{type(data).__name__} has `{name}` of its own"
+    for module in net.modules():
+        if isinstance(module, _NOT_POINT_BY_POINT):
+            return f"{type(module).__name__} does not act point by point"
+    return None
+
+
+def check_engine_name(
+    name: str | None, data: dde.data.Data, net: torch.nn.Module, optimizer: Any
+) -> None:
+    """Raises a ValueError unless `name` is that of an engine that can be used, or ``None``."""
+    if name is not None and name not in get_args(EngineName):
+        raise unknown_name("gradient_engine", str(name), list(get_args(EngineName)))
+    reason = reason_against(data, net) if name in ("one-pass", "compiled") else None
+    if reason is None and name == "compiled":
+        if dde.config.mixed:
+            reason = "DeepXDE is set to mixed precision"
+        elif optimizer == "NNCG":
+            reason = "NNCG differentiates the losses itself"
+    if reason is not None:
+        raise ValueError(f"gradient_engine={name!r} can't be used here: {reason}.")
+
+
+def takes_one_pass(data: dde.data.Data, net: torch.nn.Module) -> bool:
+    """Whether the one-pass engine is the choice for a problem: where it holds, and is faster."""
+    return reason_against(data, net) is None and len(data.train_x) >= FEW_POINTS
+
+
+def choose_engine(
+    model: dde.Model,
+    groups: TermGroups,
+    scale: Sequence[float],
+    forced: EngineName | None = None,
+) -> GradientEngine:
+    """The one-pass engine wherever it gives DeepXDE's losses and pays, else the per-group engine.
+
+    Args:
+        model: The model; it need not be compiled yet.
+        groups: The groups of its terms.
+        scale: One static factor per term.
+        forced: The engine to use, see :func:`check_engine_name`.
+    """
+    if forced == "compiled":
+        return CompiledEngine(model, groups, scale)
+    if forced == "one-pass" or (forced is None and takes_one_pass(model.data, model.net)):
+        return CheckedEngine(model, groups, scale, must_hold=forced == "one-pass")
+    return PerGroupEngine(model, groups, scale)

@@ -1,0 +1,41 @@
+"""One backward per group of terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from .._deepxde.batch import Batch
+from .._deepxde.stock_losses import deepxde_losses
+from .base import GradientEngine, IterationGradients, Measure, grad, lay_out
+
+
+class PerGroupEngine(GradientEngine):
+    """One backward per group, on the losses that DeepXDE itself makes: right for any data."""
+
+    name = "per-group"
+
+    def losses(self, batch: Batch) -> list[Tensor]:
+        return deepxde_losses(self.model, batch, self._measures()).losses
+
+    def _measures(self) -> list[Callable[[Tensor, Tensor], Tensor]] | None:
+        """The measure as DeepXDE's loss functions, one per term, of zeros and the errors."""
+        if self._measure is None:
+            return None
+        return [partial(_of_errors, self._measure, i) for i in range(len(self.groups.terms))]
+
+    def gradients(self, batch: Batch) -> IterationGradients:
+        parameters = self.parameters()
+        losses = self.losses(batch)
+        rows = self.row_losses(losses)
+        per_row = [
+            grad([loss], parameters.all, keep_graph=i < len(rows) - 1)
+            for i, loss in enumerate(rows)
+        ]
+        return lay_out(losses, per_row, parameters)
+
+
+def _of_errors(measure: Measure, term: int, _: Tensor, errors: Tensor) -> Tensor:
+    return measure(term, errors)

@@ -1,0 +1,290 @@
+"""The files of a run: what was trained, how, and what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._files import replaced
+
+__all__ = ["FORMAT", "Fields", "Record", "RecordError", "read", "write_json"]
+
+FORMAT = 1
+
+
+class RecordError(ValueError):
+    """A file that is not the record of a run: which one, and what is wrong with it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fields:
+    """The arrays of a run, from the NPZ beside its JSON.
+
+    Args:
+        points: The evaluation grid, a full tensor grid (``ij``-indexed), shape (N, d).
+        prediction: Shape (N, k).
+        solution: Shape (N, k).
+        histogram_steps: The iterations that have histograms, shape (S,).
+        histogram_groups: The names of the groups, shape (G,).
+        histogram_edges: The edges of the bins, shape (S, G, B + 1).
+        histogram_counts: How many entries of the group's unweighted gradient lie in each bin,
+            shape (S, G, B).
+    """
+
+    points: np.ndarray
+    prediction: np.ndarray
+    solution: np.ndarray
+    histogram_steps: np.ndarray
+    histogram_groups: np.ndarray
+    histogram_edges: np.ndarray
+    histogram_counts: np.ndarray
+
+    @property
+    def error(self) -> np.ndarray:
+        """|prediction - solution|, shape (N, k)."""
+        return np.abs(self.prediction - self.solution)
+
+    @property
+    def axes(self) -> list[np.ndarray]:
+        """The coordinates of the grid's lines, one array for each dimension."""
+        return [np.unique(column) for column in self.points.T]
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One run. Numbers that were not finite are nan.
+
+    Args:
+        path: Its JSON file.
+        problem: The problem's name.
+        weights: The strategy, with its parameters if it had any: ``"dn:beta=0.9"``.
+        seed: Of the points and the network.
+        settings: The settings it ran with.
+        paper: The settings of the problem's paper.
+        versions: Of this package and of what it stands on.
+        device: ``"cpu"``, ``"cuda:0"``, ...
+        machine: What the device is.
+        threads: Of PyTorch.
+        dtype: DeepXDE's float type.
+        loss_terms: The names of the loss terms.
+        groups: Names of the terms of each group, the reference first.
+        steps: The recorded iterations, shape (S,).
+        losses: The unweighted losses by term, each of shape (S,).
+        loss_weights: The applied weights by group, each of shape (S,).
+        errors: ``"L2RE"`` and ``"MAE"`` as fractions, each of shape (S,).
+        coefficients: The identified coefficients, each of shape (S,).
+        true_coefficients: Their true values.
+        final: The errors and coefficients at the end.
+        weights_now: The weights at the end, by group.
+        seconds: Of the whole training.
+        seconds_per_iteration: Of one iteration.
+        gradient_engine: How gradients were computed at the end; empty in records of before it
+            was noted.
+    """
+
+    path: Path
+    problem: str
+    weights: str
+    seed: int
+    settings: Mapping[str, Any]
+    paper: Mapping[str, Any]
+    versions: Mapping[str, str]
+    device: str
+    machine: str
+    threads: int
+    dtype: str
+    loss_terms: list[str]
+    groups: Mapping[str, list[str]]
+    steps: np.ndarray
+    losses: Mapping[str, np.ndarray]
+    loss_weights: Mapping[str, np.ndarray]
+    errors: Mapping[str, np.ndarray]
+    coefficients: Mapping[str, np.ndarray]
+    true_coefficients: Mapping[str, float]
+    final: Mapping[str, float]
+    weights_now: Mapping[str, float]
+    seconds: float
+    seconds_per_iteration: float
+    gradient_engine: str = ""
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Record:
+        """The record in a JSON file.
+
+        Raises:
+            RecordError: If the file can't be read, is not JSON, has another format, or lacks
+                something.
+        """
+        path = Path(path)
+        content = _content(path)
+        try:
+            values = {name: _CONVERT[name](content[name]) for name in _NAMES if name in _CONVERT}
+        except (TypeError, ValueError, AttributeError) as error:
+            raise RecordError(f"{path}: a value is not what it should be: {error}.") from error
+        there = [name for name in _NAMES if name in content]
+        record = cls(path, **{name: values.get(name, content[name]) for name in there})
+        _check(record)
+        return record
+
+    @cached_property
+    def fields(self) -> Fields:
+        """The arrays beside it, read at the first use.
+
+        Raises:
+            RecordError: If their file is missing, damaged or lacks an array.
+        """
+        path = self.path.with_suffix(".npz")
+        names = [field.name for field in dataclasses.fields(Fields)]
+        try:
+            with np.load(path) as arrays:
+                _check_missing(path, names, arrays)
+                return Fields(**{name: arrays[name] for name in names})
+        except RecordError:
+            raise
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            raise RecordError(f"{path}: can't be read: {error}.") from error
+
+    def group_losses(self) -> dict[str, np.ndarray]:
+        """The unweighted losses summed by group, each of shape (S,)."""
+        return {
+            group: np.sum([self.losses[term] for term in terms], axis=0)
+            for group, terms in self.groups.items()
+        }
+
+    def over_last_fifth(self, quantity: str = "L2RE") -> float:
+        """The median error over the records of the run's last fifth; nan if it diverged.
+
+        At a constant learning rate errors swing, and where in a swing the last iteration lies is
+        a matter of luck.
+        """
+        return float(np.median(self.errors[quantity][self.steps >= 0.8 * self.steps[-1]]))
+
+    def at_lowest_loss(self, quantity: str = "L2RE") -> float:
+        """The error at the recorded iteration with the lowest unweighted training loss.
+
+        DeepXDE's best step, as far as it was recorded; nan if no loss was finite.
+        """
+        loss = np.sum(list(self.losses.values()), axis=0)
+        finite = np.isfinite(loss)
+        if not finite.any():
+            return math.nan
+        return float(self.errors[quantity][np.argmin(np.where(finite, loss, np.inf))])
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its error at the end is no number."""
+        return not math.isfinite(self.final.get("L2RE", math.nan))
+
+
+def read(folder: str | os.PathLike[str]) -> list[Record]:
+    """The records of all runs in a folder, by problem, strategy and seed.
+
+    Raises:
+        RecordError: If there is no such folder, or one of the records is damaged.
+    """
+    if not Path(folder).is_dir():
+        raise RecordError(f"{folder}: there is no such folder.")
+    records = [Record.load(path) for path in sorted(Path(folder).glob("*/*/seed*.json"))]
+    return sorted(records, key=lambda record: (record.problem, record.weights, record.seed))
+
+
+def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Writes a JSON file, one key a line, in the order given; nothing of it is ever half there.
+
+    Numbers that are not finite become null; NumPy's numbers and arrays become JSON's.
+    """
+    lines = [f"{json.dumps(k)}: {json.dumps(_plain(v))}" for k, v in content.items()]
+    with replaced(path) as beside:
+        beside.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _numbers(value: Mapping[str, Any]) -> dict[str, float]:
+    return {name: _number(v) for name, v in value.items()}
+
+
+def _series(value: Mapping[str, Iterable[Any]]) -> dict[str, np.ndarray]:
+    return {name: np.array([_number(v) for v in values]) for name, values in value.items()}
+
+
+_NAMES = [field.name for field in dataclasses.fields(Record) if field.name != "path"]
+_REQUIRED = [
+    field.name
+    for field in dataclasses.fields(Record)
+    if field.name in _NAMES and field.default is dataclasses.MISSING
+]
+_CONVERT: dict[str, Callable[[Any], Any]] = {
+    "seed": int,
+    "steps": lambda value: np.array(value, dtype=int),
+    "losses": _series,
+    "loss_weights": _series,
+    "errors": _series,
+    "coefficients": _series,
+    "true_coefficients": _numbers,
+    "final": _numbers,
+    "weights_now": _numbers,
+    "seconds": _number,
+    "seconds_per_iteration": _number,
+}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: can't be read: {error}.") from error
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{path}: not JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise RecordError(f"{path}: not the record of a run: no JSON object.")
+    if content.get("format") != FORMAT:
+        raise RecordError(
+            f"{path}: its format is {content.get('format')!r}; this version reads {FORMAT}."
+        )
+    _check_missing(path, _REQUIRED, content)
+    return content
+
+
+def _check_missing(path: Path, names: Iterable[str], there: Iterable[str]) -> None:
+    missing = sorted(set(names) - set(there))
+    if missing:
+        raise RecordError(f"{path}: lacks {', '.join(missing)}.")
+
+
+def _check(record: Record) -> None:
+    """Raises RecordError if a series has not the length of `steps`, or a group an unknown term."""
+    for what in ("losses", "loss_weights", "errors", "coefficients"):
+        for name, values in getattr(record, what).items():
+            if values.shape != record.steps.shape:
+                raise RecordError(
+                    f"{record.path}: {what}[{name!r}] has {len(values)} values for "
+                    f"{len(record.steps)} steps."
+                )
+    for group, terms in record.groups.items():
+        _check_missing(record.path, terms, record.losses)
+        if not terms:
+            raise RecordError(f"{record.path}: group {group!r} has no terms.")

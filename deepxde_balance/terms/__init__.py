@@ -1,0 +1,1 @@
+"""Loss terms, and the groups that share a weight."""

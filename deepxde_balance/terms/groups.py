@@ -1,0 +1,174 @@
+"""The loss terms of a data object: their names and kinds, and the groups that share a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._checks import unknown_name
+from .term import REFERENCE, Term, check_length
+
+LossGroups = Mapping[str, Any]
+
+UNWEIGHTED = "unweighted"
+
+
+@dataclass(frozen=True)
+class TermGroups:
+    """Which terms share a weight.
+
+    Args:
+        terms: All terms, in the order of DeepXDE's losses: residuals, then conditions.
+        names: Names of the weighted groups, the reference first.
+        members: For each weighted group the positions of its terms in `terms`.
+        unweighted: Positions of the terms that stay at weight 1 and are in no group.
+    """
+
+    terms: tuple[Term, ...]
+    names: tuple[str, ...]
+    members: tuple[tuple[int, ...], ...]
+    unweighted: tuple[int, ...] = ()
+
+    @property
+    def rows(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the terms whose gradients are summed: the groups, then the unweighted."""
+        return self.members + ((self.unweighted,) if self.unweighted else ())
+
+    def scale_factors(
+        self, scale: Mapping[str, float] | Sequence[float] | None
+    ) -> tuple[float, ...]:
+        """One static factor per term from a weighting's `scale`.
+
+        Raises:
+            ValueError: If the number of factors, or a name, is not that of the terms or groups.
+        """
+        if scale is None:
+            return (1.0,) * len(self.terms)
+        if not isinstance(scale, Mapping):
+            check_length("scale", scale, self.terms)
+            return tuple(scale)
+        positions = {name: m for name, m in zip(self.names, self.members, strict=True)}
+        positions |= {term.name: (i,) for i, term in enumerate(self.terms)}
+        factors = [1.0] * len(self.terms)
+        for name, factor in scale.items():
+            if name not in positions:
+                raise unknown_name("loss term or group in scale", name, positions)
+            for i in positions[name]:
+                factors[i] *= factor
+        return tuple(factors)
+
+
+def group_terms(terms: Sequence[Term], loss_groups: LossGroups | None = None) -> TermGroups:
+    """Forms the groups: by default all residuals are the reference, each condition a group.
+
+    Args:
+        terms: The loss terms, residuals first.
+        loss_groups: Mapping from a group's name to its terms: IC/BC objects, their positions
+            among the IC/BC objects, or names of terms. Every condition must be named once. The
+            key ``"pde"`` takes positions of the residuals that make up the reference; residuals
+            not named there become condition groups. The key ``"unweighted"`` takes the
+            conditions that stay at weight 1.
+
+    Raises:
+        TypeError: If `loss_groups` is no mapping.
+        ValueError: If a group names what is not there, a term is in two groups or in none.
+    """
+    terms = tuple(terms)
+    num_residuals = sum(term.condition is None for term in terms)
+    residuals = range(num_residuals)
+    if loss_groups is None:
+        conditions = [(terms[i].name, (i,)) for i in range(num_residuals, len(terms))]
+        return _assemble(terms, tuple(residuals), conditions, ())
+    if not isinstance(loss_groups, Mapping):
+        raise TypeError(
+            f"loss_groups={loss_groups!r} is not allowed: give a mapping from a group's name to "
+            'its conditions, e.g. {"bc": [bc_left, bc_right], "ic": [ic]}.'
+        )
+    owner: dict[int, str] = {}
+    groups: dict[str, tuple[int, ...]] = {}
+    for name, members in loss_groups.items():
+        groups[name] = tuple(_position(terms, member, name) for member in _listed(members))
+        if not groups[name] and name != UNWEIGHTED:
+            raise ValueError(f"loss_groups[{name!r}] is empty.")
+        for i in groups[name]:
+            if i in owner:
+                raise ValueError(
+                    f"The loss term {terms[i].name} is named twice in loss_groups: in "
+                    f"{owner[i]!r} and in {name!r}."
+                )
+            owner[i] = name
+    missing = [terms[i].name for i in range(num_residuals, len(terms)) if i not in owner]
+    if missing:
+        raise ValueError(
+            f"loss_groups names no group for {', '.join(missing)}: every condition must be named "
+            f"once ({UNWEIGHTED!r} lists those that stay at weight 1)."
+        )
+    unnamed = tuple(i for i in residuals if i not in owner)
+    unweighted = groups.pop(UNWEIGHTED, ())
+    if REFERENCE not in groups:
+        if num_residuals and not unnamed:
+            raise ValueError(f"loss_groups leaves no residual for the reference {REFERENCE!r}.")
+        return _assemble(terms, unnamed, groups.items(), unweighted)
+    reference = groups.pop(REFERENCE)
+    if any(terms[i].condition is not None for i in reference):
+        raise ValueError(f"loss_groups[{REFERENCE!r}] takes residuals only, not conditions.")
+    others = [(terms[i].name, (i,)) for i in unnamed]
+    return _assemble(terms, reference, [*others, *groups.items()], unweighted)
+
+
+def ungrouped(terms: Sequence[Term]) -> TermGroups:
+    """Each term by itself, residuals too: what a list of numbers weighs."""
+    terms = tuple(terms)
+    return TermGroups(terms, tuple(t.name for t in terms), tuple((i,) for i in range(len(terms))))
+
+
+def _assemble(
+    terms: tuple[Term, ...],
+    reference: tuple[int, ...],
+    conditions: Iterable[tuple[str, tuple[int, ...]]],
+    unweighted: tuple[int, ...],
+) -> TermGroups:
+    names, members = [REFERENCE], [reference]
+    for name, group in conditions:
+        if name in names:
+            raise ValueError(f"There are two groups of the name {name!r}: name yours otherwise.")
+        if name in (t.name for t in terms) and [terms[i].name for i in group] != [name]:
+            raise ValueError(f"The group {name!r} has the name of a loss term: name it otherwise.")
+        names.append(name)
+        members.append(group)
+    return TermGroups(terms, tuple(names), tuple(members), unweighted)
+
+
+def _listed(members: Any) -> list[Any]:
+    return list(members) if isinstance(members, (list, tuple)) else [members]
+
+
+def _position(terms: tuple[Term, ...], member: Any, group: str) -> int:
+    """The position among all terms of what a group names."""
+    where = f"loss_groups[{group!r}]"
+    names = [term.name for term in terms]
+    if isinstance(member, str):
+        if member not in names:
+            raise unknown_name(f"loss term in {where}:", member, names)
+        return names.index(member)
+    if isinstance(member, (int, np.integer)) and not isinstance(member, bool):
+        what = "residuals" if group == REFERENCE else "conditions"
+        positions = [
+            i for i, t in enumerate(terms) if (t.condition is None) == (what == "residuals")
+        ]
+        if not 0 <= member < len(positions):
+            raise ValueError(
+                f"{where} names position {member}, but there are {len(positions)} {what}: "
+                f"{', '.join(names[i] for i in positions)}."
+            )
+        return positions[int(member)]
+    for i, term in enumerate(terms):
+        if member is not None and term.condition is member:
+            return i
+    raise ValueError(
+        f"{where} names {member!r}, which is no condition of this problem. Its loss terms: "
+        f"{', '.join(names)}."
+    )

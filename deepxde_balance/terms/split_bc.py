@@ -1,0 +1,272 @@
+"""Splits one boundary or initial condition into several over disjoint points."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import deepxde as dde
+import numpy as np
+from deepxde.utils import get_num_args, isclose
+from scipy.stats import qmc
+
+from .groups import UNWEIGHTED
+from .term import REFERENCE
+
+Predicate = Callable[..., Any]
+By = Literal["axis", "face", "component"] | Mapping[str, Predicate | None]
+
+#: From points (N, d) to the position of the part that each belongs to; -1 for none.
+Labels = Callable[[np.ndarray], np.ndarray]
+
+
+def split_bc(bc: Any, by: By) -> dict[str, Any]:
+    """Splits one IC/BC into several of the same class, over disjoint points.
+
+    A problem with one kind of condition has nothing to balance between conditions; split it by
+    boundary (inner-balancing, Zhou et al. 2025, sec. 3.2). Use the parts in place of the whole::
+
+        sides = ddb.split_bc(bc, "axis")                    # {"x": ..., "y": ...}
+        data = dde.data.PDE(geom, pde, list(sides.values()), ...)
+        model.compile("adam", lr=1e-3, loss_weights="db-mean",
+                      loss_groups={name: [part] for name, part in sides.items()})
+
+    Every point of the whole belongs to exactly one part; a point that several parts claim (a
+    corner) goes to the first of them. The loss of a part is the mean over its own points. The
+    pairs of a PeriodicBC stay together: the point that `on_boundary` picks decides.
+
+    Args:
+        bc: A DirichletBC, NeumannBC, RobinBC, PeriodicBC, OperatorBC, IC, PointSetBC or
+            PointSetOperatorBC.
+        by: One of
+
+            - ``"axis"``: opposite sides of a box together, named ``"x"``, ``"y"``, ``"z"``
+              (``"x0"``, ``"x1"``, ... with more than three dimensions). For Interval, Rectangle,
+              Cuboid, Hypercube and their products with a time domain.
+            - ``"face"``: each side of a box by itself, named ``"x_min"``, ``"x_max"``, ...
+            - ``"component"``: each output component of a PointSetBC with several by itself,
+              named ``"component0"``, ...
+            - a mapping from names to predicates. A predicate takes the points, all of them as an
+              array of shape (N, d) or one as an array of shape (d,), and tells which belong to
+              the part; with two arguments it also gets whether the points are on the boundary,
+              as in DeepXDE. ``None`` in place of one predicate takes the rest.
+
+    Returns:
+        Mapping from the parts' names to the parts, in the order of the axes, faces, components
+        or predicates. Sides on which the condition has no points are left out.
+
+    Raises:
+        TypeError: If `bc` can't be split (Interface2DBC pairs the points of two edges by their
+            order), or `by` is of the wrong type.
+        ValueError: If `by` does not fit the condition, or leaves fewer than two parts. When the
+            points are sampled: if a point belongs to no part.
+    """
+    if isinstance(bc, dde.icbc.Interface2DBC):
+        raise TypeError(
+            "An Interface2DBC can't be split: it pairs the points of its two edges by their order."
+        )
+    on_points = isinstance(bc, (dde.icbc.PointSetBC, dde.icbc.PointSetOperatorBC))
+    if not on_points and not isinstance(bc, (dde.icbc.BC, dde.icbc.IC)):
+        raise TypeError(f"bc={bc!r} can't be split: it is no IC/BC object of DeepXDE.")
+    if isinstance(by, Mapping):
+        names, labels = _by_predicate(bc, by)
+    elif by == "component":
+        return _by_component(bc)
+    elif by in ("axis", "face"):
+        if on_points or isinstance(bc, dde.icbc.IC):
+            raise ValueError(
+                f"by={by!r} does not fit {type(bc).__name__}, whose points need not lie on a "
+                "side of the geometry: give a mapping from names to predicates."
+            )
+        names, labels = _by_side(bc, by)
+    else:
+        raise ValueError(
+            f"by={by!r} is not allowed: give 'axis', 'face', 'component' or a mapping from "
+            "names to predicates."
+        )
+    labels = _none_left_over(labels, names)
+    part = _point_set_part if on_points else _boundary_part
+    parts = {name: part(bc, labels, k) for k, name in enumerate(names)}
+    if on_points:
+        _refuse_empty(parts)
+    return parts
+
+
+def _boundary_part(bc: Any, labels: Labels, k: int) -> Any:
+    """A copy of `bc` that holds on part `k` only."""
+    part = copy.copy(bc)
+    attribute = "on_initial" if isinstance(bc, dde.icbc.IC) else "on_boundary"
+    holds = getattr(bc, attribute)
+
+    def on_part(x: np.ndarray, on: np.ndarray) -> np.ndarray:
+        chosen = np.asarray(holds(x, on), dtype=bool)
+        chosen[chosen] = labels(x[chosen]) == k
+        return chosen
+
+    setattr(part, attribute, on_part)
+    return part
+
+
+def _point_set_part(bc: Any, labels: Labels, k: int) -> Any:
+    """A copy of the point-set condition `bc` with the points of part `k` only."""
+    chosen = np.flatnonzero(labels(bc.points) == k)
+    part = copy.copy(bc)
+    part.points = bc.points[chosen]
+    if bc.values.ndim and len(bc.values) == len(bc.points):
+        part.values = bc.values[chosen.tolist()]
+    if bc.batch_size is not None:
+        part.batch_size = max(round(bc.batch_size * len(chosen) / len(bc.points)), 1)
+        part.batch_sampler = dde.data.BatchSampler(len(chosen), shuffle=bc.batch_sampler.shuffle)
+    return part
+
+
+def _refuse_empty(parts: Mapping[str, Any]) -> None:
+    for name, part in parts.items():
+        if not len(part):
+            raise ValueError(f"The part {name!r} of the {type(part).__name__} has no points.")
+
+
+def _by_component(bc: Any) -> dict[str, Any]:
+    components = getattr(bc, "component", None)
+    if not isinstance(bc, dde.icbc.PointSetBC) or not isinstance(components, (list, tuple)):
+        raise ValueError("by='component' is for a PointSetBC with a list of components.")
+    if len(components) < 2:
+        raise ValueError("This PointSetBC has one component: there is nothing to split.")
+    if bc.batch_size is not None:
+        raise ValueError(
+            "by='component' can't keep the components' batches together: leave out batch_size."
+        )
+    parts = {}
+    for position, component in enumerate(components):
+        part = copy.copy(bc)
+        part.component = component
+        if bc.values.ndim == 2 and bc.values.shape[1] > 1:
+            part.values = bc.values[:, position : position + 1]
+        parts[f"component{component}"] = part
+    return parts
+
+
+def _by_side(bc: Any, by: str) -> tuple[list[str], Labels]:
+    """Names and labels for the sides of a box on which the condition has points."""
+    geometry = getattr(bc.geom, "geometry", bc.geom)  # a product with time has it in `geometry`
+    if isinstance(geometry, dde.geometry.Interval):
+        low, high = np.array([geometry.l]), np.array([geometry.r])
+    elif isinstance(geometry, dde.geometry.Hypercube):  # Rectangle and Cuboid are
+        low, high = geometry.xmin, geometry.xmax
+    else:
+        raise ValueError(
+            f"by={by!r} needs an Interval, Rectangle, Cuboid or Hypercube, but the geometry is a "
+            f"{type(geometry).__name__}: give a mapping from names to predicates."
+        )
+    dim = len(low)
+    axes = list("xyz"[:dim]) if dim <= 3 else [f"x{i}" for i in range(dim)]
+    names = axes if by == "axis" else [f"{a}_{end}" for a in axes for end in ("min", "max")]
+
+    def on_sides(x: np.ndarray) -> np.ndarray:
+        """Whether the points are on each side, shape (N, number of sides)."""
+        ends = isclose(x[:, :dim], low), isclose(x[:, :dim], high)
+        return np.logical_or(*ends) if by == "axis" else np.stack(ends, axis=2).reshape(len(x), -1)
+
+    picked = np.concatenate(list(_picked_by_face(bc, low, high)))
+    kept = np.flatnonzero(on_sides(picked).any(axis=0))
+    if len(kept) < 2:
+        raise ValueError(
+            f"by={by!r} leaves one part ({', '.join(names[k] for k in kept) or 'none'}): "
+            "there is nothing to split."
+        )
+    return [names[k] for k in kept], lambda x: _first(np.take(on_sides(x), kept, axis=1))
+
+
+def _picked_by_face(bc: Any, low: np.ndarray, high: np.ndarray) -> Iterator[np.ndarray]:
+    """For each face of a box, points inside the face at which the condition holds.
+
+    The points are the same in every call and take nothing from the global random state.
+    """
+    time = getattr(bc.geom, "timedomain", None)
+    if time is not None:
+        low, high = np.append(low, time.t0), np.append(high, time.t1)
+    inside = low + (high - low) * qmc.Halton(len(low), scramble=False).random(1001)[1:]
+    for axis in range(len(low) - (time is not None)):
+        for end in (low, high):
+            x = inside.astype(dde.config.real(np))
+            x[:, axis] = end[axis]
+            yield x[np.asarray(bc.on_boundary(x, bc.geom.on_boundary(x)), dtype=bool)]
+
+
+def _by_predicate(bc: Any, by: Mapping[str, Predicate | None]) -> tuple[list[str], Labels]:
+    names = list(by)
+    reserved = [name for name in names if name in (REFERENCE, UNWEIGHTED)]
+    if reserved:
+        raise ValueError(f"by names a part {reserved[0]!r}, a reserved key of loss_groups.")
+    if len(names) < 2:
+        raise ValueError(f"by={by!r} names fewer than two parts: there is nothing to split.")
+    if sum(predicate is None for predicate in by.values()) > 1:
+        raise ValueError("by has more than one None: only one part can take the rest.")
+    for name, predicate in by.items():
+        if predicate is not None and not callable(predicate):
+            raise TypeError(f"by[{name!r}]={predicate!r} is neither a predicate nor None.")
+    geometry = getattr(bc, "geom", None)
+
+    def labels(x: np.ndarray) -> np.ndarray:
+        claims = np.stack(
+            [
+                np.zeros(len(x), dtype=bool) if p is None else _evaluate(p, name, x, geometry)
+                for name, p in by.items()
+            ],
+            axis=1,
+        )
+        for k, predicate in enumerate(by.values()):
+            if predicate is None:
+                claims[:, k] = ~claims.any(axis=1)
+        return _first(claims)
+
+    return names, labels
+
+
+def _evaluate(
+    predicate: Predicate, name: str, x: np.ndarray, geometry: dde.geometry.Geometry | None
+) -> np.ndarray:
+    """The predicate at points `x`: point by point if it takes one point, else all at once."""
+    where = f"The predicate {name!r}"
+    columns = [x]
+    if get_num_args(predicate) == 2:
+        if geometry is None:
+            raise ValueError(f"{where} takes `on_boundary`, but this condition has no geometry.")
+        columns.append(geometry.on_boundary(x))
+    if not len(x):
+        return np.zeros(0, dtype=bool)
+    try:
+        pointwise = np.size(predicate(*(column[0] for column in columns))) == 1
+    except (IndexError, ValueError, TypeError, AttributeError):
+        pointwise = False
+    if pointwise:
+        points = zip(*columns, strict=True)
+        return np.array([bool(np.squeeze(predicate(*point))) for point in points])
+    claimed = np.asarray(predicate(*columns))
+    if claimed.size != len(x):
+        raise ValueError(
+            f"{where} gave an array of shape {claimed.shape} for {len(x)} points: it must give "
+            "one truth value per point."
+        )
+    return claimed.reshape(len(x)).astype(bool)
+
+
+def _first(claims: np.ndarray) -> np.ndarray:
+    """The first part that claims each point, -1 if none does; `claims` has shape (N, parts)."""
+    return np.where(claims.any(axis=1), claims.argmax(axis=1), -1)
+
+
+def _none_left_over(labels: Labels, names: Sequence[str]) -> Labels:
+    def checked(x: np.ndarray) -> np.ndarray:
+        parts = labels(x)
+        left = np.flatnonzero(parts < 0)
+        if len(left):
+            raise ValueError(
+                f"{len(left)} points of the condition belong to none of the parts "
+                f"{', '.join(names)}, the first at {x[left[0]].tolist()}: name the parts so that "
+                "they cover all points (a part given as None takes the rest)."
+            )
+        return parts
+
+    return checked

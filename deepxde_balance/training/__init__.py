@@ -1,0 +1,1 @@
+"""From losses, gradients and weights to a step of the optimizer."""
