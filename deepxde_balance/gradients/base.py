@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -85,23 +85,6 @@ class GradientEngine(ABC):
         self.scale = tuple(scale)
         self._optimizer: Any = None
         self._known = Parameters([], [])
-        self._measure: Measure | None = None
-
-    @contextmanager
-    def measuring(self, measure: Measure) -> Iterator[None]:
-        """While the context lasts, each term gives `measure` of its errors instead of its loss.
-
-        Only for ``dde.data.PDE``, whose terms have one error per point.
-        """
-        self._measure = measure
-        try:
-            yield
-        finally:
-            self._measure = None
-
-    def measuring_alike(self, other: GradientEngine) -> AbstractContextManager[None]:
-        """While the context lasts, another engine measures what this one does now."""
-        return nullcontext() if self._measure is None else other.measuring(self._measure)
 
     def begin(self) -> None:  # noqa: B027 - nothing to do is the rule
         """Called when training begins: what changed before is no fault."""
@@ -114,12 +97,23 @@ class GradientEngine(ABC):
         """
 
     @abstractmethod
-    def losses(self, batch: Batch) -> list[Tensor]:
-        """The unweighted, unscaled loss of every term, differentiable in the parameters."""
+    def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
+        """The unweighted, unscaled loss of every term, differentiable in the parameters.
+
+        Args:
+            batch: The points.
+            measure: What stands in for each term's loss function, if anything. Only for
+                ``dde.data.PDE``, whose terms have one error per point.
+        """
 
     @abstractmethod
-    def gradients(self, batch: Batch) -> IterationGradients:
-        """The losses and the gradients of every row of the groups."""
+    def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
+        """The losses and the gradients of every row of the groups.
+
+        Args:
+            batch: The points.
+            measure: See :meth:`losses`.
+        """
 
     def parameters(self) -> Parameters:
         """What the model trains now."""

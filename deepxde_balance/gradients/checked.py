@@ -14,7 +14,7 @@ from .._deepxde.batch import Batch
 from .._deepxde.no_trace import no_trace
 from .._deepxde.stock_losses import deepxde_losses
 from ..terms.groups import TermGroups
-from .base import GradientEngine, IterationGradients
+from .base import GradientEngine, IterationGradients, Measure
 from .one_pass import OnePassEngine
 from .per_group import PerGroupEngine
 
@@ -49,15 +49,11 @@ class CheckedEngine(GradientEngine):
     def name(self) -> str:  # type: ignore[override]
         return "one-pass" if self._engine is None else self._engine.name
 
-    def losses(self, batch: Batch) -> list[Tensor]:
-        engine = self.checked(batch)
-        with self.measuring_alike(engine):
-            return engine.losses(batch)
+    def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
+        return self.checked(batch).losses(batch, measure)
 
-    def gradients(self, batch: Batch) -> IterationGradients:
-        engine = self.checked(batch)
-        with self.measuring_alike(engine):
-            return engine.gradients(batch)
+    def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
+        return self.checked(batch).gradients(batch, measure)
 
     def checked(self, batch: Batch, new_points: bool = False) -> GradientEngine:
         """The engine at work.

@@ -38,8 +38,7 @@ def _estimated(engine: GradientEngine, batch: Batch) -> Tensor:
         scale = engine.scale[term]
         return (signs * errors).sum() / (scale**0.5 if scale > 0 else 1.0)
 
-    with engine.measuring(signed_sum):
-        computed = engine.gradients(batch)
+    computed = engine.gradients(batch, signed_sum)
     num_groups = len(engine.groups.names)
     return computed.of_network(num_groups).values.square().sum(dim=1)
 
@@ -51,8 +50,7 @@ def _exact(engine: GradientEngine, batch: Batch) -> Tensor:
         errors[term] = error.reshape(-1)
         return error.sum()
 
-    with engine.measuring(take):
-        engine.losses(batch)
+    engine.losses(batch, take)
     parameters = engine.parameters().network
     of_terms = [_sum_of_squares(errors[i], parameters) for i in range(len(engine.groups.terms))]
     return torch.stack([engine.scaled_sum(of_terms, row) for row in engine.groups.members])

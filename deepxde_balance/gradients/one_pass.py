@@ -23,7 +23,7 @@ from torch.func import functional_call
 
 from .._deepxde.batch import Batch, BatchSnapshot
 from ..terms.groups import TermGroups
-from .base import GradientEngine, IterationGradients, Parameters, grad, lay_out
+from .base import GradientEngine, IterationGradients, Measure, Parameters, grad, lay_out
 from .stacking import WORTH_STACKING, compares_values, stacked_outputs
 
 LossFn = Callable[[Tensor, Tensor], Tensor]
@@ -92,11 +92,11 @@ class OnePassEngine(GradientEngine):
         #: The points of the last evaluation.
         self.seen: BatchSnapshot | None = None
 
-    def losses(self, batch: Batch) -> list[Tensor]:
+    def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
         self._take(batch)
         losses: dict[int, Tensor] = {}
         for block in self._shared_blocks:
-            losses |= self._block_losses(block, None)
+            losses |= self._block_losses(block, None, measure)
         dde.gradients.clear()
         return [losses[i] for i in range(len(losses))]
 
@@ -117,9 +117,9 @@ class OnePassEngine(GradientEngine):
         ]
         return losses, names
 
-    def gradients(self, batch: Batch) -> IterationGradients:
+    def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
         parameters = self.parameters()
-        losses, parts = self._evaluate_rows(batch, parameters)
+        losses, parts = self._evaluate_rows(batch, parameters, measure)
         of_external: list[Sequence[Tensor | None]] = [[] for _ in self.groups.rows]
         if parameters.external:  # which have no copies: a backward each, up to where they enter
             totals = self.row_losses(losses)
@@ -129,7 +129,7 @@ class OnePassEngine(GradientEngine):
         return lay_out(losses, per_row, parameters)
 
     def _evaluate_rows(
-        self, batch: Batch, parameters: Parameters
+        self, batch: Batch, parameters: Parameters, measure: Measure | None = None
     ) -> tuple[list[Tensor], list[Part]]:
         """All losses by term, each block through its own copies, and what to differentiate."""
         self._take(batch)
@@ -141,7 +141,7 @@ class OnePassEngine(GradientEngine):
         named = [self._by_name(parameters.network, copies) for copies in copies_of]
         outputs = self._stacked_outputs(named)
         for k, (block, copies) in enumerate(zip(self._row_blocks, copies_of, strict=True)):
-            losses |= self._block_losses(block, named[k], outputs.get(k))
+            losses |= self._block_losses(block, named[k], measure, outputs.get(k))
             for number, terms in enumerate(self.groups.rows):
                 own = [i for i in terms if i in block.terms]
                 if own:
@@ -163,13 +163,18 @@ class OnePassEngine(GradientEngine):
         return dict(zip(chosen, outputs, strict=True))
 
     def _block_losses(
-        self, block: Block, copies: dict[str, Tensor] | None, outputs: Tensor | None = None
+        self,
+        block: Block,
+        copies: dict[str, Tensor] | None,
+        measure: Measure | None,
+        outputs: Tensor | None = None,
     ) -> dict[int, Tensor]:
         """The block's losses by term.
 
         Args:
             block: The block.
             copies: What takes the place of the network's parameters.
+            measure: What takes the place of the loss functions.
             outputs: The network's outputs, if they are there already.
         """
         net = self.model.net
@@ -187,11 +192,10 @@ class OnePassEngine(GradientEngine):
                 self.groups.terms[i].condition.error(block.points, x, u, beg, end)
                 for i, (beg, end) in zip(block.terms, block.slices, strict=True)
             ]
-        return {i: self._loss(i, error) for i, error in zip(block.terms, errors, strict=True)}
+        measure = measure or self._loss
+        return {i: measure(i, error) for i, error in zip(block.terms, errors, strict=True)}
 
     def _loss(self, term: int, error: Tensor) -> Tensor:
-        if self._measure is not None:
-            return self._measure(term, error)
         return self._loss_fns[term](torch.zeros_like(error), error)
 
     def _residuals(self, x: Tensor, u: Tensor, call: Callable[[Tensor], Tensor]) -> list[Tensor]:

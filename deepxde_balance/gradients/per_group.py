@@ -17,18 +17,20 @@ class PerGroupEngine(GradientEngine):
 
     name = "per-group"
 
-    def losses(self, batch: Batch) -> list[Tensor]:
-        return deepxde_losses(self.model, batch, self._measures()).losses
+    def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
+        return deepxde_losses(self.model, batch, self._loss_functions(measure)).losses
 
-    def _measures(self) -> list[Callable[[Tensor, Tensor], Tensor]] | None:
+    def _loss_functions(
+        self, measure: Measure | None
+    ) -> list[Callable[[Tensor, Tensor], Tensor]] | None:
         """The measure as DeepXDE's loss functions, one per term, of zeros and the errors."""
-        if self._measure is None:
+        if measure is None:
             return None
-        return [partial(_of_errors, self._measure, i) for i in range(len(self.groups.terms))]
+        return [partial(_of_errors, measure, i) for i in range(len(self.groups.terms))]
 
-    def gradients(self, batch: Batch) -> IterationGradients:
+    def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
         parameters = self.parameters()
-        losses = self.losses(batch)
+        losses = self.losses(batch, measure)
         rows = self.row_losses(losses)
         per_row = [
             grad([loss], parameters.all, keep_graph=i < len(rows) - 1)

@@ -82,8 +82,7 @@ class PointwiseStep(TrainStep):
                 self._errors[term] = errors.detach()
             return self.weighting.loss(term, errors)
 
-        with self.engine.measuring(measure):
-            losses = self.engine.losses(batch)
+        losses = self.engine.losses(batch, measure)
         return self.engine.scaled_sum(losses, range(len(losses))) + self._penalty()
 
     def _settle(self, term: int, number: int) -> None:

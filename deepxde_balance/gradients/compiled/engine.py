@@ -11,7 +11,7 @@ from torch import Tensor
 from ..._deepxde.batch import Batch
 from ..._deepxde.no_trace import no_trace
 from ...terms.groups import TermGroups
-from ..base import GradientEngine, IterationGradients
+from ..base import GradientEngine, IterationGradients, Measure
 from ..checked import CheckedEngine
 from ..one_pass import OnePassEngine
 from .comparison import Comparison
@@ -71,14 +71,12 @@ class CompiledEngine(GradientEngine):
     def prefers_gradients(self) -> bool:  # type: ignore[override]
         return not self._gave_up
 
-    def losses(self, batch: Batch) -> list[Tensor]:
-        with self.measuring_alike(self._eager):
-            return self._eager.losses(batch)
+    def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
+        return self._eager.losses(batch, measure)
 
-    def gradients(self, batch: Batch) -> IterationGradients:
-        if self._measure is not None:
-            with self.measuring_alike(self._eager):
-                return self._eager.gradients(batch)
+    def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
+        if measure is not None:
+            return self._eager.gradients(batch, measure)
         if not self._gave_up:
             self._follow(batch)
         self._evaluations += 1

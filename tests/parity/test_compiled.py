@@ -1,0 +1,242 @@
+"""The compiled engine against one backward per group on DeepXDE's own losses, for each feature;
+and what it must refuse.
+"""
+
+import warnings
+
+import deepxde as dde
+import pytest
+import torch
+from _support import scripts
+from _support.engines import (
+    assert_same_gradients,
+    assert_same_parameters,
+    build,
+    past_the_attributes,
+    trained,
+    variables_of,
+    weighting_for,
+    with_batch_norm,
+)
+from _support.features import FEATURES, FORWARD
+
+import deepxde_balance as ddb
+from deepxde_balance.gradients.compiled import engine as compiled
+
+#: Their points are new every few iterations.
+NEW_POINTS = ("batches_of_data", "resampled_residual_points", "refined_residual_points")
+
+
+def assert_same_as_per_group(feature, weights, **kwargs):
+    one, per = (trained(feature, weights, e, **kwargs) for e in ("compiled", "per-group"))
+    assert one.gradient_engine == "compiled"
+    assert_same_parameters(one, per)
+    assert one.weights == pytest.approx(per.weights, rel=1e-8)
+    return one, per
+
+
+@pytest.mark.parametrize("feature", [f for f in FEATURES if f not in NEW_POINTS])
+def test_equal_to_one_backward_per_group(feature, float64, compilations):
+    """Weights are updated every third iteration: both kinds of iteration are compared."""
+    one, per = assert_same_as_per_group(feature, weighting_for(feature))
+    if feature == "dirichlet_ic_operator":
+        assert_same_gradients(one, per)
+    assert len(compilations) == 1
+
+
+@pytest.mark.parametrize("feature", NEW_POINTS)
+def test_new_points_are_traced_and_not_compiled_again(feature, float64, compilations, monkeypatch):
+    monkeypatch.setattr(compiled, "_FREE", 10**6)
+    assert_same_as_per_group(feature, weighting_for(feature), iterations=10)
+    assert len(compilations) == (2 if feature == "refined_residual_points" else 1)  # more of them
+
+
+def test_too_many_new_points_are_not_traced(float64, compilations, monkeypatch):
+    monkeypatch.setattr(compiled, "_FREE", 610)  # a compilation and two traces
+    with pytest.warns(UserWarning, match="were new 3 times in 7 evaluations.*uncompiled") as told:
+        one = trained("batches_of_data", ddb.GW("std"), "compiled", 12)
+    assert len([w for w in told if "uncompiled" in str(w.message)]) == 1
+    assert one.gradient_engine == "one-pass"
+    assert_same_parameters(one, trained("batches_of_data", ddb.GW("std"), "per-group", 12))
+
+
+@pytest.mark.parametrize("feature", FORWARD)
+def test_forward_autodiff(feature, float64, compilations):
+    dde.config.set_default_autodiff("forward")
+    try:
+        assert_same_as_per_group(feature, weighting_for(feature))
+    finally:
+        dde.config.set_default_autodiff("reverse")
+
+
+@pytest.mark.parametrize("weights", ["equal", "uw", "relobralo", "ntk-exact", "gradnorm", "dn"])
+def test_every_kind_of_strategy(weights, float64, compilations):
+    assert_same_as_per_group("dirichlet_ic_operator", weights)
+
+
+def test_numbers(float64, compilations):
+    kwargs = {"loss_weights": [1.0, 10.0, 0.0, 5.0], "verbose": 0}
+    models = []
+    for engine in ("compiled", "per-group"):
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        model.compile("adam", lr=1e-2, gradient_engine=engine, **kwargs)
+        model.train(iterations=5, verbose=0)
+        assert model.gradient_engine == engine
+        models.append(model)
+    assert_same_parameters(*models)
+
+
+def test_lbfgs(float64, compilations):
+    before = dict(dde.optimizers.LBFGS_options)
+    dde.optimizers.LBFGS_options.update(maxiter=6, iter_per_step=3)
+    try:
+        one, per = (
+            trained("inverse_problem", ddb.GW("std"), engine, None, optimizer="L-BFGS", lr=None)
+            for engine in ("compiled", "per-group")
+        )
+    finally:
+        dde.optimizers.LBFGS_options.update(before)
+    assert one.gradient_engine == "compiled"
+    assert_same_parameters(one, per, 1e-8)
+
+
+def test_layers_frozen_in_between(float64, compilations, monkeypatch):
+    monkeypatch.setattr(compiled, "_FREE", 10**6)
+    models = []
+    for engine in ("compiled", "per-group"):
+        model = trained("dirichlet_ic_operator", ddb.GW("std"), engine, 3)
+        model.net.linears[1].requires_grad_(False)
+        model.train(iterations=3, verbose=0)
+        models.append(model)
+    assert_same_parameters(*models)
+    assert len(compilations) == 2
+
+
+def test_a_restored_run_is_the_unbroken_one(float64, compilations, tmp_path):
+    unbroken = trained("inverse_problem", "db-std", "compiled", 8)
+    broken = trained("inverse_problem", "db-std", "compiled", 5)
+    path = broken.save(str(tmp_path / "model"))
+    model, _ = build("inverse_problem", loss_weights="db-std", gradient_engine="compiled")
+    model.restore(path)
+    model.train(iterations=3, display_every=4, verbose=0)
+    assert model.gradient_engine == "compiled"
+    assert torch.equal(variables_of(model), variables_of(unbroken))
+
+
+@pytest.mark.parametrize(
+    "dtype, tolerance",
+    [("float32", 1e-4), pytest.param("float64", 1e-10, marks=pytest.mark.slow)],
+)
+def test_compiled_for_real(dtype, tolerance):
+    dde.config.set_default_float(dtype)
+    models = []
+    try:
+        for engine in ("compiled", "per-group"):
+            model = ddb.Model(scripts.laplace(), scripts.network((2, 6, 1)))
+            weights = ddb.GW("std", update_every=3)
+            model.compile("adam", lr=1e-2, loss_weights=weights, gradient_engine=engine, verbose=0)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", "gradient_engine")
+                model.train(iterations=7, verbose=0)
+            assert model.gradient_engine == engine
+            models.append(model)
+    finally:
+        dde.config.set_default_float("float32")
+    assert_same_parameters(*models, tolerance)
+
+
+# What a trace can't hold.
+
+
+def with_item(data):
+    """An unknown that is made a number, and so is no part of the graph."""
+    unknown = dde.Variable(0.7)
+    data.pde = lambda x, u: scripts.klein_gordon_residual(x, u) + unknown.item() * u + unknown
+    return [unknown]
+
+
+def with_a_branch(data):
+    def pde(x, u):
+        residual = scripts.klein_gordon_residual(x, u)
+        return residual if u.sum() > 1e9 else 2 * residual
+
+    data.pde = pde
+    return []
+
+
+@pytest.mark.parametrize("make", [with_item, with_a_branch])
+def test_values_made_numbers_hand_over_with_one_warning(make, float64, compilations):
+    models = []
+    for engine in ("compiled", "one-pass"):
+        data = scripts.klein_gordon()
+        unknowns = make(data)
+        model = ddb.Model(data, scripts.network())
+        model.compile(
+            "adam", lr=1e-2, loss_weights="db-std", external_trainable_variables=unknowns,
+            gradient_engine=engine, verbose=0,
+        )  # fmt: skip
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.train(iterations=4, verbose=0)
+        told = [str(w.message) for w in caught if "compiled" in str(w.message)]
+        assert len(told) == (engine == "compiled")
+        assert model.gradient_engine == "one-pass"
+        models.append(model)
+    assert_same_parameters(*models)
+
+
+def test_no_compiler_on_the_machine(float64, monkeypatch):
+    def fail(traced):
+        raise RuntimeError("no working C++ compiler found\nlong story")
+
+    monkeypatch.setattr(compiled, "compile_graph", fail)
+    with pytest.warns(UserWarning, match=r"\(no working C\+\+ compiler found\): from now on"):
+        one = trained("dirichlet_ic_operator", "db-std", "compiled")
+    assert one.gradient_engine == "one-pass"
+    assert_same_parameters(one, trained("dirichlet_ic_operator", "db-std", "one-pass"), 0)
+
+
+def test_where_one_pass_does_not_hold(float64, compilations):
+    model = ddb.Model(*past_the_attributes())
+    model.compile("adam", lr=1e-2, loss_weights="gw-std", gradient_engine="compiled", verbose=0)
+    with pytest.warns(UserWarning) as told:
+        model.train(iterations=2, verbose=0)
+    assert model.gradient_engine == "per-group"
+    assert any("it needs the one-pass engine" in str(w.message) for w in told)
+    assert not compilations
+
+
+def test_weights_per_point_are_not_compiled(float64, compilations):
+    with pytest.warns(UserWarning, match='"sa".*uncompiled'):
+        one = trained("dirichlet_ic_operator", "sa", "compiled")
+    assert one.gradient_engine == "one-pass"
+    assert_same_parameters(one, trained("dirichlet_ic_operator", "sa", "one-pass"), 0)
+
+
+def test_refused_at_compile():
+    model = ddb.Model(*with_batch_norm())
+    with pytest.raises(ValueError, match="'compiled' can't be used here: BatchNorm1d"):
+        model.compile("adam", loss_weights="gw-std", gradient_engine="compiled", verbose=0)
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    with pytest.raises(ValueError, match="'compiled' can't be used here: NNCG"):
+        model.compile("NNCG", loss_weights="equal", gradient_engine="compiled", verbose=0)
+    dde.config.set_default_float("mixed")
+    try:
+        with pytest.raises(ValueError, match="mixed precision"):
+            model.compile("adam", loss_weights="equal", gradient_engine="compiled", verbose=0)
+    finally:
+        dde.config.mixed = False
+        dde.config.set_default_float("float32")
+
+
+def test_the_monitor_reads_the_same(float64, compilations):
+    tables = []
+    for engine in ("compiled", "per-group"):
+        model, _ = build("dirichlet_ic_operator", loss_weights="db-std", gradient_engine=engine)
+        monitor = ddb.GradientMonitor(period=2)
+        model.train(iterations=5, callbacks=[monitor], verbose=0)
+        assert model.gradient_engine == engine
+        tables.append(monitor)
+    assert tables[0].steps == tables[1].steps
+    for group, norms in tables[0].gradient_norms.items():
+        assert norms == pytest.approx(tables[1].gradient_norms[group], rel=1e-9)

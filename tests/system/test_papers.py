@@ -1,0 +1,58 @@
+"""The list of the papers' cells: what is asked for, and what a row says."""
+
+import dataclasses
+import importlib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from _support.records import write_run
+
+from deepxde_balance import problems
+from deepxde_balance.results.record import read
+
+
+@pytest.fixture(scope="module")
+def papers():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+        return importlib.import_module("papers")
+
+
+def test_the_runs_that_are_asked_for(papers):
+    runs = [run for plan in papers.PLANS for run in plan.runs()]
+    full = Counter(run.problem for run in runs if run.points == 1)
+    assert full == {"klein-gordon": 14, "poisson": 27, "burgers-inverse": 6, "harmonic": 105}
+    assert len({(run.problem, run.weights, run.seed) for run in runs}) == len(runs)
+    for run in runs:
+        settings = run.make_problem().settings
+        assert (settings == type(run.make_problem()).paper) == (run.points == 1)
+
+
+def test_a_row_for_each_cell_measured_or_not(papers, tmp_path):
+    paper = dataclasses.asdict(problems.get("klein-gordon").settings)
+    full = {"paper": paper, "settings": paper}
+    other = {"paper": paper, "settings": paper | {"iterations": 2000}}
+    write_run(tmp_path, weights="db-kurtosis", seed=0, l2re=0.006, **full)
+    write_run(tmp_path, weights="db-kurtosis", seed=1, l2re=0.008, **full)
+    # What nobody asked for: another seed, other settings.
+    write_run(tmp_path, weights="db-std", seed=7, l2re=0.5, **full)
+    write_run(tmp_path, weights="db-mean", seed=0, **other)
+    plans = [plan for plan in papers.PLANS if plan.problem == "klein-gordon"]
+    rows = papers.cell_table(plans, read(tmp_path)).splitlines()[2:]
+    cells = {row.split(" | ")[1]: row.split(" | ") for row in rows}
+    assert len(cells) == 8
+    # The mean of 0.6 and 0.8 %; the paper's is exceeded by less than its standard deviation.
+    assert cells["`db-kurtosis`"][2] == "2 of 2"
+    assert cells["`db-kurtosis`"][3] == "0.700 ± 0.141"
+    assert cells["`db-kurtosis`"][6] == "0.636 ± 0.132"
+    assert cells["`db-kurtosis`"][7].startswith("ok")
+    for name in ("`db-std`", "`db-mean`"):
+        row = [cell.strip(" |") for cell in cells[name][2:]]
+        assert row == ["0 of 2", "", "", "", "", "not measured"]
+
+
+def test_the_readme_shows_the_records_that_are_there(papers):
+    plans = [p for p in papers.PLANS if p.problem in ("klein-gordon", "poisson", "burgers-inverse")]
+    readme = Path(__file__).parents[2] / "README.md"
+    assert papers.cell_table(plans, read(papers.RESULTS)) in readme.read_text(encoding="utf-8")

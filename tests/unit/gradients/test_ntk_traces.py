@@ -1,0 +1,122 @@
+"""Traces of the neural tangent kernel against the full Jacobian, and `ntk` in training."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from _support.plain import GROUPS, plain_errors
+from _support.scripts import klein_gordon, network, parameters_of
+
+import deepxde_balance as ddb
+from deepxde_balance._deepxde.batch import Batch
+from deepxde_balance.gradients.ntk_traces import kernel_traces
+
+
+def full_traces(net, data):
+    """tr(J J^T) of residual, bc, ic + ic_t: a backward for every row of the Jacobian."""
+    parameters = list(net.parameters())
+    traces = []
+    for errors in plain_errors(net, data):
+        total = 0.0
+        for e in errors.reshape(-1):
+            rows = torch.autograd.grad(e, parameters, retain_graph=True, allow_unused=True)
+            total += sum((r**2).sum().item() for r in rows if r is not None)
+        traces.append(total)
+    return np.array([traces[0], traces[1], traces[2] + traces[3]])
+
+
+def compiled(weights, engine, data=None, net=None):
+    model = ddb.Model(data or klein_gordon(), net or network())
+    model.compile(
+        "adam", lr=1e-2, loss_weights=weights, loss_groups=GROUPS, gradient_engine=engine, verbose=0
+    )
+    return model
+
+
+@pytest.mark.parametrize("engine", ["one-pass", "per-group"])
+def test_exact_traces(engine, float64):
+    model = compiled("ntk", engine)
+    step = model.train_step
+    batch = Batch(*model.data.train_next_batch())
+    expected = full_traces(model.net, model.data)
+    traces = kernel_traces(step.engine, batch, exact=True)
+    np.testing.assert_allclose(traces, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("engine", ["one-pass", "per-group"])
+def test_1000_estimates_come_within_5_percent(engine, float64):
+    model = compiled("ntk", engine)
+    batch = Batch(*model.data.train_next_batch())
+    torch.manual_seed(0)
+    number = 1000 if engine == "one-pass" else 20
+    estimates = [kernel_traces(model.train_step.engine, batch, exact=False) for _ in range(number)]
+    mean = torch.stack(estimates).mean(dim=0).numpy()
+    expected = full_traces(model.net, model.data)
+    np.testing.assert_allclose(mean, expected, rtol=0.05 if engine == "one-pass" else 1.0)
+
+
+def test_one_estimate_is_the_squared_norm_of_a_signed_sum(float64):
+    model = compiled("ntk", "one-pass")
+    batch = Batch(*model.data.train_next_batch())
+    torch.manual_seed(5)
+    traces = kernel_traces(model.train_step.engine, batch, exact=False)
+    torch.manual_seed(5)
+    errors = plain_errors(model.net, model.data)
+    signs = [torch.empty_like(e).bernoulli_(0.5) * 2 - 1 for e in errors]
+    sums = [(s * e).sum() for s, e in zip(signs, errors, strict=True)]
+    expected = []
+    for total in (sums[0], sums[1], sums[2] + sums[3]):
+        rows = torch.autograd.grad(
+            total, list(model.net.parameters()), retain_graph=True, allow_unused=True
+        )
+        expected.append(sum((r**2).sum().item() for r in rows if r is not None))
+    np.testing.assert_allclose(traces, expected, rtol=1e-9)
+
+
+def test_several_probes_are_averaged(float64):
+    model = compiled("ntk", "one-pass")
+    batch = Batch(*model.data.train_next_batch())
+    engine = model.train_step.engine
+    torch.manual_seed(5)
+    single = torch.stack([kernel_traces(engine, batch, exact=False) for _ in range(3)])
+    torch.manual_seed(5)
+    torch.testing.assert_close(kernel_traces(engine, batch, False, 3), single.mean(dim=0))
+    model = compiled(ddb.NTK(probes=3), "one-pass")
+    torch.manual_seed(5)
+    model.train(iterations=1, verbose=0)
+    expected = single.mean(dim=0).sum() / single.mean(dim=0)
+    np.testing.assert_allclose(list(model.weights.values()), expected, rtol=1e-9)
+
+
+def test_static_factors_count_as_on_the_squared_errors(float64):
+    plain = compiled("ntk", "one-pass")
+    scaled = compiled(ddb.NTK(scale={"bc": 4.0}), "one-pass")
+    batch = Batch(*plain.data.train_next_batch())
+    for exact in (True, False):
+        found = []
+        for model in (plain, scaled):
+            torch.manual_seed(2)
+            found.append(kernel_traces(model.train_step.engine, batch, exact))
+        torch.testing.assert_close(found[1], found[0] * torch.tensor([1.0, 4.0, 1.0]).double())
+
+
+@pytest.mark.parametrize("engine", ["one-pass", "per-group"])
+def test_training_with_exact_traces(engine, float64):
+    """30 iterations against plain autograd, the weights updated in every 10th."""
+    data, net = klein_gordon(), network()
+    twin = copy.deepcopy(net)
+    optimizer = torch.optim.Adam(twin.parameters(), lr=1e-2)
+    for iteration in range(30):
+        if iteration % 10 == 0:
+            traces = full_traces(twin, data)
+            weights = traces.sum() / traces
+        a, b, c, d = [(e**2).mean() for e in plain_errors(twin, data)]
+        optimizer.zero_grad()
+        (weights[0] * a + weights[1] * b + weights[2] * (c + d)).backward()
+        optimizer.step()
+    model = compiled(ddb.NTK(exact=True, update_every=10), engine, data, net)
+    model.train(iterations=30, verbose=0)
+    np.testing.assert_allclose(list(model.weights.values()), weights, rtol=1e-8)
+    expected = torch.cat([p.detach().reshape(-1) for p in twin.parameters()])
+    torch.testing.assert_close(parameters_of(model), expected, rtol=1e-8, atol=1e-9)

@@ -1,0 +1,393 @@
+"""Model with dynamic strategies: groups, references, optimizers, keep, external variables."""
+
+import copy
+import warnings
+
+import deepxde as dde
+import numpy as np
+import pytest
+import torch
+from _support import scripts
+
+import deepxde_balance as ddb
+
+
+def compiled(weights, data=None, net=None, optimizer="adam", lr=1e-2, **kwargs):
+    model = ddb.Model(data or scripts.klein_gordon(), net or scripts.network())
+    model.compile(optimizer, lr=lr, loss_weights=weights, verbose=0, **kwargs)
+    return model
+
+
+def gradient(model, term):
+    """Plain autograd on DeepXDE's own loss of one term, and its parameters."""
+    stock = dde.Model(model.data, copy.deepcopy(model.net))
+    stock.compile("sgd", lr=1.0, verbose=0)
+    loss = stock.outputs_losses_train(*model.data.train_next_batch())[1][term]
+    g = torch.autograd.grad(loss, list(stock.net.parameters()), allow_unused=True)
+    return loss.item(), g
+
+
+def test_unused_parameters_are_no_part_of_the_statistic(float64):
+    """Laplace's residual does not depend on the last bias, which then is not counted as 0."""
+    model = compiled("gw-std", data=scripts.laplace())
+    x = torch.tensor(model.data.train_x_all, requires_grad=True)
+    u = model.net(x)
+    (du,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+    u_xx = torch.autograd.grad(du[:, 0].sum(), x, create_graph=True)[0][:, 0]
+    u_yy = torch.autograd.grad(du[:, 1].sum(), x, create_graph=True)[0][:, 1]
+    parameters = list(model.net.parameters())
+    residual = (u_xx + u_yy).square().mean()
+    g_r = torch.autograd.grad(residual, parameters, allow_unused=True)
+    assert g_r[-1] is None
+    x_bc = torch.tensor(model.data.train_x_bc)
+    bc = (model.net(x_bc) - x_bc[:, 0:1] * x_bc[:, 1:2]).square().mean()
+    g_b = torch.autograd.grad(bc, parameters)
+    std = [torch.cat([g.reshape(-1) for g in gs if g is not None]).std() for gs in (g_r, g_b)]
+    model.train(iterations=1, verbose=0)
+    assert model.weights["bc0"] == pytest.approx(0.9 + 0.1 * (std[0] / std[1]).item(), rel=1e-10)
+
+
+def sgd_step(model, weights_by_term):
+    """The parameters after one SGD step with lr 1e-3 along the weighted sum of the gradients."""
+    parameters = [p.detach().clone() for p in model.net.parameters()]
+    for term, weight in enumerate(weights_by_term):
+        for p, g in zip(parameters, gradient(model, term)[1], strict=True):
+            if g is not None:
+                p -= 1e-3 * weight * g
+    return torch.cat([p.reshape(-1) for p in parameters])
+
+
+def system(x, u):
+    return [scripts.klein_gordon_residual(x, u), dde.grad.jacobian(u, x, i=0, j=0)]
+
+
+def test_a_chosen_reference_and_unweighted_terms(float64):
+    """pde0 is the reference, pde1 a condition; bc0 stays at weight 1."""
+    data = scripts.klein_gordon(pde=system)
+    groups = {"pde": [0], "unweighted": [0], "ic": [1, 2]}
+    weighting = ddb.GW("std", alpha=1.0)
+    model = compiled(weighting, data=data, optimizer="sgd", lr=1e-3, loss_groups=groups)
+    g = [gradient(model, term)[1] for term in range(5)]
+    flat = [torch.cat([x.reshape(-1) for x in row]) for row in g]
+    flat[1] = flat[1][:-1]  # u_x does not depend on the last bias
+    ic = torch.cat([(a + b).reshape(-1) for a, b in zip(g[3], g[4], strict=True)])
+    w1, w_ic = flat[0].std() / flat[1].std(), flat[0].std() / ic.std()
+    expected = sgd_step(model, [1, w1, 1, w_ic, w_ic])
+    model.train(iterations=1, verbose=0)
+    assert model.weights == pytest.approx({"pde": 1, "pde1": w1.item(), "ic": w_ic.item()})
+    torch.testing.assert_close(scripts.parameters_of(model), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_scale_acts_before_the_weights(float64):
+    """The scaled losses are what is balanced, so the conditions' scale cancels out."""
+    weighting = ddb.GW("norm", alpha=1.0, scale={"bc0": 100.0, "pde": 2.0})
+    model = compiled(weighting, optimizer="sgd", lr=1e-3)
+    plain = compiled(ddb.GW("norm", alpha=1.0), optimizer="sgd", lr=1e-3)
+    plain.train(iterations=1, verbose=0)
+    w = plain.weights
+    expected = sgd_step(model, [2, 2 * w["bc0"], 2 * w["ic1"], 2 * w["ic2"]])
+    model.train(iterations=1, verbose=0)
+    assert model.weights["bc0"] == pytest.approx(w["bc0"] * 2 / 100)
+    assert model.weights["ic1"] == pytest.approx(w["ic1"] * 2)
+    torch.testing.assert_close(scripts.parameters_of(model), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("update_every", [1, 2])
+def test_external_variables_get_their_weighted_gradient(update_every, float64):
+    """C's step follows the weighted sum, though C is no part of the statistics."""
+    c = dde.Variable(2.0)
+
+    def pde(x, u):
+        return dde.grad.hessian(u, x, i=1, j=1) - c * dde.grad.hessian(u, x, i=0, j=0)
+
+    data = scripts.klein_gordon(pde=pde)
+    model = compiled(
+        ddb.DB("std", update_every=update_every),
+        data=data,
+        optimizer="sgd",
+        lr=1e-4,
+        external_trainable_variables=c,
+    )
+    for _ in range(3):
+        before = c.item()
+        x = torch.tensor(data.train_x_all, requires_grad=True)
+        u = model.net(x)
+        (du,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+        u_xx = torch.autograd.grad(du[:, 0].sum(), x, create_graph=True)[0][:, 0]
+        u_tt = torch.autograd.grad(du[:, 1].sum(), x, create_graph=True)[0][:, 1]
+        slope = (2 * (u_tt - before * u_xx) * -u_xx).mean().item()
+        dde.gradients.clear()
+        model.train(iterations=1, verbose=0)
+        assert c.item() == pytest.approx(before - 1e-4 * slope, rel=1e-12)
+
+
+def test_l1_regularization_is_not_weighted(float64):
+    net = scripts.network(regularization=["l1", 0.1])
+    model = compiled(ddb.GW("std", alpha=1.0), net=net, optimizer="sgd", lr=1e-3)
+    before = [p.detach().clone() for p in net.parameters()]
+    plain = compiled(ddb.GW("std", alpha=1.0), optimizer="sgd", lr=1e-3)
+    plain.train(iterations=1, verbose=0)
+    signs = torch.cat([p.sign().reshape(-1) for p in before])
+    model.train(iterations=1, verbose=0)
+    assert model.weights == pytest.approx(plain.weights)
+    torch.testing.assert_close(
+        scripts.parameters_of(model), scripts.parameters_of(plain) - 1e-3 * 0.1 * signs
+    )
+
+
+@pytest.fixture
+def lbfgs_of_two_steps():
+    before = dict(dde.optimizers.LBFGS_options)
+    dde.optimizers.LBFGS_options.update(maxiter=10, iter_per_step=5)
+    yield
+    dde.optimizers.LBFGS_options.update(before)
+
+
+def test_lbfgs_updates_between_outer_steps_only(float64, lbfgs_of_two_steps):
+    model = compiled(ddb.DB("std", update_every=1), optimizer="L-BFGS", lr=None)
+    updates = []
+    update = model.weighting.update
+    model.weighting.update = lambda *a: (updates.append(model.train_state.step), update(*a))
+    model.train(verbose=0)
+    assert updates == [0, 5]
+    assert len(model.losshistory.loss_weights) == len(model.losshistory.steps) == 3
+    assert model.losshistory.loss_weights[1] != model.losshistory.loss_weights[2]
+
+
+def test_lbfgs_minimises_the_weighted_sum(float64, lbfgs_of_two_steps):
+    """One update at the start, then frozen: the same as stock L-BFGS with those numbers."""
+    dde.optimizers.LBFGS_options.update(maxiter=5)
+    model = compiled("db-std", optimizer="L-BFGS", lr=None)
+    model.train(verbose=0)
+    w = model.weights
+    stock = dde.Model(model.data, scripts.network())
+    stock.compile("L-BFGS", loss_weights=[1.0, w["bc0"], w["ic1"], w["ic2"]], verbose=0)
+    stock.train(verbose=0)
+    torch.testing.assert_close(scripts.parameters_of(model), scripts.parameters_of(stock))
+
+
+def test_nncg_sees_frozen_weights(float64):
+    dde.optimizers.set_NNCG_options(updatefreq=2, rank=5, cgmaxiter=3, mu=10.0)
+    model = compiled(ddb.GW("norm", update_every=2), optimizer="NNCG", lr=None)
+    model.train(iterations=1, verbose=0)
+    w = model.weights
+    stock = dde.Model(model.data, scripts.network())
+    stock.compile("NNCG", loss_weights=[1.0, w["bc0"], w["ic1"], w["ic2"]], verbose=0)
+    for m in (model, stock):
+        m.net.load_state_dict(scripts.network().state_dict())
+        m.opt.n_iters = 0
+        torch.manual_seed(0)
+        m.train(iterations=1, verbose=0)
+    torch.testing.assert_close(scripts.parameters_of(model), scripts.parameters_of(stock))
+    assert model.weights == w  # the second iteration has no update
+
+
+def test_a_torch_optimizer_with_its_own_variables(float64):
+    net, c = scripts.network(), dde.Variable(1.0)
+
+    def pde(x, u):
+        return dde.grad.hessian(u, x, i=1, j=1) - c * u
+
+    optimizer = torch.optim.NAdam([*net.parameters(), c], lr=1e-2)
+    model = compiled("db-mean", scripts.klein_gordon(pde=pde), net, optimizer, lr=None)
+    model.train(iterations=3, verbose=0)
+    assert c.item() != 1.0
+    assert model.weights["bc0"] != 1.0
+
+
+def test_keep_freezes_the_weights_of_the_phase_before(float64, lbfgs_of_two_steps):
+    groups = {"bc": [0], "ic": [1, 2]}
+    model = compiled(ddb.DB("std", update_every=5), loss_groups=groups)
+    model.train(iterations=12, verbose=0)
+    kept, before = model.weights, copy.deepcopy(model.net)
+    model.compile("L-BFGS", loss_weights="keep", verbose=0)
+    model.train(verbose=0)
+    assert model.weights == kept
+    assert model.losshistory.loss_weights[-1] == kept
+    stock = dde.Model(model.data, before)
+    stock.compile("L-BFGS", loss_weights=[1.0, kept["bc"], kept["ic"], kept["ic"]], verbose=0)
+    stock.train(verbose=0)
+    torch.testing.assert_close(scripts.parameters_of(model), scripts.parameters_of(stock))
+    # The history stays unweighted across the phases.
+    unweighted = stock.train_state.loss_train / np.array(stock.loss_weights)
+    np.testing.assert_allclose(model.train_state.loss_train, unweighted, rtol=1e-6)
+
+
+def test_a_phase_that_drops_the_weights_is_warned_about():
+    model = compiled("db-std")
+    with pytest.raises(ValueError, match="has not been trained since it was compiled"):
+        model.compile("adam", lr=1e-3, loss_weights="keep", verbose=0)
+    model.train(iterations=1, verbose=0)
+    with pytest.warns(UserWarning, match='give "keep" to go on'):
+        model.compile("adam", lr=1e-3, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.compile("adam", lr=1e-3, verbose=0)
+        model.compile("adam", lr=1e-3, loss_weights="db-std", verbose=0)
+
+
+def test_compile_starts_afresh_and_leaves_the_given_object_alone(float64):
+    weighting = ddb.DB("std", update_every=1)
+    model = compiled(weighting)
+    model.train(iterations=3, verbose=0)
+    assert weighting.iteration == 0 and not len(weighting.weights)
+    assert model.weighting.iteration == 3
+    model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
+    assert model.weights == {"pde": 1, "bc0": 1, "ic1": 1, "ic2": 1}
+    assert model.weighting.iteration == 0
+
+
+def test_an_update_costs_no_evaluation_beyond_its_own(float64):
+    """One evaluation of the losses an iteration, with an update or without (after the check)."""
+    calls = []
+
+    def pde(x, u):
+        calls.append(len(x))
+        return scripts.klein_gordon_residual(x, u)
+
+    model = compiled(ddb.DB("std", update_every=3), scripts.klein_gordon(pde=pde))
+    batch = model.data.train_next_batch()
+    model.train_step(*batch)
+    calls.clear()
+    for iteration in range(6):
+        model.train_step(*batch)
+        assert len(calls) == iteration + 1
+
+
+def test_skipped_groups_are_warned_about_once(float64):
+    """The boundary values are met exactly by the hard constraint: no gradient there."""
+    net = scripts.network()
+    net.apply_output_transform(lambda x, u: x[:, 0:1] * (1 - x[:, 0:1]) * u)
+    geom = dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 1))
+    bc = dde.icbc.DirichletBC(geom, lambda x: 0 * x[:, :1], lambda _, on: on)
+    ic = dde.icbc.IC(geom, lambda x: x[:, :1] ** 2, lambda _, on: on)
+    data = dde.data.TimePDE(geom, scripts.klein_gordon_residual, [bc, ic], 20, 10, 10)
+    model = compiled(ddb.DB("std", update_every=1), data, net)
+    with pytest.warns(UserWarning, match="statistic of 'bc0' was 0, infinite or nan") as caught:
+        model.train(iterations=4, display_every=1, verbose=0)
+    assert len(caught) == 1
+    assert model.weights["bc0"] == 1 and model.weights["ic1"] != 1
+
+
+def test_frozen_layers_stay_frozen(float64):
+    net = scripts.network()
+    net.linears[0].requires_grad_(False)
+    before = net.linears[0].weight.clone()
+    model = compiled("db-std", net=net)
+    model.train(iterations=5, display_every=1, verbose=0)
+    assert torch.equal(net.linears[0].weight, before)
+    assert not net.linears[0].weight.requires_grad
+
+
+def test_float32_by_default():
+    model = compiled("db-kurtosis")
+    model.train(iterations=3, verbose=0)
+    assert model.weighting.weights.dtype == torch.float32
+
+
+def test_weights_of_equal_and_of_a_list():
+    model = compiled(None)
+    assert model.weights == {} and model.loss_terms == []
+    model.train(iterations=1, verbose=0)
+    assert model.loss_terms == ["pde", "bc0", "ic1", "ic2"]
+    assert model.weights == {"pde": 1, "bc0": 1, "ic1": 1, "ic2": 1}
+    model.compile("adam", lr=1e-3, loss_weights=(1, 2.5, np.float64(3), 0), verbose=0)
+    assert model.weights == {"pde": 1, "bc0": 2.5, "ic1": 3, "ic2": 0}
+    model.compile("adam", lr=1e-3, loss_weights=np.ones(4), verbose=0)
+    model.train(iterations=1, verbose=0)
+
+
+def test_mf_data_with_a_chosen_reference():
+    """A data class that gives a list of losses of its own."""
+    x = np.linspace(0, 1, 8, dtype=np.float32)[:, None]
+    data = dde.data.MfDataSet(x, x[:4], np.sin(x), np.cos(x[:4]), x, np.cos(x))
+    net = dde.nn.PFNN([1, [6, 6], [1, 1]], "tanh", "Glorot normal")
+
+    class Pair(torch.nn.Module):
+        regularizer = None
+
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            return self.net(x).split(1, dim=1)
+
+    model = ddb.Model(data, Pair())
+    with pytest.raises(ValueError, match="MfDataSet gives 2 loss"):
+        model.compile("adam", lr=1e-3, loss_weights="gw-std", verbose=0)
+    groups = {"pde": [0], "high": ["loss1"]}
+    model.compile("adam", lr=1e-3, loss_weights="dn", loss_groups=groups, verbose=0)
+    model.train(iterations=2, verbose=0)
+    assert model.weights["high"] != 1
+
+
+# Bad input: a clear error at compile, and the model as it was.
+
+
+@pytest.mark.parametrize(
+    "weights, groups, error, message",
+    [
+        ("db-kurt", None, ValueError, "Did you mean 'db-kurtosis'"),
+        ([1, 2], None, ValueError, "2 numbers, but there are 4 loss terms: pde, bc0, ic1, ic2"),
+        ([1, 2, 3, -4], None, ValueError, r"loss_weights\[3\]=-4"),
+        ([1, 2, 3, float("nan")], None, ValueError, r"loss_weights\[3\]=nan"),
+        ([1, 2, 3, "4"], None, TypeError, "a list of numbers"),
+        (5.0, None, TypeError, "a list of numbers"),
+        (ddb.DB, None, TypeError, "a weighting object"),
+        ("db-mean", {"bc": [0]}, ValueError, "no group for ic1, ic2"),
+        ("equal", {"bc": [0]}, ValueError, "no group for ic1, ic2"),
+        ("keep", None, ValueError, "has not been compiled yet"),
+        (ddb.DB("std", scale=[1, 2]), None, ValueError, "scale has 2 numbers"),
+        ([1, 2, 3, 4], {"bc": [0], "ic": [1, 2]}, ValueError, "leave loss_groups out"),
+    ],
+)
+def test_bad_input(weights, groups, error, message):
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    with pytest.raises(error, match=message):
+        model.compile("adam", lr=1e-3, loss_weights=weights, loss_groups=groups, verbose=0)
+    assert model.train_step is None
+
+
+def test_a_failed_compile_leaves_the_model_as_it_was():
+    model = compiled("db-std")
+    model.train(iterations=2, verbose=0)
+    before = model.opt, model.train_step, model.weights
+    with pytest.raises(ValueError):
+        model.compile("adam", lr=1e-3, loss_weights="unheard-of", verbose=0)
+    with pytest.raises(ValueError, match="leave loss_groups out"):
+        model.compile("adam", lr=1e-3, loss_weights="keep", loss_groups={"a": [0, 1, 2]})
+    assert (model.opt, model.train_step, model.weights) == before
+
+
+def test_nothing_to_balance():
+    geom = dde.geometry.Rectangle([0, 0], [1, 1])
+    model = ddb.Model(dde.data.PDE(geom, scripts.laplace_residual, [], 20), scripts.network())
+    with pytest.raises(ValueError, match="no condition, only the reference"):
+        model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)
+    model.compile("adam", lr=1e-3, loss_weights="equal", verbose=0)
+    model.train(iterations=1, verbose=0)
+
+
+def test_no_residual_to_refer_to():
+    geom = dde.geometry.Rectangle([0, 0], [1, 1])
+    points = dde.icbc.PointSetBC(np.random.rand(5, 2), 0)
+    model = ddb.Model(dde.data.PDE(geom, None, [points], 4), scripts.network())
+    with pytest.raises(ValueError, match="no PDE residual"):
+        model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)
+
+
+def test_data_without_separate_losses():
+    data = dde.data.Function(dde.geometry.Interval(-1, 1), np.sin, 16, 16)
+    model = ddb.Model(data, scripts.network((1, 8, 1)))
+    with pytest.raises(ValueError, match="Function gives 1 loss"):
+        model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)
+
+
+def test_one_condition_group_is_warned_about():
+    with pytest.warns(UserWarning, match=r"nothing to balance between conditions.*split_bc"):
+        compiled("db-mean", scripts.laplace())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled("gw-mean", scripts.laplace())
+        compiled("db-mean")
