@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import deepxde as dde
 import numpy as np
 import torch
 
+from ._deepxde import lbfgs
 from ._deepxde.batch import problem_of
+from ._deepxde.stock_model import StockModel
 from ._deepxde.target_cache import mend_targets
 from ._deepxde.test_points import TestPoints
+from .checkpoints import checkpoint
 from .gradients.base import external_variables
 from .gradients.choose import EngineName, check_engine_name, reason_against, takes_one_pass
-from .resumable import ResumableModel
 from .terms.find_terms import find_terms
 from .terms.groups import LossGroups, group_terms
 from .terms.term import Term, name_terms
 from .training.build_step import (
     LossWeights,
+    build_step,
     check_optimizer,
     checked_numbers,
-    prepare,
     start_step,
-    with_numbers,
+    step_with_numbers,
 )
+from .training.run import TrainingRun, run_of, unchanged_on_error
 from .training.step import has_l1
-from .weightings import Equal
+from .weightings import Equal, Weighting
 
 
-class Model(ResumableModel):
+class Model(StockModel):
     """A ``dde.Model`` with adaptive loss weights.
 
     Everything that ``dde.Model`` does, it does; `compile` takes more for `loss_weights`.
@@ -46,13 +50,19 @@ class Model(ResumableModel):
             `losshistory.steps`.
     """
 
+    #: As in DeepXDE: what its losses are multiplied with.
+    loss_weights: Any
+
     def __init__(self, data: dde.data.Data, net: torch.nn.Module):
         super().__init__(data, net)
-        self._engine_to_be: EngineName | None = None
         #: The numbers in DeepXDE's `loss_weights` that are applied.
         self._numbers: list[float] | None = None
         self._refresh_test_points()
         self.losshistory.loss_weights = []
+
+    @property
+    def _run(self) -> TrainingRun:
+        return run_of(self)
 
     def compile(
         self,
@@ -118,18 +128,20 @@ class Model(ResumableModel):
                 right. The model then stays as it was.
             TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
         """
-        if loss_weights is None and self._step is not None and self._step.weighting.adapted:
+        before = self.weighting
+        if loss_weights is None and before is not None and before.adapted:
             warnings.warn(
                 "Compiled without loss_weights, the model has weight 1 for all from now on: "
                 'give "keep" to go on with the weights of the phase before.',
                 stacklevel=2,
             )
         check_engine_name(gradient_engine, self.data, self.net, optimizer)
-        step, numbers = prepare(self, loss_weights, loss_groups, loss, gradient_engine)
+        step, numbers = build_step(
+            self, self._run, loss_weights, loss_groups, loss, gradient_engine
+        )
         if step is not None:
             check_optimizer(step.weighting, optimizer)
-        before = dict(vars(self))
-        try:
+        with unchanged_on_error(self):
             super().compile(
                 optimizer,
                 lr=lr,
@@ -140,23 +152,20 @@ class Model(ResumableModel):
                 external_trainable_variables=external_trainable_variables,
                 verbose=verbose,
             )
-        except BaseException:
-            self.__dict__.update(before)
-            raise
-        problem = problem_of(self.data)
-        if problem is not None:
-            mend_targets(problem, external_variables(self))
-        if numbers is not None and not isinstance(loss_weights, str):
-            self.loss_weights = loss_weights  # the script's own list, which it may change
-        self._step, self._numbers = step, None if numbers is None else checked_numbers(numbers)
-        self._engine_asked, self._engine_to_be = gradient_engine, None
-        self._pending, self._lbfgs_start = None, 0
-        if step is not None:
-            step.weighting.attach(self.opt)
-            self.train_step = step
-        elif gradient_engine is not None or takes_one_pass(self.data, self.net):
-            self._engine_to_be = gradient_engine or "one-pass"
-            self.train_step = self._first_step
+            problem = problem_of(self.data)
+            if problem is not None:
+                mend_targets(problem, external_variables(self))
+            if numbers is not None and not isinstance(loss_weights, str):
+                self.loss_weights = loss_weights  # the script's own list, which it may change
+            self._numbers = None if numbers is None else checked_numbers(numbers)
+            run = self._run
+            run.step, run.engine_asked = step, gradient_engine
+            run.pending, run.lbfgs_start = None, 0
+            if step is not None:
+                step.weighting.attach(self.opt)
+                self.train_step = step
+            elif gradient_engine is not None or takes_one_pass(self.data, self.net):
+                self.train_step = self._first_step
 
     @property
     def train_step(self) -> Callable[..., None] | None:
@@ -170,16 +179,16 @@ class Model(ResumableModel):
 
     def _first_step(self, *batch: Any) -> None:
         """The first iteration with weight 1 for all, whose terms were not asked for before."""
-        groups = group_terms(find_terms(self))
-        step = start_step(self, Equal(), groups, self._engine_asked)
+        run = self._run
+        step = start_step(self, Equal(), group_terms(find_terms(self)), run.engine_asked)
         if self._numbers is not None:
-            step = with_numbers(self, step, self._numbers, self._engine_asked)
-        self._step = self.train_step = step
+            step = step_with_numbers(self, step, self._numbers, run.engine_asked)
+        run.step = self.train_step = step
         step(*batch)
 
     def _follow_loss_weights(self) -> None:
         """Applies the numbers that a script has set as `loss_weights` since it was compiled."""
-        given = self.loss_weights
+        given, run = self.loss_weights, self._run
         if given is None and self._numbers is None:
             return
         if isinstance(given, list) and given == self._numbers:
@@ -187,9 +196,9 @@ class Model(ResumableModel):
         numbers = None if given is None else checked_numbers(given)
         if numbers == self._numbers:
             return
-        if self._step is not None:
-            self._step = with_numbers(self, self._step, numbers, self._engine_asked)
-            self.train_step = self._step
+        if run.step is not None:
+            run.step = step_with_numbers(self, run.step, numbers, run.engine_asked)
+            self.train_step = run.step
         self._numbers = numbers
 
     @property
@@ -200,8 +209,8 @@ class Model(ResumableModel):
         the first evaluation of the losses.
         """
         self._follow_loss_weights()
-        if self._step is not None:
-            return self._step.group_weights()
+        if self._run.step is not None:
+            return self._run.step.group_weights()
         if self._numbers is not None:
             return dict(zip(self.loss_terms, self._numbers, strict=False))
         return dict.fromkeys(group_terms(self._terms).names, 1.0) if self._terms else {}
@@ -217,8 +226,8 @@ class Model(ResumableModel):
 
     @property
     def _terms(self) -> tuple[Term, ...]:
-        if self._step is not None:
-            return self._step.engine.groups.terms
+        if self._run.step is not None:
+            return self._run.step.engine.groups.terms
         if self.train_state.loss_train is None:
             return ()
         return name_terms(self.data, len(self.train_state.loss_train) - has_l1(self.net))
@@ -231,9 +240,11 @@ class Model(ResumableModel):
 
         ``"per-group"`` also where DeepXDE's own step trains, with weight 1 for all.
         """
-        if self._step is not None:
-            return self._step.engine.name
-        return self._engine_to_be or "per-group"
+        if self._run.step is not None:
+            return self._run.step.engine.name
+        if self._train_step_now == self._first_step:
+            return self._run.engine_asked or "one-pass"
+        return "per-group"
 
     def _outputs_losses(
         self, training: bool, inputs: Any, targets: Any, auxiliary_vars: Any
@@ -250,9 +261,10 @@ class Model(ResumableModel):
         """Whether DeepXDE's test points had to follow the conditions' points."""
         if reason_against(self.data, self.net) is not None:
             return False
-        if self._test_points is None or self._test_points.problem is not self.data:
-            self._test_points = TestPoints(self.data)
-        return self._test_points.refresh()
+        run = self._run
+        if run.test_points is None or run.test_points.problem is not self.data:
+            run.test_points = TestPoints(self.data)
+        return run.test_points.refresh()
 
     def _test(self, verbose: int = 1) -> None:
         if self._refresh_test_points():
@@ -261,9 +273,112 @@ class Model(ResumableModel):
         if not hasattr(self.losshistory, "loss_weights"):  # a script has started another one
             self.losshistory.loss_weights = []
         self.losshistory.loss_weights.append(self.weights)
-        if self._step is not None:
-            self._step.warn_at_record()
+        run = self._run
+        if run.step is not None:
+            run.step.check_at_record()
             # Now, for callbacks may soon change points and numbers for what comes next; each of
             # L-BFGS's long steps may be its last.
-            if self._in_train and self._last_step in (None, self.train_state.step):
-                self._step.engine.confirm()
+            if run.in_training and run.last_step in (None, self.train_state.step):
+                run.step.engine.confirm()
+
+    @property
+    def weighting(self) -> Weighting | None:
+        """The weighting at work, with its state; ``None`` before training with weight 1 for all."""
+        step = self._run.step
+        return None if step is None else step.weighting
+
+    def save(self, save_path: str, protocol: str = "backend", verbose: int = 0) -> str:
+        """Saves all that a run needs to go on as if it had never stopped.
+
+        That is: network, external variables, optimizer, learning rate scheduler, weighting and
+        groups, step counters, loss history, random states, and the points where they are
+        resampled. A stock ``dde.Model`` restores network and optimizer from it. The file is
+        written beside, then renamed: it is never half there.
+
+        Args:
+            save_path: Prefix of the file's name.
+            protocol: ``"backend"``; with ``"pickle"``, the network alone, as in DeepXDE.
+            verbose: Whether to print where the model was saved.
+
+        Returns:
+            The path, `save_path` and the iteration: ``"{save_path}-{iteration}.pt"``.
+        """
+        if protocol != "backend":
+            return super().save(save_path, protocol=protocol, verbose=verbose)
+        path = f"{save_path}-{self.train_state.iteration}.pt"
+        checkpoint.write(self, self._run, path)
+        if verbose > 0:
+            print(f"Epoch {self.train_state.iteration}: saving model to {path} ...\n")
+        return path
+
+    def restore(self, save_path: str, device: str | None = None, verbose: int = 0) -> None:
+        """Restores what `save` saved, into a model that was compiled the same way.
+
+        Training then goes on as the unbroken run would, on the CPU to the last bit. A checkpoint
+        from the middle of a `train` is gone on with in its middle: the record that DeepXDE makes
+        when training begins is left out, and callbacks of the same classes take their counters up
+        again. The weights of a phase with ``"keep"`` are restored into a model that was compiled
+        without `loss_weights`. From a checkpoint of a stock ``dde.Model`` the weights start afresh,
+        and a warning says so.
+
+        Args:
+            save_path: The path that `save` returned.
+            device: Device to load it on; by default that of the model.
+            verbose: Whether to print the path.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            CheckpointError: If the file is damaged, or of another network, optimizer, strategy
+                or other groups. The model stays as it was.
+            ValueError: If the model is not compiled yet.
+        """
+        if self.opt is None:
+            raise ValueError("Compile the model as it was before it was saved, then restore.")
+        if verbose > 0:
+            print(f"Restoring model from {save_path} ...\n")
+        place = next(self.net.parameters()).device if device is None else device
+        saved = checkpoint.read(save_path, place)
+        with unchanged_on_error(self):
+            checkpoint.restore(self, self._run, saved, save_path)
+        weighting = self.weighting
+        if self._run.pending is None and weighting is not None and weighting.dynamic:
+            weighting.reset(len(weighting.weights), like=weighting.weights)
+            warnings.warn(
+                f"{save_path} is DeepXDE's own checkpoint, without loss weights: they start "
+                "afresh, with 1 for all.",
+                stacklevel=2,
+            )
+
+    def _train_sgd(self, iterations: int, display_every: int, verbose: int = 1) -> None:
+        with self._training():
+            if not self.stop_training:
+                self._run.last_step = self.train_state.step + iterations
+                super()._train_sgd(iterations, display_every, verbose=verbose)
+
+    def _train_pytorch_lbfgs(self, verbose: int = 1) -> None:
+        """DeepXDE's counts an optimizer's earlier iterations again."""
+        run = self._run
+        if run.pending is None or not run.pending.state["in_train"]:
+            run.lbfgs_start = lbfgs.iterations(self.opt)
+        run.last_step = None
+        with self._training():
+            lbfgs.train(self, run.lbfgs_start, verbose)
+
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        """Around the iterations, after training has begun."""
+        run = self._run
+        # A checkpoint is to hold what the other callbacks did in the same iteration.
+        self.callbacks.callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
+        if run.pending is not None:
+            run.pending.begin(self)
+            run.pending = None
+        if run.step is not None:
+            run.step.engine.begin()
+        run.in_training = True
+        try:
+            yield
+        finally:
+            run.in_training = False
+        if run.step is not None:
+            run.step.engine.confirm()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import deepxde as dde
 
@@ -12,25 +11,14 @@ from .. import weightings
 from .._deepxde.batch import problem_of
 from .._deepxde.target_cache import mend_targets
 from ..gradients.base import external_variables
-from ..gradients.choose import choose_engine
 from ..model import Model
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms
 from ..training.build_step import keep_step, start_step, step_with
-from ..training.point_step import check_squares
+from ..training.point_weights import check_reads
+from ..training.run import run_of
 from ..training.step import TrainStep
-from ..weightings import SA, Keep, Weighting
-
-
-class _Last(NamedTuple):
-    """What `keep` keeps of the LossWeighting before."""
-
-    groups: TermGroups
-    scale: tuple[float, ...]
-    weighting: Weighting
-
-
-_LAST: WeakKeyDictionary[dde.Model, _Last] = WeakKeyDictionary()
+from ..weightings import Keep, Weighting
 
 
 class LossWeighting(dde.callbacks.Callback):
@@ -59,6 +47,7 @@ class LossWeighting(dde.callbacks.Callback):
         self.weighting = copy.deepcopy(weightings.get(weighting))
         self.loss_groups = loss_groups
         self._step: TrainStep | None = None
+        #: What the step was made for.
         self._groups: TermGroups | None = None
         self._optimizer: Any = None
 
@@ -74,38 +63,39 @@ class LossWeighting(dde.callbacks.Callback):
             mend_targets(problem, external_variables(model))
 
     def on_train_begin(self) -> None:
-        model = self.model
+        model, run = self.model, run_of(self.model)
         self._refuse_weighted(model)
         there = model.train_step
         deepxde_step = there.stands_in_for if isinstance(there, TrainStep) else there
         groups = group_terms(find_terms(model), self.loss_groups)
+        this_record = len(model.losshistory.steps) - 1  # that of the beginning has been made
         if isinstance(self.weighting, Keep):
-            self._step = self._kept(model, groups)
+            step = keep_step(model, self._phase_before(run.step), first_record=this_record)
         elif self._step is None or self._step.model is not model or self._groups != groups:
-            if isinstance(self.weighting, SA):
-                check_squares(model)
-            self._step = start_step(model, self.weighting, groups)
-            self._step.first_record -= 1  # that of the beginning has been made
+            check_reads(model, self.weighting)
+            step = start_step(model, self.weighting, groups, first_record=this_record)
         elif self._optimizer is not model.opt:  # compiled anew: the weights go on
-            engine = choose_engine(model, groups, self._step.engine.scale)
-            self._step = step_with(model, self.weighting, engine)
+            scale = self._step.engine.scale
+            step = step_with(model, self.weighting, groups, scale)
+        else:
+            step = self._step
         if self._optimizer is not model.opt:
-            self._step.weighting.attach(model.opt)
-        groups = self._step.engine.groups
-        self._groups, self._optimizer = groups, model.opt
-        self._step.stands_in_for, self._step.gives_way = deepxde_step, self._gives_way
-        model.train_step = self._step
-        _LAST[model] = _Last(groups, self._step.engine.scale, self._step.weighting)
+            step.weighting.attach(model.opt)
+        self._step, self._groups, self._optimizer = step, step.engine.groups, model.opt
+        step.stands_in_for, step.gives_way = deepxde_step, self._gives_way
+        run.step = model.train_step = step
         self._record()
 
-    def _kept(self, model: dde.Model, groups: TermGroups) -> TrainStep:
-        before = _LAST.get(model)
-        if before is None or (self.loss_groups is not None and groups != before.groups):
-            raise ValueError(
-                '"keep" keeps the weights of the phase before, but no LossWeighting has trained '
-                "this model with these groups: train it with a strategy first."
-            )
-        return keep_step(model, before.groups, before.scale, before.weighting)
+    def _phase_before(self, before: TrainStep | None) -> TrainStep:
+        """The step of the last LossWeighting of this model, whose weights are kept."""
+        if before is not None:
+            groups = before.engine.groups
+            if self.loss_groups is None or group_terms(groups.terms, self.loss_groups) == groups:
+                return before
+        raise ValueError(
+            '"keep" keeps the weights of the phase before, but no LossWeighting has trained '
+            "this model with these groups: train it with a strategy first."
+        )
 
     def on_batch_begin(self) -> None:
         self._refuse_weighted(self.model)
@@ -152,4 +142,4 @@ class LossWeighting(dde.callbacks.Callback):
         for _ in range(len(history.steps) - len(history.loss_weights) - 1):
             history.loss_weights.append(dict.fromkeys(weights, 1.0))  # trained without us
         history.loss_weights.append(weights)
-        self._step.warn_at_record()
+        self._step.check_at_record()

@@ -7,23 +7,24 @@ import os
 import warnings
 import zipfile
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import deepxde as dde
 import torch
 from torch import Tensor
 
 from .._files import replaced
 from ..gradients.base import external_variables
 from ..training.build_step import restored_keep_step
+from ..training.run import TrainingRun
 from ..training.step import TrainStep
 from ..weightings import Equal, Fixed
 from . import run_state
 
-if TYPE_CHECKING:
-    from ..resumable import ResumableModel
-
 _OURS = "deepxde_balance"
-_FORMAT = 2
+#: Of our part of a checkpoint. It goes up by one whenever what is in it changes; files of another
+#: format are refused by that number.
+FORMAT = 3
 
 #: What DeepXDE's NNCG keeps outside its `state_dict`.
 _OPTIMIZER_ATTRIBUTES = ("n_iters", "U", "S", "rho", "old_dir")
@@ -33,10 +34,10 @@ class CheckpointError(ValueError):
     """A checkpoint that can't be read, or is not one of this model."""
 
 
-def write(model: ResumableModel, path: str) -> None:
+def write(model: dde.Model, run: TrainingRun, path: str) -> None:
     """Writes a checkpoint; stock DeepXDE reads its network and optimizer."""
     with replaced(path) as beside:
-        torch.save(_capture(model), beside)
+        torch.save(_capture(model, run), beside)
 
 
 def read(path: str, device: str | torch.device = "cpu") -> dict[str, Any]:
@@ -67,61 +68,54 @@ def read(path: str, device: str | torch.device = "cpu") -> dict[str, Any]:
     return checkpoint
 
 
-def restore(
-    model: ResumableModel, checkpoint: dict[str, Any], path: str
-) -> run_state.PendingRun | None:
-    """Puts a checkpoint into a compiled model.
+def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path: str) -> None:
+    """Puts a checkpoint into a compiled model and its run.
+
+    What waits for training to begin is then `run.pending`; ``None`` with a checkpoint of DeepXDE's
+    own.
 
     Args:
-        model: The model; it stays as it was if this raises.
+        model: The model. What it holds (network, optimizer, points, counters) stays as it was if
+            this raises; its attributes and the run are the caller's to put back.
+        run: Its run.
         checkpoint: What :func:`read` gave.
         path: Where it is from, for messages.
-
-    Returns:
-        What waits for training to begin; ``None`` with a checkpoint of DeepXDE's own.
 
     Raises:
         CheckpointError: If it is of another network, optimizer, strategy or of other groups.
     """
-    attributes = dict(vars(model))
     try:
-        _take_kept_weights(model, checkpoint.get(_OURS))
-        difference = _difference(model, checkpoint)
+        _take_kept_weights(model, run, checkpoint.get(_OURS))
+        difference = _difference(model, run, checkpoint)
     except (KeyError, TypeError, AttributeError) as error:
-        model.__dict__.update(attributes)
         raise CheckpointError(f"{path} is damaged or no checkpoint: {error!r}") from error
     if difference is not None:
-        model.__dict__.update(attributes)
         raise CheckpointError(f"{path} is a checkpoint of another model: {difference}")
-    before = copy.deepcopy(_capture(model))
+    before = copy.deepcopy(_capture(model, run))
     try:
-        return _apply(model, checkpoint)
+        _apply(model, run, checkpoint)
     except Exception as error:
-        _apply(model, before)
-        model.__dict__.update(attributes)
+        _apply(model, run, before)
         raise CheckpointError(f"{path} can't be restored: {error}") from error
 
 
-def _take_kept_weights(model: ResumableModel, ours: dict[str, Any] | None) -> None:
+def _take_kept_weights(model: dde.Model, run: TrainingRun, ours: dict[str, Any] | None) -> None:
     """Lets a model that was compiled without weights take those that a phase had kept."""
     saved = None if ours is None else ours["weighting"]
-    own = None if model._step is None else model._step.weighting
-    if (
-        saved is not None
-        and (own is None or isinstance(own, Equal))
-        and saved["strategy"] in ("Keep", "SA")
-        and not saved["dynamic"]
-    ):
-        model._step = model.train_step = restored_keep_step(model, saved, model._engine_asked)
+    if saved is None or not (run.step is None or isinstance(run.step.weighting, Equal)):
+        return
+    kept = restored_keep_step(model, saved, run.engine_asked)
+    if kept is not None:
+        run.step = model.train_step = kept
 
 
-def _capture(model: ResumableModel) -> dict[str, Any]:
-    step = model._step
+def _capture(model: dde.Model, run: TrainingRun) -> dict[str, Any]:
+    step = run.step
     return {
         "model_state_dict": model.net.state_dict(),
         "optimizer_state_dict": model.opt.state_dict(),
         _OURS: {
-            "format": _FORMAT,
+            "format": FORMAT,
             "optimizer": type(model.opt).__name__,
             "optimizer_attributes": {
                 name: getattr(model.opt, name)
@@ -132,13 +126,13 @@ def _capture(model: ResumableModel) -> dict[str, Any]:
             "lr_scheduler": _scheduler_state(model),
             "weighting": None if step is None else _weighting_state(step),
             "step": None if step is None else step.state_dict(),
-            "lbfgs_start": model._lbfgs_start,
-            "run": run_state.capture(model, model._in_train, model._pending),
+            "lbfgs_start": run.lbfgs_start,
+            "run": run_state.capture(model, run.in_training, run.pending),
         },
     }
 
 
-def _scheduler_state(model: ResumableModel) -> dict[str, Any] | None:
+def _scheduler_state(model: dde.Model) -> dict[str, Any] | None:
     if model.lr_scheduler is None:
         return None
     return {"name": type(model.lr_scheduler).__name__, "state": model.lr_scheduler.state_dict()}
@@ -160,12 +154,13 @@ def _weighting_state(step: TrainStep) -> dict[str, Any]:
     }
 
 
-def _apply(model: ResumableModel, checkpoint: dict[str, Any]) -> run_state.PendingRun | None:
+def _apply(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) -> None:
     ours = checkpoint.get(_OURS)
     model.net.load_state_dict(checkpoint["model_state_dict"])
     model.opt.load_state_dict(checkpoint["optimizer_state_dict"])
     if ours is None:
-        return None
+        run.pending = None
+        return
     for name, value in ours["optimizer_attributes"].items():
         setattr(model.opt, name, value)
     with torch.no_grad():
@@ -176,21 +171,21 @@ def _apply(model: ResumableModel, checkpoint: dict[str, Any]) -> run_state.Pendi
     if ours["lr_scheduler"] is not None:
         model.lr_scheduler.load_state_dict(ours["lr_scheduler"]["state"])
     given_to_compile = (Equal, Fixed)
-    if model._step is not None and not isinstance(model._step.weighting, given_to_compile):
-        model._step.weighting.load_state_dict(ours["weighting"]["state"])
-        model._step.load_state_dict(ours["step"])
-    model._lbfgs_start = ours["lbfgs_start"]
-    made = model._test_points is not None and model._test_points.are_made()
+    if run.step is not None and not isinstance(run.step.weighting, given_to_compile):
+        run.step.weighting.load_state_dict(ours["weighting"]["state"])
+        run.step.load_state_dict(ours["step"])
+    run.lbfgs_start = ours["lbfgs_start"]
+    made = run.test_points is not None and run.test_points.are_made()
     run_state.restore_points(model, ours["run"])
     if made:
-        assert model._test_points is not None
-        model._test_points.adopt()
+        assert run.test_points is not None
+        run.test_points.adopt()
     run_state.restore_counters(model, ours["run"])
     run_state.restore_draws(model, ours["run"])
-    return run_state.PendingRun(ours["run"], checkpoint["model_state_dict"])
+    run.pending = run_state.PendingRun(ours["run"], checkpoint["model_state_dict"])
 
 
-def _difference(model: ResumableModel, checkpoint: dict[str, Any]) -> str | None:
+def _difference(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) -> str | None:
     """What is different in the model, in words; ``None`` if nothing is."""
     network = _network_difference(checkpoint["model_state_dict"], model.net.state_dict())
     if network is not None:
@@ -198,8 +193,8 @@ def _difference(model: ResumableModel, checkpoint: dict[str, Any]) -> str | None
     ours = checkpoint.get(_OURS)
     if ours is None:
         return _options_difference(checkpoint["optimizer_state_dict"], model.opt.state_dict())
-    if ours["format"] != _FORMAT:
-        return f"it has format {ours['format']}, this version reads format {_FORMAT}."
+    if ours["format"] != FORMAT:
+        return f"it has format {ours['format']}, this version reads format {FORMAT}."
     if ours["optimizer"] != type(model.opt).__name__:
         return f"its optimizer is {ours['optimizer']}, the model's {type(model.opt).__name__}."
     saved, here = (
@@ -213,7 +208,7 @@ def _difference(model: ResumableModel, checkpoint: dict[str, Any]) -> str | None
             f"it has {len(shapes)} external variable(s) of shapes {shapes}, the model has "
             f"{[list(v.shape) for v in external_variables(model)]}."
         )
-    return _weighting_difference(ours["weighting"], model._step)
+    return _weighting_difference(ours["weighting"], run.step)
 
 
 def _network_difference(saved: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> str | None:

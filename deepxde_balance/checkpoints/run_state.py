@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .._deepxde import sampled_points as drawn
 from .._deepxde.batch import problem_of
+from ..training.run import Pending
 
 #: What DeepXDE's callbacks remember from one iteration to the next.
 _REMEMBERED = {
@@ -91,7 +92,7 @@ class PendingRun:
         )
 
 
-def capture(model: dde.Model, in_train: bool, pending: PendingRun | None) -> dict[str, Any]:
+def capture(model: dde.Model, in_train: bool, pending: Pending | None) -> dict[str, Any]:
     """The run's counters, history, random states, points and callbacks.
 
     Everything in it is a plain Python value or a tensor: ``torch.load`` reads it with

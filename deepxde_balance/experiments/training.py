@@ -24,6 +24,7 @@ from ..gradients.choose import EngineName
 from ..model import Model
 from ..problems import Problem
 from ..results.record import FORMAT, Record, write_json
+from ..training.run import run_of
 from .callbacks import Checkpoints, IterationsDone
 from .recorder import Recorder
 from .run import Run, checkpoints, finished
@@ -189,8 +190,9 @@ def _write_fields(path: Path, problem: Problem, model: Model, recorder: Recorder
 
 def _content(run: Run, problem: Problem, model: Model, recorder: Recorder) -> dict[str, Any]:
     history, terms = model.losshistory, model.loss_terms
-    assert model._step is not None
-    groups = model._step.engine.groups
+    step = run_of(model).step
+    assert step is not None
+    groups = step.engine.groups
     members = dict(zip(groups.names, groups.members, strict=True))
     if groups.unweighted:
         members["unweighted"] = groups.unweighted

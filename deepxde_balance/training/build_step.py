@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import deepxde as dde
 import numpy as np
@@ -14,30 +14,50 @@ import torch
 from .. import weightings
 from .._checks import factor, is_number
 from .._deepxde.batch import problem_of
-from ..gradients.base import GradientEngine
+from .._deepxde.stock_model import StockModel
 from ..gradients.choose import EngineName, choose_engine
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms, ungrouped
 from ..terms.term import Term, check_length
-from ..weightings import SA, Equal, Fixed, Keep, Weighting
-from ..weightings.base import FromKernel
-from .point_step import PointwiseStep, check_squares
+from ..weightings import Equal, Fixed, Keep, Weighting
+from ..weightings.base import Reads
+from ..weightings.per_point import KeptPoints
+from .point_weights import check_reads
+from .run import TrainingRun
 from .step import TrainStep
-
-if TYPE_CHECKING:
-    from ..model import Model
 
 LossWeights = str | Weighting | Sequence[float] | np.ndarray | torch.Tensor | None
 
+#: The weightings that keep the weights of a phase before, by the names in checkpoints.
+_KEPT: Mapping[str, type[Weighting]] = {kind.__name__: kind for kind in (Keep, KeptPoints)}
 
-def prepare(
-    model: Model,
+
+def build_step(
+    model: dde.Model,
+    run: TrainingRun,
     loss_weights: LossWeights,
     loss_groups: LossGroups | None,
     loss: Any,
     engine: EngineName | None,
 ) -> tuple[TrainStep | None, list[float] | None]:
-    """The step of a strategy, and the numbers that DeepXDE is to weigh its losses with."""
+    """What `compile` makes of its weights and groups; nothing in the model changes.
+
+    Args:
+        model: The model; it need not be compiled yet.
+        run: Its run so far, for the weights of the phase before.
+        loss_weights: See :meth:`deepxde_balance.Model.compile`.
+        loss_groups: Likewise.
+        loss: DeepXDE's loss function, by name or itself.
+        engine: The gradient engine; ``None`` chooses it.
+
+    Returns:
+        The step; ``None`` where nothing is to be found out before the first iteration. And the
+        numbers that DeepXDE is to weigh its losses with, if there are any.
+
+    Raises:
+        ValueError: If weights or groups don't fit the problem.
+        TypeError: If they are of the wrong type.
+    """
     if loss_weights is None:
         loss_weights = "equal"
     if not isinstance(loss_weights, (str, Weighting)):
@@ -46,14 +66,16 @@ def prepare(
             raise ValueError(
                 "A list of numbers weighs each loss term by itself: leave loss_groups out."
             )
-        terms = _find_terms(model, loss)
+        terms = _find_terms(model, loss, Fixed(numbers))
         check_length("loss_weights", numbers, terms)
         return start_step(model, Fixed(numbers), ungrouped(terms), engine), numbers
     weighting = copy.deepcopy(weightings.get(loss_weights))
     if isinstance(weighting, Keep):
         if loss_groups is not None:
             raise ValueError('"keep" keeps the groups of the phase before: leave loss_groups out.')
-        return _kept(model, engine)
+        _check_phase_before(model, run.step)
+        step = None if run.step is None else keep_step(model, run.step, engine)
+        return step, model.loss_weights
     if isinstance(weighting, Equal) and loss_groups is None and weighting.scale is None:
         return None, None  # nothing to find out before training
     groups = group_terms(_find_terms(model, loss, weighting), loss_groups)
@@ -65,14 +87,17 @@ def start_step(
     weighting: Weighting,
     groups: TermGroups,
     engine: EngineName | None = None,
+    first_record: int | None = None,
 ) -> TrainStep:
-    """A training step that starts afresh: all weights 1, no update made yet.
+    """A step that starts afresh: all weights 1, no update made yet.
 
     Args:
         model: The model; it need not be compiled yet.
         weighting: The weighting; it is reset.
         groups: The groups of its loss terms.
         engine: The gradient engine; ``None`` chooses it.
+        first_record: The first record in the loss history that is of this step; by default the
+            next one.
 
     Raises:
         ValueError: If the weighting can't balance these groups.
@@ -92,66 +117,56 @@ def start_step(
             "There is no PDE residual, so the weights have no reference. Use "
             'loss_weights="equal" or a list of numbers.'
         )
-    if isinstance(weighting, (SA, FromKernel)):
-        _check_errors(model.data, weighting)
     weighting.check(groups.names)
     scale = groups.scale_factors(weighting.scale)
     weighting.reset(len(groups.names), like=next(model.net.parameters()).detach())
-    engine = _engine_for(weighting, engine)
-    return step_with(model, weighting, choose_engine(model, groups, scale, engine))
+    return step_with(model, weighting, groups, scale, engine, first_record)
 
 
 def keep_step(
     model: dde.Model,
-    groups: TermGroups,
-    scale: Sequence[float],
-    before: Weighting,
+    before: TrainStep,
     engine: EngineName | None = None,
+    first_record: int | None = None,
 ) -> TrainStep:
-    """A training step with the weights of the phase before, frozen.
+    """A step with the weights of the phase before, frozen.
 
     Args:
         model: The model; it need not be compiled yet.
-        groups: The groups of its loss terms.
-        scale: One static factor per term.
-        before: The weighting of the phase before; its weights are copied.
+        before: The step of the phase before.
         engine: The gradient engine; ``None`` chooses it.
+        first_record: See :func:`start_step`.
     """
-    kept: Weighting
-    if isinstance(before, SA):
-        kept = before.frozen()
-    else:
-        kept = Keep()
-        kept.reset(len(groups.names), like=before.weights)
-        kept.weights = before.weights.clone()
-    engine = _engine_for(kept, engine)
-    return step_with(model, kept, choose_engine(model, groups, scale, engine))
+    kept = before.weighting.frozen()
+    groups, scale = before.engine.groups, before.engine.scale
+    return step_with(model, kept, groups, scale, engine, first_record)
 
 
 def restored_keep_step(
     model: dde.Model, saved: Mapping[str, Any], engine: EngineName | None
-) -> TrainStep:
-    """A training step for weights that a phase had kept when it was saved.
+) -> TrainStep | None:
+    """A step for weights that a phase had kept when it was saved; ``None`` if it had not.
 
     Args:
         model: A compiled model.
         saved: What its checkpoint says of the weighting; the weights are yet to be loaded.
         engine: The gradient engine; ``None`` chooses it.
     """
+    if saved["strategy"] not in _KEPT:
+        return None
     terms = find_terms(model)
     position = {term.name: i for i, term in enumerate(terms)}
     members = tuple(tuple(position[name] for name in own) for own in saved["groups"].values())
     unweighted = tuple(position[name] for name in saved["unweighted"])
     groups = TermGroups(terms, tuple(saved["groups"]), members, unweighted)
-    kept: Weighting = SA().frozen() if saved["strategy"] == "SA" else Keep()
+    kept = _KEPT[saved["strategy"]]()
     vars(kept).update(saved["hyperparameters"])
     kept.reset(len(members), like=next(model.net.parameters()).detach())
-    engine = _engine_for(kept, engine)
-    return step_with(model, kept, choose_engine(model, groups, saved["scale"], engine))
+    return step_with(model, kept, groups, saved["scale"], engine)
 
 
-def with_numbers(
-    model: Model, step: TrainStep, numbers: list[float] | None, engine: EngineName | None
+def step_with_numbers(
+    model: dde.Model, step: TrainStep, numbers: list[float] | None, engine: EngineName | None
 ) -> TrainStep:
     """The step with the numbers that a script has set as `model.loss_weights` since it was made.
 
@@ -182,23 +197,36 @@ def with_numbers(
     return step
 
 
-def step_with(model: dde.Model, weighting: Weighting, engine: GradientEngine) -> TrainStep:
-    """The kind of training step that a weighting needs."""
-    if isinstance(weighting, SA):
-        return PointwiseStep(model, weighting, engine)
-    return TrainStep(model, weighting, engine)
+def step_with(
+    model: dde.Model,
+    weighting: Weighting,
+    groups: TermGroups,
+    scale: Sequence[float],
+    engine: EngineName | None = None,
+    first_record: int | None = None,
+) -> TrainStep:
+    """A step with a weighting as it is now.
 
-
-def _engine_for(weighting: Weighting, engine: EngineName | None) -> EngineName | None:
-    """The engine that was asked for, where the weighting can use it."""
-    if engine == "compiled" and isinstance(weighting, SA):
+    Args:
+        model: The model; it need not be compiled yet.
+        weighting: The weighting, which has a weight for each group.
+        groups: The groups of the loss terms.
+        scale: One static factor per term.
+        engine: The gradient engine; ``None`` chooses it.
+        first_record: See :func:`start_step`.
+    """
+    if engine == "compiled" and weighting.reads is Reads.POINT_ERRORS:
         warnings.warn(
             'Weights per point ("sa") are inside the losses, which gradient_engine="compiled" '
             "does not compile: they are computed uncompiled, which gives the same.",
             stacklevel=2,
         )
-        return None
-    return engine
+        engine = None
+    if first_record is None:
+        first_record = len(model.losshistory.steps)
+    return TrainStep(
+        model, weighting, choose_engine(model, groups, scale, engine), first_record=first_record
+    )
 
 
 def check_optimizer(weighting: Weighting, optimizer: str | torch.optim.Optimizer) -> None:
@@ -212,46 +240,6 @@ def check_optimizer(weighting: Weighting, optimizer: str | torch.optim.Optimizer
         weighting.attach(optimizer)
 
 
-def _check_errors(data: dde.data.Data, weighting: Weighting) -> None:
-    """Raises a ValueError if the losses are not made of errors at points."""
-    own = not isinstance(data, dde.data.PDE) or type(data).losses is not dde.data.PDE.losses
-    if own or "losses" in vars(data):
-        raise ValueError(
-            f"{type(weighting).__name__} needs the errors at the points, which only "
-            f"dde.data.PDE and TimePDE tell, not {type(data).__name__} with losses of its own."
-        )
-
-
-def _find_terms(model: Model, loss: Any, weighting: Weighting | None = None) -> tuple[Term, ...]:
-    """The loss terms, found with another model, so that an error leaves this one as it was."""
-    other = dde.Model(model.data, model.net)
-    other.compile("sgd", lr=1.0, loss=loss, verbose=0)
-    if isinstance(weighting, SA):
-        _check_errors(model.data, weighting)
-        check_squares(other)
-    return find_terms(other)
-
-
-def _kept(model: Model, engine: EngineName | None) -> tuple[TrainStep | None, list[float] | None]:
-    """What :func:`prepare` gives for the weights of the phase before."""
-    if model.opt is None:
-        raise ValueError(
-            '"keep" keeps the weights of the phase before, but this model has not been '
-            "compiled yet: compile it with a strategy and train it first. To go on with a "
-            "checkpoint of a phase with kept weights, compile without loss_weights and restore it."
-        )
-    if model._step is None:
-        return None, model.loss_weights
-    if model._step.weighting.dynamic and not model._step.weighting.adapted:
-        raise ValueError(
-            '"keep" keeps the weights of the phase before, but this model has not been trained '
-            "since it was compiled: its weights are all 1. To go on with a checkpoint of a phase "
-            "with kept weights, compile without loss_weights and restore it."
-        )
-    before, weighting = model._step.engine, model._step.weighting
-    return keep_step(model, before.groups, before.scale, weighting, engine), model.loss_weights
-
-
 def checked_numbers(loss_weights: Any) -> list[float]:
     """A list of floats from what was given as `loss_weights`."""
     if isinstance(loss_weights, (np.ndarray, torch.Tensor)):
@@ -262,3 +250,33 @@ def checked_numbers(loss_weights: Any) -> list[float]:
             f"({', '.join(weightings.names())}), a weighting object, a list of numbers or None."
         )
     return [factor(f"loss_weights[{i}]", w) for i, w in enumerate(loss_weights)]
+
+
+def _find_terms(model: dde.Model, loss: Any, weighting: Weighting) -> tuple[Term, ...]:
+    """The loss terms, found with another model, so that an error leaves this one as it was.
+
+    Raises:
+        ValueError: If the losses are not what the weighting reads.
+    """
+    other = StockModel(model.data, model.net)
+    other.compile("sgd", lr=1.0, loss=loss, verbose=0)
+    check_reads(other, weighting)
+    return find_terms(other)
+
+
+def _check_phase_before(model: dde.Model, before: TrainStep | None) -> None:
+    """Refuses ``"keep"`` where no phase before has left any weights."""
+    to_restore = (
+        "To go on with a checkpoint of a phase with kept weights, compile without loss_weights "
+        "and restore it."
+    )
+    if model.opt is None:
+        raise ValueError(
+            '"keep" keeps the weights of the phase before, but this model has not been '
+            f"compiled yet: compile it with a strategy and train it first. {to_restore}"
+        )
+    if before is not None and before.weighting.dynamic and not before.weighting.adapted:
+        raise ValueError(
+            '"keep" keeps the weights of the phase before, but this model has not been trained '
+            f"since it was compiled: its weights are all 1. {to_restore}"
+        )

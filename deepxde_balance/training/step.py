@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,31 +13,39 @@ from torch import Tensor
 from .._deepxde.batch import Batch
 from ..gradients.base import GradientEngine, IterationGradients
 from ..gradients.ntk_traces import kernel_traces
-from ..weightings import GradientWeighting, Weighting
-from ..weightings.base import FromGradients, FromKernel, FromLosses
+from ..weightings import Weighting
+from ..weightings.base import FromKernel, Reads
 from .parameter_gradients import set_gradients
-from .weight_warnings import let_go
+from .point_weights import PointWeights
+from .weight_warnings import WeightWarnings
 
 
 class TrainStep:
     """Stands in for a DeepXDE model's `train_step`: points in, weights and parameters updated.
 
-    An iteration with an update from gradients takes the per-group gradients of its points,
-    updates the weights from them and hands the optimizer their weighted sum; nothing is computed
-    twice. An update from losses takes those of the iteration's one evaluation; one from kernel
-    traces has a backward of its own. All else is one backward of the weighted sum. An optimizer
-    that evaluates its closure several times in a step (L-BFGS, NNCG) sees the same weights in all.
+    An iteration takes losses and gradients of its points from the engine, updates the weights from
+    what the weighting reads of them, and hands the optimizer the weighted sum of the gradients.
+    Nothing is computed twice: where no update reads gradients of single groups, one backward of
+    the weighted sum of the losses gives the same for less. Kernel traces have a backward of their
+    own. An optimizer that evaluates its closure several times in a step (L-BFGS, NNCG) sees the
+    same weights in all.
 
     Args:
         model: A compiled ``dde.Model``.
         weighting: The weighting, reset to the groups of `engine`.
         engine: Gives losses and gradients.
+        first_record: The first record in the loss history that is of this step.
     """
 
-    def __init__(self, model: dde.Model, weighting: Weighting, engine: GradientEngine):
+    def __init__(
+        self, model: dde.Model, weighting: Weighting, engine: GradientEngine, first_record: int
+    ):
         self.model = model
         self.weighting = weighting
         self.engine = engine
+        self.warnings = WeightWarnings(weighting, engine.groups, engine.scale, first_record)
+        self._points = PointWeights.of(model, weighting, engine)
+        self._measure = None if self._points is None else self._points.loss
         #: Row losses are this times the losses: the terms' factors where they belong to the row.
         self._terms_to_rows = weighting.weights.new_tensor(
             [
@@ -50,10 +57,6 @@ class TrainStep:
         self.gives_way: Callable[[], bool] | None = None
         #: The step in whose place this one is.
         self.stands_in_for: Callable[..., None] | None = None
-        #: The first record in the loss history that is of this step.
-        self.first_record = len(model.losshistory.steps)
-        self._warned: set[str] = set()
-        self._warned_let_go = False
 
     def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
         if self.gives_way is not None and self.gives_way():
@@ -62,135 +65,46 @@ class TrainStep:
             self._iterate(Batch(inputs, targets, auxiliary_vars))
 
     def _iterate(self, batch: Batch) -> None:
-        closure = (
-            self._graph_closure(batch) if self.model.opt_name == "NNCG" else self._closure(batch)
-        )
-        self.model.opt.step(closure)
+        due = self.weighting.due()
+        if self._points is not None:
+            self._points.begin(batch)
+        self.model.opt.step(self._closure(batch, due))
         if self.model.lr_scheduler is not None:
             self.model.lr_scheduler.step()
+        if due and self._points is not None:
+            self._points.ascend()
         self.weighting.iteration += 1
 
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps beside the weighting's state."""
-        return {"first_record": self.first_record}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a saved state."""
-        self.first_record = state["first_record"]
-
-    def _closure(self, batch: Batch) -> Callable[[], Tensor]:
-        """For optimizers that read the parameters' `grad`."""
-        due = self.weighting.due()
-        if due and isinstance(self.weighting, FromKernel):
-            self._update(batch)
+    def _closure(self, batch: Batch, due: bool) -> Callable[[], Tensor]:
+        """What the optimizer calls, once or several times in a step, for the loss."""
+        in_graph = self.model.opt_name == "NNCG"  # it differentiates the loss itself
+        if due and (in_graph or self.weighting.reads is Reads.KERNEL_TRACES):
+            self._update_before(batch)
             due = False
 
         def closure() -> Tensor:
             nonlocal due
-            self.model.opt.zero_grad()
             updates, due = due, False
-            if self.engine.prefers_gradients or (
-                updates and isinstance(self.weighting, FromGradients)
-            ):
-                return self._set_gradients(batch, updates)
-            with autocast():
-                losses = torch.stack(self.engine.losses(batch))
-                if updates:
-                    self._update_from(losses)
-                loss = self._weighted(losses)
-                loss.backward(inputs=self.engine.parameters().all)
-            return loss
-
-        return closure
-
-    def _graph_closure(self, batch: Batch) -> Callable[[], Tensor]:
-        """For NNCG, which differentiates the loss itself; DeepXDE takes no half precision there."""
-        if self.weighting.due():
-            self._update(batch)
-
-        def closure() -> Tensor:
             self.model.opt.zero_grad()
-            return self._weighted(torch.stack(self.engine.losses(batch)))
+            if in_graph:
+                return self._loss(torch.stack(self.engine.losses(batch, self._measure)))
+            if self.engine.prefers_gradients or (
+                updates and self.weighting.reads is Reads.GRADIENTS
+            ):
+                return self._by_gradients(batch, updates)
+            return self._by_losses(batch, updates)
 
         return closure
 
-    def _weighted(self, losses: Tensor) -> Tensor:
-        """The loss to minimise: the weighted sum over the terms, and the regularization."""
-        return torch.sum(losses * self.term_weights()) + self._penalty()
-
-    def term_weights(self) -> Tensor:
-        """What each term is multiplied with, in the order of DeepXDE's losses."""
-        # Not a matrix product, which autocast would take in half precision.
-        return (self._row_weights().unsqueeze(1) * self._terms_to_rows).sum(dim=0)
-
-    def group_weights(self) -> dict[str, float]:
-        """The weights now, by group name. Copies them to the host."""
-        return dict(zip(self.engine.groups.names, self.weighting.weights.tolist(), strict=True))
-
-    def warn_at_record(self) -> None:
-        """Gives the warnings that are due after a record in the loss history, each once."""
-        self._warn_skipped()
-        self._warn_let_go()
-
-    def _warn_skipped(self) -> None:
-        """Warns that a group kept its weight. Copies to the host."""
-        names = zip(self.engine.groups.names, self.weighting.skipped().tolist(), strict=True)
-        new = [name for name, skipped in names if skipped and name not in self._warned]
-        if new:
-            self._warned.update(new)
-            warnings.warn(
-                f"The gradient statistic of {', '.join(map(repr, new))} was 0, infinite or nan in "
-                "at least one update: there, the group kept its weight (a condition already met, "
-                "frozen layers or a loss that is not finite).",
-                stacklevel=3,
-            )
-
-    def _warn_let_go(self) -> None:
-        """Warns that the weights let conditions go."""
-        if self._warned_let_go or not isinstance(self.weighting, GradientWeighting):
-            return
-        history = self.model.losshistory
-        own = slice(self.first_record, None)  # what was before may be of other terms
-        if not history.steps[own]:  # a script has put another history in its place
-            self.first_record = 0
-            return
-        records = history.loss_train[own]
-        first, last = (
-            dict(zip(self.engine.groups.names[1:], self._group_losses(record)[1:], strict=True))
-            for record in (records[0], records[-1])
-        )
-        names = let_go(history.steps[own], history.loss_weights[own], first, last)
-        if names:
-            self._warned_let_go = True
-            warnings.warn(
-                f"The weight of {', '.join(map(repr, names))} stays below 1, and the loss hardly "
-                "falls: where the residual's gradient is small from the start, "
-                "the strategy lets conditions go, and its weights fall further. Give it "
-                'min_weight=1 or a larger update_every, or try "gw-mean".',
-                stacklevel=3,
-            )
-
-    def _group_losses(self, record: Sequence[float]) -> list[float]:
-        """The groups' losses, with the static factors, in an entry of the loss history."""
-        scale = self.engine.scale
-        return [sum(scale[i] * float(record[i]) for i in row) for row in self.engine.groups.members]
-
-    def _row_weights(self) -> Tensor:
-        weights = self.weighting.weights
-        unweighted = self.engine.groups.unweighted
-        return torch.cat([weights, weights.new_ones(1)]) if unweighted else weights
-
-    def _set_gradients(self, batch: Batch, updates: bool) -> Tensor:
-        """Gives the parameters the gradient of the weighted sum; the weights are updated before."""
+    def _by_gradients(self, batch: Batch, updates: bool) -> Tensor:
+        """Gives the parameters the weighted sum of the groups' gradients."""
         with autocast():
-            computed = self.engine.gradients(batch)
+            computed = self.engine.gradients(batch, self._measure)
         if updates:
-            self._update_from(computed.losses, computed)
-        row_losses = self._row_losses(computed.losses)
-        weights = self._row_weights()
+            self._update(computed.losses, computed)
+        weights, penalty = self._of_rows(self.weighting.factors), self._penalty()
         parameters = computed.parameters.all
         gradients = (weights @ computed.values).split([p.numel() for p in parameters])
-        penalty = self._penalty()
         set_gradients(
             parameters,
             [
@@ -201,37 +115,85 @@ class TrainStep:
             ],
             penalty,
         )
-        return torch.sum(weights * row_losses) + penalty
+        return torch.sum(weights * self._row_losses(computed.losses)) + penalty
 
-    def _update_from(self, losses: Tensor, computed: IterationGradients | None = None) -> None:
-        """Updates the weights.
+    def _by_losses(self, batch: Batch, updates: bool) -> Tensor:
+        """Gives the parameters the gradient of the weighted sum of the losses."""
+        with autocast():
+            losses = torch.stack(self.engine.losses(batch, self._measure))
+            if updates:
+                self._update(losses.detach())
+            loss = self._loss(losses)
+            loss.backward(inputs=self.engine.parameters().all)
+        return loss
 
-        Args:
-            losses: The losses of the terms.
-            computed: Their gradients, for a weighting that reads them.
-        """
-        num_groups = len(self.engine.groups.names)
-        with torch.no_grad():
-            group_losses = self._row_losses(losses.detach())[:num_groups]
-            if isinstance(self.weighting, FromGradients):
-                assert computed is not None
-                self.weighting.update(group_losses, computed.of_network(num_groups))
-            elif isinstance(self.weighting, FromLosses):
-                self.weighting.update(group_losses)
+    @torch.no_grad()
+    def _update(self, losses: Tensor, computed: IterationGradients | None = None) -> None:
+        """Updates the weights from the terms' losses, and from their gradients if it reads them."""
+        number = len(self.engine.groups.names)
+        group_losses = self._row_losses(losses)[:number]
+        if self.weighting.reads is Reads.LOSSES:
+            self.weighting.take(group_losses)
+        elif self.weighting.reads is Reads.GRADIENTS:
+            assert computed is not None
+            self.weighting.take(group_losses, computed.of_network(number))
 
-    def _update(self, batch: Batch) -> None:
+    def _update_before(self, batch: Batch) -> None:
         """Updates the weights by an evaluation for this alone."""
-        if isinstance(self.weighting, FromGradients):
-            computed = self.engine.gradients(batch)
-            self._update_from(computed.losses, computed)
-        elif isinstance(self.weighting, FromLosses):
-            self._update_from(torch.stack(self.engine.losses(batch)))
-        elif isinstance(self.weighting, FromKernel):
+        if self.weighting.reads is Reads.KERNEL_TRACES:
+            assert isinstance(self.weighting, FromKernel)
             with autocast():
                 traces = kernel_traces(
                     self.engine, batch, self.weighting.exact, self.weighting.probes
                 )
-            self.weighting.update(traces.to(self._terms_to_rows))
+            self.weighting.take(traces.to(self._terms_to_rows))
+        elif self.weighting.reads is Reads.GRADIENTS:
+            computed = self.engine.gradients(batch)
+            self._update(computed.losses, computed)
+        else:
+            self._update(torch.stack(self.engine.losses(batch)).detach())
+
+    def _loss(self, losses: Tensor) -> Tensor:
+        """The loss to minimise: the weighted sum over the terms, and the regularization."""
+        return torch.sum(losses * self._of_terms(self.weighting.factors)) + self._penalty()
+
+    def term_weights(self) -> Tensor:
+        """Each term's weight times its static factor, in the order of DeepXDE's losses."""
+        return self._of_terms(self.weighting.weights)
+
+    def _of_terms(self, of_groups: Tensor) -> Tensor:
+        # Not a matrix product, which autocast would take in half precision.
+        return (self._of_rows(of_groups).unsqueeze(1) * self._terms_to_rows).sum(dim=0)
+
+    def group_weights(self) -> dict[str, float]:
+        """The weights now, by group name. Copies them to the host."""
+        return dict(zip(self.engine.groups.names, self.weighting.weights.tolist(), strict=True))
+
+    def check_at_record(self) -> None:
+        """Called after a record in the loss history, when the host waits for the device anyway.
+
+        Raises:
+            RuntimeError: If an update of the weights set one that is none.
+        """
+        self.weighting.check_weights(self.engine.groups.names)
+        self.warnings.warn(self.model.losshistory)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the weighting's state."""
+        points = {} if self._points is None else {"points": self._points.state_dict()}
+        return {"first_record": self.warnings.first_record, **points}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a saved state."""
+        self.warnings.first_record = state["first_record"]
+        if self._points is not None:
+            self._points.load_state_dict(state["points"])
+
+    def _of_rows(self, of_groups: Tensor) -> Tensor:
+        """The groups' values, and 1 for the terms that stay unweighted."""
+        if not self.engine.groups.unweighted:
+            return of_groups
+        return torch.cat([of_groups, of_groups.new_ones(1)])
 
     def _row_losses(self, losses: Tensor) -> Tensor:
         return self._terms_to_rows @ losses.to(self._terms_to_rows)

@@ -1,15 +1,95 @@
-"""Finds conditions that a strategy has let go: their weight stays below 1, they are not learned."""
+"""Warnings about what a step's weights do, each given once."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-#: So many records in a row, over at least so many iterations, must show it. Conventions.
+from ..terms.groups import TermGroups
+from ..weightings import Weighting
+
+#: How many records in a row, over at least how many iterations, must show a weight below 1 before
+#: the condition is said to be let go. Conventions.
 RECORDS = 3
 ITERATIONS = 500
 
 #: A condition whose loss has fallen to this share of its first is being learned. A convention.
 LEARNED = 0.1
+
+
+class WeightWarnings:
+    """Looks at the weights after each record in the loss history.
+
+    Args:
+        weighting: The weights.
+        groups: The groups that they are of.
+        scale: One static factor per term.
+        first_record: The first record in the loss history that is of these weights: what was
+            before may be of other terms.
+    """
+
+    def __init__(
+        self, weighting: Weighting, groups: TermGroups, scale: Sequence[float], first_record: int
+    ):
+        self.first_record = first_record
+        self._weighting = weighting
+        self._groups = groups
+        self._scale = scale
+        self._told_skipped: set[str] = set()
+        self._told_let_go = False
+
+    def warn(self, history: Any) -> None:
+        """Gives the warnings that are due after a record. Copies to the host.
+
+        Args:
+            history: DeepXDE's loss history, with the weights in `loss_weights`.
+        """
+        self._warn_skipped()
+        if self._weighting.can_let_go and not self._told_let_go:
+            self._warn_let_go(history)
+
+    def _warn_skipped(self) -> None:
+        """Warns that a group kept its weight in an update."""
+        names = zip(self._groups.names, self._weighting.skipped().tolist(), strict=True)
+        new = [name for name, skipped in names if skipped and name not in self._told_skipped]
+        if new:
+            self._told_skipped.update(new)
+            warnings.warn(
+                f"The gradient statistic of {', '.join(map(repr, new))} was 0, infinite or nan in "
+                "at least one update: there, the group kept its weight (a condition already met, "
+                "frozen layers or a loss that is not finite).",
+                stacklevel=4,
+            )
+
+    def _warn_let_go(self, history: Any) -> None:
+        """Warns that the weights let conditions go."""
+        own = slice(self.first_record, None)
+        if not history.steps[own]:  # a script has put another history in its place
+            self.first_record = 0
+            return
+        records = history.loss_train[own]
+        first, last = (
+            dict(zip(self._groups.names[1:], self._group_losses(record)[1:], strict=True))
+            for record in (records[0], records[-1])
+        )
+        names = let_go(history.steps[own], history.loss_weights[own], first, last)
+        if names:
+            self._told_let_go = True
+            warnings.warn(
+                f"The weight of {', '.join(map(repr, names))} stays below 1, and the loss hardly "
+                "falls: where the residual's gradient is small from the start, "
+                "the strategy lets conditions go, and its weights fall further. Give it "
+                'min_weight=1 or a larger update_every, or try "gw-mean".',
+                stacklevel=4,
+            )
+
+    def _group_losses(self, record: Sequence[float]) -> list[float]:
+        """The groups' losses, with the static factors, in an entry of the loss history."""
+        return [
+            sum(self._scale[i] * float(record[i]) for i in members)
+            for members in self._groups.members
+        ]
 
 
 def let_go(

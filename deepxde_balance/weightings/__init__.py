@@ -10,10 +10,10 @@ from typing import Any
 
 from .._checks import unknown_name
 from .averages import EMA, Average, BiasCorrectedEMA, GeometricMean, RunningMean
-from .base import Weighting
+from .base import FromGradients, FromLosses, Keep, Weighting
 from .conflict_free import ConFIG
 from .equal_norms import EqualNorms
-from .fixed import Equal, Fixed, Keep
+from .fixed import Equal, Fixed
 from .gradient import DB, DN, GW, GradientWeighting
 from .gradnorm import GradNorm
 from .ntk import NTK
@@ -37,6 +37,8 @@ __all__ = [
     "Equal",
     "EqualNorms",
     "Fixed",
+    "FromGradients",
+    "FromLosses",
     "GeometricMean",
     "GradNorm",
     "GradientWeighting",

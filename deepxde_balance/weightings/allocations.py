@@ -62,10 +62,6 @@ class Difficulty(Allocation):
     mean_losses: Tensor
     count: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.reset(0, torch.empty(0))
-
     def reset(self, num_conditions: int, like: Tensor) -> None:
         self.register_buffer("mean_losses", like.new_zeros(num_conditions))
         self.register_buffer("count", like.new_zeros(num_conditions))

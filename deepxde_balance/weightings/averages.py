@@ -86,7 +86,6 @@ class BiasCorrectedEMA(Average):
     def __init__(self, beta: float = 0.99):
         super().__init__()
         self.beta = in_interval("beta", beta, 0, 1, "[)")
-        self.reset(0, torch.empty(0))
 
     def reset(self, num_conditions: int, like: Tensor) -> None:
         self.register_buffer("moment", like.new_zeros(num_conditions))
@@ -109,10 +108,6 @@ class _OverAllUpdates(Average):
     """An average over all updates: it counts them, for each condition by itself."""
 
     count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reset(0, torch.empty(0))
 
     def reset(self, num_conditions: int, like: Tensor) -> None:
         self.register_buffer("count", like.new_zeros(num_conditions))

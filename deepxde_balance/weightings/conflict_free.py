@@ -8,7 +8,6 @@ from torch import Tensor
 from .averages import usable
 from .base import FromGradients, Scale
 from .group_gradients import GroupGradients
-from .skips import Skips
 
 
 class ConFIG(FromGradients):
@@ -34,14 +33,10 @@ class ConFIG(FromGradients):
         ValueError: If an argument is out of its range.
     """
 
+    may_be_negative = True
+
     def __init__(self, update_every: int = 1, scale: Scale | None = None):
         super().__init__(update_every, scale)
-        self.skips = Skips()
-
-    def reset(self, num_groups: int, like: Tensor) -> None:
-        super().reset(num_groups, like)
-        if num_groups:
-            self.skips.reset(num_groups, like)
 
     def update(self, losses: Tensor, gradients: GroupGradients) -> None:
         norms = gradients.norm(2)
@@ -54,7 +49,4 @@ class ConFIG(FromGradients):
         weights = coefficients * length / (torch.dot(coefficients, along) * norms)
         updated = taken & weights.isfinite()
         self.weights = torch.where(updated, weights, self.weights)
-        self.skips(updated)
-
-    def skipped(self) -> Tensor:
-        return self.skips.ever
+        self.note_updated(updated)

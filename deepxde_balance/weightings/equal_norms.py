@@ -8,7 +8,6 @@ from torch import Tensor
 from .averages import EMA, usable
 from .base import FromGradients, Scale
 from .group_gradients import GroupGradients
-from .skips import Skips
 
 
 class EqualNorms(FromGradients):
@@ -33,13 +32,10 @@ class EqualNorms(FromGradients):
     def __init__(self, alpha: float = 0.1, update_every: int = 100, scale: Scale | None = None):
         super().__init__(update_every, scale)
         self.average = EMA(alpha)
-        self.skips = Skips()
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
-        if num_groups:
-            self.average.reset(num_groups, like)
-            self.skips.reset(num_groups, like)
+        self.average.reset(num_groups, like)
 
     def update(self, losses: Tensor, gradients: GroupGradients) -> None:
         norms = gradients.norm(2)
@@ -47,7 +43,4 @@ class EqualNorms(FromGradients):
         mean = torch.where(taken, norms, 0.0).sum() / taken.sum()
         instantaneous = torch.where(taken, mean / norms, 0.0)
         self.weights = self.average(self.weights, instantaneous)
-        self.skips(usable(instantaneous))
-
-    def skipped(self) -> Tensor:
-        return self.skips.ever
+        self.note_updated(usable(instantaneous))

@@ -1,4 +1,4 @@
-"""Weights that do not change: `equal`, a list of numbers, `keep`."""
+"""Weights that no update changes: `equal`, a list of numbers."""
 
 from __future__ import annotations
 
@@ -6,16 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from .base import Weighting
-
-
-class Static(Weighting):
-    """Base class of weights that no update changes."""
-
-    dynamic = False
-
-    def __init__(self) -> None:
-        super().__init__()
+from .base import Static
 
 
 class Equal(Static):
@@ -30,25 +21,14 @@ class Fixed(Static):
     """
 
     def __init__(self, values: Sequence[float]):
-        self.values = tuple(values)
         super().__init__()
+        self.values = tuple(values)
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
-        if num_groups:
-            self.weights = like.new_tensor(self.values)
+        self.weights = like.new_tensor(self.values)
 
     def change(self, values: Sequence[float]) -> None:
         """Takes other weights, as many."""
         self.values = tuple(values)
         self.weights = self.weights.new_tensor(self.values)
-
-
-class Keep(Static):
-    """The weights that the model has now, frozen (`"keep"`).
-
-    Adam with a dynamic strategy, then L-BFGS with the weights that it ended with, is what Zhou et
-    al. 2025 do for the inverse Burgers problem (supplement).
-    """
-
-    adapted = True

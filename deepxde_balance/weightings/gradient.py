@@ -45,7 +45,7 @@ class GradientWeighting(FromGradients):
         TypeError: If an argument is of the wrong type.
     """
 
-    _always_updated: Tensor
+    can_let_go = True
 
     def __init__(
         self,
@@ -71,11 +71,8 @@ class GradientWeighting(FromGradients):
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
-        every = torch.ones_like(self.weights[1:], dtype=torch.bool)
-        self.register_buffer("_always_updated", every)
-        if num_groups:
-            self.allocation.reset(num_groups - 1, like)
-            self.average.reset(num_groups - 1, like)
+        self.allocation.reset(num_groups - 1, like)
+        self.average.reset(num_groups - 1, like)
 
     def check(self, group_names: Sequence[str]) -> None:
         if len(group_names) < 2:
@@ -98,7 +95,7 @@ class GradientWeighting(FromGradients):
         finite = losses.sum().abs() < torch.inf
         ratios = torch.where(usable(ratios) & finite, ratios, 0.0)
         instantaneous = self._bounded(self.allocation(ratios, losses[1:]))
-        self._always_updated = self._always_updated & (instantaneous > 0)
+        self.note_updated(instantaneous > 0)
         averaged = self._bounded(self.average(weights, instantaneous))
         self.weights = torch.cat([self.weights[:1], averaged])
 
@@ -108,10 +105,6 @@ class GradientWeighting(FromGradients):
         if self.min_weight is not None:  # 0 and nan mark a group that is left out
             weights = torch.where(weights > 0, weights.clamp(min=self.min_weight), weights)
         return weights
-
-    def skipped(self) -> Tensor:
-        reference = torch.zeros_like(self.weights[:1], dtype=torch.bool)
-        return torch.cat([reference, ~self._always_updated])
 
     def extra_repr(self) -> str:
         bounds = {"max_weight": self.max_weight, "min_weight": self.min_weight}

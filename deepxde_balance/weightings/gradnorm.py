@@ -12,7 +12,6 @@ from .averages import usable
 from .base import FromGradients, Scale
 from .group_gradients import GroupGradients
 from .learned import Learned
-from .skips import Skips
 
 
 class GradNorm(FromGradients):
@@ -56,14 +55,11 @@ class GradNorm(FromGradients):
         self.min_weight = _checks.in_interval("min_weight", min_weight, 0, 1, "()")
         self.learned = Learned(start=1.0)
         self.learned.learn_with(torch.optim.Adam, lr=self.lr)
-        self.skips = Skips()
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
         self.register_buffer("initial_losses", like.new_zeros(num_groups))
-        if num_groups:
-            self.learned.reset(num_groups, like)
-            self.skips.reset(num_groups, like)
+        self.learned.reset(num_groups, like)
 
     def update(self, losses: Tensor, gradients: GroupGradients) -> None:
         self.weights = self.learned.values.detach().clone()
@@ -79,7 +75,7 @@ class GradNorm(FromGradients):
         taken = taken & targets.isfinite()
         self.learned.step(torch.sign(levels - targets) * norms, taken)
         self._renormalise(taken)
-        self.skips(taken)
+        self.note_updated(taken)
 
     def _renormalise(self, taken: Tensor) -> None:
         """Scales the weights that moved so that all together sum to K."""
@@ -88,9 +84,6 @@ class GradNorm(FromGradients):
         left = len(values) - torch.where(taken, 0.0, values).sum()
         moved = lifted * (left / torch.where(taken, lifted, 0.0).sum())
         values.copy_(torch.where(taken, moved, values))
-
-    def skipped(self) -> Tensor:
-        return self.skips.ever
 
 
 def _mean(values: Tensor, taken: Tensor) -> Tensor:

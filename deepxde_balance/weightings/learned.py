@@ -29,7 +29,7 @@ class Learned(nn.Module):
         self._options: dict[str, Any] = {}
         self._optimizer: torch.optim.Optimizer | None = None
         self._pending: dict[str, Any] | None = None
-        self.reset(0, torch.empty(0))
+        self.values = nn.Parameter(torch.empty(0), requires_grad=False)
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         """Starts afresh, optimizer included, on the device and in the type of `like`."""

@@ -8,7 +8,6 @@ from torch import Tensor
 from .. import _checks
 from .averages import usable
 from .base import FromKernel, Scale
-from .skips import Skips
 
 
 class NTK(FromKernel):
@@ -44,19 +43,10 @@ class NTK(FromKernel):
             raise TypeError(f"exact={exact!r} is not allowed: give True or False.")
         self.exact = exact
         self.probes = _checks.positive_int("probes", probes)
-        self.skips = Skips()
-
-    def reset(self, num_groups: int, like: Tensor) -> None:
-        super().reset(num_groups, like)
-        if num_groups:
-            self.skips.reset(num_groups, like)
 
     def update(self, traces: Tensor) -> None:
         total = torch.where(usable(traces), traces, 0.0).sum()
         weights = total / traces
         updated = usable(traces) & usable(weights)
         self.weights = torch.where(updated, weights, self.weights)
-        self.skips(updated)
-
-    def skipped(self) -> Tensor:
-        return self.skips.ever
+        self.note_updated(updated)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
-from .base import Scale, Weighting
+from .base import Reads, Scale, Weighting
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -36,6 +36,8 @@ class SA(Weighting):
     Raises:
         ValueError: If an argument is not positive and finite.
     """
+
+    reads = Reads.POINT_ERRORS
 
     def __init__(
         self,
@@ -81,11 +83,17 @@ class SA(Weighting):
         else:
             self._adam.add_param_group({"params": [values]})
 
-    def frozen(self) -> SA:
-        """A copy whose weights stay as they are."""
-        other = copy.deepcopy(self)
-        other.dynamic = False
-        return other
+    @property
+    def factors(self) -> Tensor:
+        return torch.ones_like(self.weights)
+
+    def frozen(self) -> KeptPoints:
+        kept = KeptPoints(
+            self.lr, self.residual_start, self.condition_start, self.update_every, self.scale
+        )
+        kept.reset(len(self.weights), like=self.weights)
+        kept.load_state_dict(copy.deepcopy(self.state_dict()))
+        return kept
 
     def number(self, term: int) -> int | None:
         """How many weights a term has; ``None`` before it has any."""
@@ -156,3 +164,13 @@ class SA(Weighting):
         if self._adam is not None:
             own = self._adam.state_dict()
             self._adam.load_state_dict(own | {"state": state["adam"]})
+
+
+class KeptPoints(SA):
+    """Weights of points, frozen: what ``"keep"`` makes of :class:`SA`.
+
+    A point that was not there before still gets a fresh weight.
+    """
+
+    dynamic = False
+    adapted = True

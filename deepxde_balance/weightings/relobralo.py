@@ -9,7 +9,6 @@ from torch import Tensor
 
 from .. import _checks
 from .base import FromLosses, Scale
-from .skips import Skips
 
 
 class ReLoBRaLo(FromLosses):
@@ -55,14 +54,11 @@ class ReLoBRaLo(FromLosses):
         self.alpha = _checks.in_interval("alpha", alpha, 0, 1, "[)")
         self.temperature = _checks.in_interval("temperature", temperature, 0, math.inf, "()")
         self.expected_rho = _checks.in_interval("expected_rho", expected_rho, 0, 1, "[]")
-        self.skips = Skips()
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
         self.register_buffer("initial_losses", like.new_zeros(num_groups))
         self.register_buffer("last_losses", like.new_zeros(num_groups))
-        if num_groups:
-            self.skips.reset(num_groups, like)
 
     def update(self, losses: Tensor) -> None:
         finite = losses.isfinite().all()
@@ -78,10 +74,7 @@ class ReLoBRaLo(FromLosses):
         self.weights = torch.where(taken, weights, self.weights)
         self.initial_losses = torch.where(finite, initial, self.initial_losses)
         self.last_losses = torch.where(finite, losses, self.last_losses)
-        self.skips(taken)
-
-    def skipped(self) -> Tensor:
-        return self.skips.ever
+        self.note_updated(taken)
 
 
 def _balanced(progress: Tensor, taken: Tensor) -> Tensor:

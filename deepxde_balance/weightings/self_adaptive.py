@@ -37,8 +37,7 @@ class SelfAdaptiveTerms(FromLosses):
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
-        if num_groups:
-            self.learned.reset(num_groups, like)
+        self.learned.reset(num_groups, like)
 
     def update(self, losses: Tensor) -> None:
         self.weights = self.learned.values.detach().clone()

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from .base import FromGradients, Scale
 from .group_gradients import GroupGradients
-from .skips import Skips
 
 #: Attributes that, beside its buffers, tell a TorchJD weighting whether its state is of use.
 _STATE_KEYS = ("_state_key",)
@@ -42,13 +41,14 @@ class TorchJD(FromGradients):
     #: TorchJD's weighting.
     torchjd: Any
 
+    may_be_negative = True
+
     def __init__(self, weighting: Any, update_every: int = 1, scale: Scale | None = None):
         super().__init__(update_every, scale)
         inner, reads_gramian = _weighting_of(weighting)
         # Not registered: its buffers come and go, which `load_state_dict` takes for an error.
         object.__setattr__(self, "torchjd", inner)
         self._reads_gramian = reads_gramian
-        self.skips = Skips()
 
     @property
     def strategy(self) -> str:
@@ -68,11 +68,9 @@ class TorchJD(FromGradients):
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
-        if num_groups:
-            self.skips.reset(num_groups, like)
-            for module in self.torchjd.modules():
-                if hasattr(module, "reset"):
-                    module.reset()
+        for module in self.torchjd.modules():
+            if hasattr(module, "reset"):
+                module.reset()
 
     def update(self, losses: Tensor, gradients: GroupGradients) -> None:
         rows = gradients.values
@@ -88,10 +86,7 @@ class TorchJD(FromGradients):
             )
         updated = finite & weights.isfinite()
         self.weights = torch.where(updated, weights, self.weights)
-        self.skips(updated)
-
-    def skipped(self) -> Tensor:
-        return self.skips.ever
+        self.note_updated(updated)
 
     def get_extra_state(self) -> dict[str, Any]:
         return {**super().get_extra_state(), "torchjd": _state(self.torchjd)}

@@ -36,8 +36,7 @@ class UncertaintyWeighting(FromLosses):
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
-        if num_groups:
-            self.log_variances.reset(num_groups, like)
+        self.log_variances.reset(num_groups, like)
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Learns s with another optimizer of the same class from now on.

@@ -37,11 +37,11 @@ def rows_at(seed, num_groups=NUM_GROUPS, num_parameters=20):
 def feed(weighting, losses, rows):
     """One update with what this kind of weighting reads; traces are the rows' squared norms."""
     if isinstance(weighting, FromGradients):
-        weighting.update(losses, GroupGradients(rows))
+        weighting.take(losses, GroupGradients(rows))
     elif isinstance(weighting, FromKernel):
-        weighting.update(rows.square().sum(dim=1))
+        weighting.take(rows.square().sum(dim=1))
     else:
-        weighting.update(losses)
+        weighting.take(losses)
     weighting.iteration += 1
 
 
@@ -148,7 +148,7 @@ def assert_keeps_single_precision(make, updates=4, rtol=1e-4):
         torch.set_rng_state(chance)
         feed(single, losses_at(seed).float(), rows_at(seed).float())
     assert single.weights.dtype == torch.float32
-    tensors = [t for t in (*single.buffers(), *single.parameters()) if t.dtype != torch.bool]
+    tensors = [t for t in (*single.buffers(), *single.parameters()) if t.is_floating_point()]
     assert {t.dtype for t in tensors} == {torch.float32}
     torch.testing.assert_close(single.weights.double(), double.weights, rtol=rtol, atol=1e-6)
 

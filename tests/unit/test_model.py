@@ -391,3 +391,55 @@ def test_one_condition_group_is_warned_about():
         warnings.simplefilter("error")
         compiled("gw-mean", scripts.laplace())
         compiled("db-mean")
+
+
+class FromScript(ddb.FromLosses):
+    """A user's strategy that goes wrong in its third update."""
+
+    def update(self, losses):
+        self.weights = torch.ones_like(losses)
+        if self.iteration == 4:
+            self.weights[1] = -3.0
+
+
+@pytest.mark.parametrize("stock", [False, True])
+def test_a_strategy_that_sets_a_negative_weight_is_stopped_at_the_next_record(stock):
+    strategy = FromScript(update_every=2)
+    if stock:
+        model = dde.Model(scripts.klein_gordon(), scripts.network())
+        model.compile("adam", lr=1e-3, verbose=0)
+        callbacks = [ddb.LossWeighting(strategy)]
+    else:
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        model.compile("adam", lr=1e-3, loss_weights=strategy, verbose=0)
+        callbacks = []
+    with pytest.raises(RuntimeError, match=r"FromScript gave .* 'bc0' a weight at iteration 4"):
+        model.train(iterations=10, display_every=3, callbacks=callbacks, verbose=0)
+    assert model.train_state.step == 6  # the first record after it
+
+
+def test_a_failed_compile_removes_what_it_added():
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    with pytest.raises(KeyError):  # DeepXDE's, when it has made the optimizer
+        model.compile("adam", lr=1e-3, metrics=["no such metric"], verbose=0)
+    before = set(vars(ddb.Model(scripts.klein_gordon(), scripts.network())))
+    assert set(vars(model)) == before
+    assert model.opt is None
+    assert model.weighting is None
+
+
+def test_the_stock_class_is_known_where_a_script_has_replaced_it(monkeypatch):
+    monkeypatch.setattr(dde, "Model", ddb.Model)
+    made = []
+    original = ddb.Model.compile
+
+    def compile_(self, *args, **kwargs):
+        made.append(self)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(ddb.Model, "compile", compile_)
+    model = dde.Model(scripts.klein_gordon(), scripts.network())
+    model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)
+    model.train(iterations=2, verbose=0)
+    assert made == [model]  # no helper of ours
+    assert model.weights["bc0"] != 1

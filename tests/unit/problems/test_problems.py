@@ -248,7 +248,7 @@ def test_every_problem_trains_on_the_one_pass_engine(name, weights):
 
 def test_dns_periodic_conditions_stay_unweighted():
     model = ddb.problems.get("allen-cahn-dn", points=0.02).model("dn", verbose=0)
-    groups = model._step.engine.groups
+    groups = model.train_step.engine.groups
     unweighted = [groups.terms[i].condition for i in groups.unweighted]
     assert unweighted == model.data.bcs[:2]
 

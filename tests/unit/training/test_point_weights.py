@@ -10,7 +10,7 @@ from _support.plain import GROUPS, plain_errors
 from _support.scripts import klein_gordon, laplace, network, parameters_of
 
 import deepxde_balance as ddb
-from deepxde_balance.training.point_step import positions
+from deepxde_balance.training.point_weights import positions
 
 ITERATIONS = 30
 
