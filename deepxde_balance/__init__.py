@@ -40,6 +40,7 @@ from .weightings import (
     SoftAdapt,
     TorchJD,
     UncertaintyWeighting,
+    register,
 )
 
 __version__ = "0.1.0"
@@ -71,6 +72,7 @@ __all__ = [
     "UncertaintyWeighting",
     "diagnose",
     "problems",
+    "register",
     "split_bc",
     "weightings",
 ]

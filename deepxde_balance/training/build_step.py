@@ -19,7 +19,7 @@ from ..gradients.choose import EngineName, choose_engine
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms, ungrouped
 from ..terms.term import Term, check_length
-from ..weightings import SA, Equal, Fixed, Keep, Weighting
+from ..weightings import SA, Equal, Fixed, Keep, StrategyName, Weighting
 from ..weightings.base import FromKernel
 from .point_step import PointwiseStep, check_squares
 from .step import TrainStep
@@ -27,7 +27,7 @@ from .step import TrainStep
 if TYPE_CHECKING:
     from ..model import Model
 
-LossWeights = str | Weighting | Sequence[float] | np.ndarray | torch.Tensor | None
+LossWeights = StrategyName | Weighting | Sequence[float] | np.ndarray | torch.Tensor | None
 
 
 def prepare(
