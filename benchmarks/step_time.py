@@ -34,7 +34,7 @@ from tqdm import tqdm
 import deepxde_balance as ddb
 from deepxde_balance._deepxde.batch import Batch
 from deepxde_balance._deepxde.stock_losses import deepxde_losses
-from deepxde_balance.weightings import spec
+from deepxde_balance.weightings import words
 from deepxde_balance.weightings.base import FromGradients, FromKernel
 
 Step = Callable[[], None]
@@ -66,8 +66,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="a JSON file for the numbers")
     args = parser.parse_args()
     try:
-        args.strategies = [spec.normalized(name) for name in args.strategies]
-    except ValueError as error:
+        for name in args.strategies:
+            each_time(name)  # refuses what is none
+        args.strategies = [words.normalized(name) for name in args.strategies]
+    except (ValueError, TypeError) as error:
         parser.error(str(error))
     if args.rounds < 1:
         parser.error(f"--rounds {args.rounds}: give at least 1")
@@ -98,7 +100,7 @@ def contenders(case: Case, strategies: list[str], compile_too: bool) -> dict[str
 
 def each_time(strategy: str) -> ddb.weightings.Weighting:
     """A strategy that updates its weights in every iteration."""
-    name, parameters = spec.parse(strategy)
+    name, parameters = words.parse(strategy)
     return ddb.weightings.get(name, **(parameters | {"update_every": 1}))
 
 

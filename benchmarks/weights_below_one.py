@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 import deepxde_balance as ddb
-from deepxde_balance.weightings import Weighting, spec
+from deepxde_balance.weightings import Weighting, words
 
 STRATEGIES = [
     "dn:update_every=1",
@@ -104,7 +104,7 @@ def main() -> None:
         runs: list[tuple[str, float | None]] = [("equal", None)]
         runs += [(strategy, least) for strategy in given.weights for least in (None, 1.0)]
         for strategy, min_weight in runs:
-            preset, parameters = spec.parse(strategy)
+            preset, parameters = words.parse(strategy)
             if min_weight is not None:
                 parameters["min_weight"] = min_weight
             weighting = ddb.weightings.get(preset, **parameters)

@@ -42,6 +42,7 @@ from .weightings import (
     SoftAdapt,
     TorchJD,
     UncertaintyWeighting,
+    register,
 )
 
 __version__ = "0.1.0"
@@ -75,6 +76,7 @@ __all__ = [
     "UncertaintyWeighting",
     "diagnose",
     "problems",
+    "register",
     "split_bc",
     "weightings",
 ]

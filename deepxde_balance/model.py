@@ -93,7 +93,10 @@ class Model(StockModel):
         Args:
             loss_weights: One of
 
-                - the name of a strategy (see :func:`deepxde_balance.weightings.names`);
+                - the name of a strategy (see :func:`deepxde_balance.weightings.names`), with
+                  parameters if there are any: ``"dn:beta=0.9,update_every=10"``. Type checkers
+                  know the names alone; ``weightings.get("dn:beta=0.9")`` is the typed way to a
+                  name with parameters or one of your own (:func:`deepxde_balance.register`);
                 - a weighting object, e.g. ``ddb.DB("kurtosis", update_every=10)``;
                 - a list of numbers, one per loss term: fixed weights, as in DeepXDE; a script may
                   change `model.loss_weights` during training, which under a strategy is a

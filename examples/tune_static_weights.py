@@ -1,6 +1,6 @@
 """Searching static weights, beside a strategy that needs no search, at the same total cost.
 
-scikit-optimize (it comes with DeepXDE) looks for the best weights of boundary and initial
+scikit-optimize (DeepXDE requires it too) looks for the best weights of boundary and initial
 conditions by CALLS short trainings; db-mean trains once, for as many iterations as all of them.
 """
 

@@ -18,7 +18,7 @@ from ..training.build_step import keep_step, start_step, step_with
 from ..training.point_weights import check_reads
 from ..training.run import run_of
 from ..training.step import TrainStep
-from ..weightings import Keep, Weighting
+from ..weightings import Keep, StrategyName, Weighting
 
 
 class LossWeighting(dde.callbacks.Callback):
@@ -32,8 +32,10 @@ class LossWeighting(dde.callbacks.Callback):
     from where it was, also when the model was compiled anew with another optimizer.
 
     Args:
-        weighting: The name of a strategy or a weighting object, which is copied. ``"keep"``: the
-            weights that the last LossWeighting of this model ended with, frozen.
+        weighting: The name of a strategy, with parameters if there are any
+            (``"dn:beta=0.9"``), or a weighting object, which is copied; for type checkers see
+            :meth:`deepxde_balance.Model.compile`. ``"keep"``: the weights that the last
+            LossWeighting of this model ended with, frozen.
         loss_groups: Which terms share a weight, see :meth:`deepxde_balance.Model.compile`.
 
     Raises:
@@ -42,7 +44,7 @@ class LossWeighting(dde.callbacks.Callback):
         TypeError: If `weighting` is neither a name nor a weighting object.
     """
 
-    def __init__(self, weighting: str | Weighting, loss_groups: LossGroups | None = None):
+    def __init__(self, weighting: StrategyName | Weighting, loss_groups: LossGroups | None = None):
         super().__init__()
         self.weighting = copy.deepcopy(weightings.get(weighting))
         self.loss_groups = loss_groups

@@ -13,7 +13,7 @@ from .. import problems
 from ..checkpoints import checkpoint
 from ..problems import Problem, Settings
 from ..results.record import Record, RecordError
-from ..weightings import GradientWeighting, Weighting, spec
+from ..weightings import Weighting, words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Run:
 
     Args:
         problem: Name of a problem.
-        weights: A strategy, with parameters if there are any: ``"dn:beta=0.9"``. Those other than
-            GW, DN and DB get an `update_every` among the settings as a parameter.
+        weights: A strategy, with parameters if there are any: ``"dn:beta=0.9"``. It becomes the
+            word of :meth:`deepxde_balance.problems.Problem.full_word`.
         seed: Of points and network.
         points: Factor on the paper's numbers of points.
         settings: Other settings of the problem, e.g. ``{"iterations": 2000}``.
@@ -40,17 +40,11 @@ class Run:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", spec.normalized(self.weights))
         Settings.check_names(self.settings)
         problem = self.make_problem()
         object.__setattr__(self, "problem", problem.name)
-        weighting = self.weighting(problem)
-        papers_own = isinstance(weighting, GradientWeighting)
-        if "update_every" in self.settings and weighting.dynamic and not papers_own:
-            # The record's settings don't tell whether this strategy has its own default.
-            name, parameters = spec.parse(self.weights)
-            parameters["update_every"] = weighting.update_every
-            object.__setattr__(self, "weights", spec.written(name, parameters))
+        object.__setattr__(self, "weights", problem.full_word(self.weights))
+        self.weighting(problem)  # refuses what can't be run
 
     def make_problem(self) -> Problem:
         """The problem with this run's settings."""
@@ -58,10 +52,9 @@ class Run:
 
     def weighting(self, problem: Problem) -> Weighting:
         """The weighting, with the paper's parameters where this run gives none."""
-        name, parameters = spec.parse(self.weights)
-        if name == "keep":
+        if words.parse(self.weights).name == "keep":
             raise ValueError("'keep' keeps the weights of a phase before: a run has none.")
-        return problem.weighting(name, **parameters)
+        return problem.weighting(self.weights)
 
     @property
     def iterations(self) -> int:
@@ -71,7 +64,7 @@ class Run:
 
     def record(self, folder: str | os.PathLike[str]) -> Path:
         """Its JSON file."""
-        name = spec.file_name(self.weights)
+        name = words.file_name(self.weights)
         return Path(folder) / self.problem / name / f"seed{self.seed}.json"
 
     def unfinished(self, folder: str | os.PathLike[str]) -> Path:

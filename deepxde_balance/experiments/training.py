@@ -84,31 +84,16 @@ def _train(
 ) -> Record:
     problem = run.make_problem()
     recorder = Recorder(problem)
-    compile_args: dict[str, Any] = {"verbose": 0, "gradient_engine": engine}
-    model = problem.model(run.weighting(problem), seed=run.seed, **compile_args)
+    weighting = run.weighting(problem)
+    model = problem.model(weighting, seed=run.seed, verbose=0, gradient_engine=engine)
     part = run.unfinished(folder)
     write_json(part / "run.json", run.identity)
     common = [*problem.callbacks(), recorder, IterationsDone(part / "iterations"), *callbacks]
-    _train_phase(
-        model,
-        Checkpoints(
-            part / "adam",
-            checkpoint_every,
-            # To come back to from the second phase.
-            last_step=problem.iterations if problem.settings.lbfgs_iterations else None,
-        ),
-        common,
-        problem.iterations,
-    )
-    diverged = not np.isfinite(model.train_state.loss_train).all()
-    if problem.settings.lbfgs_iterations and not diverged:
-        problem.compile_lbfgs(model, problem.settings.lbfgs_iterations, **compile_args)
-        _train_phase(
-            model,
-            Checkpoints(part / "lbfgs", checkpoint_every),
-            common,
-            problem.settings.lbfgs_iterations,
-        )
+    for phase, iterations in problem.phases(model, verbose=0):
+        # To come back to from the second phase.
+        end = problem.iterations if phase == "adam" and problem.settings.lbfgs_iterations else None
+        saving = Checkpoints(part / phase, checkpoint_every, last_step=end)
+        _train_phase(model, saving, common, iterations)
     recorder.finish()
     path = run.record(folder)
     _write_fields(path.with_suffix(".npz"), problem, model, recorder)

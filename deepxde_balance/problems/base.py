@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -14,8 +15,9 @@ import torch
 
 from .. import weightings
 from ..model import Model
-from ..weightings import DB, GW, GradientWeighting, Weighting
+from ..weightings import GW, Weighting, words
 from .networks import DB_SETUP, NetworkSetup
+from .own_parameters import from_settings, is_papers
 from .sampling import GRID_SIZE, Corner, grid
 from .settings import Settings
 
@@ -164,27 +166,65 @@ class Problem(ABC):
             **compile_args,
         )
 
-    def train(self, model: Model, **train_arguments: Any) -> None:
-        """Trains in all phases of the paper: Adam, then L-BFGS if `lbfgs_iterations` says so.
+    def phases(self, model: Model, verbose: int = 1) -> Iterator[tuple[str, int]]:
+        """The paper's phases of training: Adam, then L-BFGS unless Adam diverged.
+
+        L-BFGS comes if `lbfgs_iterations` says so. The model is compiled for a phase when that
+        phase comes out of the iterator; whoever iterates trains it before asking for the next.
 
         Args:
             model: A model that this problem made.
-            **train_arguments: Arguments of :meth:`deepxde_balance.Model.train`; `callbacks` are
-                called after the problem's own.
+            verbose: Of the second phase's compile.
+
+        Yields:
+            The phase, ``"adam"`` or ``"lbfgs"``, and its number of iterations.
         """
-        arguments = {"iterations": self.iterations} | train_arguments
-        arguments["callbacks"] = [*self.callbacks(), *(arguments.get("callbacks") or [])]
-        model.train(**arguments)
-        diverged = not np.isfinite(model.train_state.loss_train).all()
-        if self.settings.lbfgs_iterations and not diverged:
-            verbose = arguments.get("verbose", 1)
+        yield "adam", self.iterations
+        iterations = self.settings.lbfgs_iterations
+        if iterations and np.isfinite(model.train_state.loss_train).all():
             compile_args = {"verbose": verbose} | getattr(model, "second_phase", {})
-            self.compile_lbfgs(model, self.settings.lbfgs_iterations, **compile_args)
-            del arguments["iterations"]
-            model.train(**arguments)
+            self.compile_lbfgs(model, iterations, **compile_args)
+            yield "lbfgs", iterations
+
+    def train(self, model: Model, **train_arguments: Any) -> None:
+        """Trains in all phases of the paper, see :meth:`phases`.
+
+        Args:
+            model: A model that this problem made.
+            **train_arguments: Arguments of :meth:`deepxde_balance.Model.train`; `iterations` are
+                those of Adam; `callbacks` are called after the problem's own.
+        """
+        arguments = dict(train_arguments)
+        arguments["callbacks"] = [*self.callbacks(), *(arguments.get("callbacks") or [])]
+        given = arguments.pop("iterations", None)
+        for phase, iterations in self.phases(model, arguments.get("verbose", 1)):
+            if phase == "adam" and given is not None:
+                iterations = given
+            model.train(iterations=iterations, **arguments)
+
+    def full_word(self, word: str) -> str:
+        """A strategy's word with what the problem's settings alone don't tell of it.
+
+        That is an `update_every` that the problem was given, for a strategy that is not GW, DN or
+        DB: without, it keeps its own. Weights that never change have none.
+
+        Args:
+            word: What :func:`deepxde_balance.weightings.get` takes.
+
+        Returns:
+            The word as :func:`deepxde_balance.weightings.words.normalized` has it.
+
+        Raises:
+            ValueError, TypeError: As :func:`deepxde_balance.weightings.get`.
+        """
+        weighting = weightings.get(word)
+        name, parameters = words.parse(word)
+        if "update_every" in self._given and weighting.dynamic and not is_papers(name):
+            parameters = {"update_every": self.settings.update_every} | parameters
+        return words.written(name, parameters)
 
     def weighting(self, name: str, **parameters: Any) -> Weighting:
-        """The strategy of that name, with the problem's parameters.
+        """The strategy of that name, with the problem's parameters where none are given.
 
         GW, DN and DB take the settings' `update_every`, GW their alpha, DB its paper's average.
         Other strategies take an `update_every` that the problem was given, and else keep their
@@ -192,18 +232,12 @@ class Problem(ABC):
 
         Args:
             name: What :func:`deepxde_balance.weightings.get` takes.
-            **parameters: The strategy's parameters, before the problem's.
+            **parameters: More of the strategy's parameters.
         """
-        weighting = weightings.get(name)
-        papers: dict[str, Any] = {}
-        papers_own = isinstance(weighting, GradientWeighting)
-        if papers_own or (weighting.dynamic and "update_every" in self._given):
-            papers["update_every"] = self.settings.update_every
-        if isinstance(weighting, GW):
-            papers["alpha"] = self.settings.gw_alpha
-        if isinstance(weighting, DB):
-            papers["average"] = "running-mean"
-        return weightings.get(name, **(papers | parameters))
+        weightings.get(name, **parameters)  # refuses what is given twice
+        word = words.parse(self.full_word(name), **parameters)
+        own = from_settings(word.name, dataclasses.asdict(self.settings))
+        return weightings.get(word.name, **(own | word.parameters))
 
     @cached_property
     def evaluation_points(self) -> np.ndarray:

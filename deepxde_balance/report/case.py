@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from .. import weightings
-from ..results.published import SEEDS, Published, Spec, published
+from ..problems.own_parameters import from_settings, is_papers
+from ..results.published import SEEDS, Published, published
 from ..results.record import Record
+from ..weightings import words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,18 +79,13 @@ class Case:
         That is: GW with the settings' alpha, and DN with bias correction, which has no published
         values, unless it was run without.
         """
-        spec = Spec.parse(strategy)
-        papers_own = spec.name.startswith(("gw-", "dn", "db-"))  # the settings are theirs
-        own = {
-            k: v
-            for k, v in spec.parameters.items()
-            if not (papers_own and self.settings.get(k) == v)
-        }
-        if spec.name.startswith("gw-") and not {"alpha", "beta"} & own.keys():
-            own["alpha"] = float(self.settings["gw_alpha"])
-        if spec.name.startswith("dn"):
-            own.setdefault("bias_correction", True)
-        return published(self.problem, Spec(spec.name, own), quantity)
+        name, given = words.parse(strategy)
+        parameters = from_settings(name, self.settings) | given
+        if is_papers(name) and parameters["update_every"] == self.settings["update_every"]:
+            del parameters["update_every"]  # the settings' is the tables'
+        if name.startswith("dn"):
+            parameters.setdefault("bias_correction", True)
+        return published(self.problem, words.written(name, parameters), quantity)
 
     def differences(self) -> list[str]:
         """What is not as in the paper: "10 % of the points", "2 of 10 seeds", ..."""
@@ -167,7 +164,7 @@ def verdict(case: Case, strategy: str) -> str:
 
 def _order(strategy: str) -> tuple[int, str]:
     names = weightings.names()
-    name = Spec.parse(strategy).name
+    name = words.parse(strategy).name
     return (names.index(name) if name in names else len(names), strategy)
 
 

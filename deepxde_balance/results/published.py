@@ -9,14 +9,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["SEEDS", "Published", "Spec", "published"]
+from .._checks import is_number
+from ..weightings import words
+from ..weightings.words import Word
+
+__all__ = ["SEEDS", "Published", "published"]
 
 #: Runs behind every published mean, in both papers.
 SEEDS = 10
-
-Parameter = float | bool | str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,32 +45,7 @@ class Published:
         return self.spread * math.sqrt(SEEDS)
 
 
-class Spec(NamedTuple):
-    """A strategy's name and its parameters, as in ``"dn:beta=0.99,bias_correction=false"``."""
-
-    name: str
-    parameters: Mapping[str, Parameter]
-
-    @classmethod
-    def parse(cls, text: str) -> Spec:
-        """The spec in a text: names case-blind, ``-`` or ``_``; aliases resolved.
-
-        Parameters may come in any order; ``true``, ``false`` and numbers (``0.10`` is ``0.1``)
-        are read as such. ``dn:p=1`` is ``dn-l1``.
-
-        Raises:
-            ValueError: If a parameter is not ``name=value``.
-        """
-        name, _, rest = text.partition(":")
-        name = name.strip().lower().replace("_", "-")
-        name = _ALIASES.get(name, name)
-        parameters = dict(_parameter(text, part) for part in rest.split(",") if part.strip())
-        if name == "dn" and parameters.get("p") in _NORMS:
-            name = _NORMS[parameters.pop("p")]
-        return cls(name, parameters)
-
-
-def published(problem: str, weights: str | Spec, quantity: str = "L2RE") -> Published | None:
+def published(problem: str, weights: str, quantity: str = "L2RE") -> Published | None:
     """What the problem's paper gives for a strategy; ``None`` if it gives nothing.
 
     A strategy matches a column of a table if, with what it leaves out filled in from the column
@@ -81,25 +58,22 @@ def published(problem: str, weights: str | Spec, quantity: str = "L2RE") -> Publ
 
     Args:
         problem: The name of a benchmark problem.
-        weights: The strategy, e.g. ``"gw-mean:alpha=0.1"``.
+        weights: The strategy's word, e.g. ``"gw-mean:alpha=0.1"``.
         quantity: ``"L2RE"``, ``"MAE"``; ``"C1"``, ``"C2"``: the coefficients' absolute errors.
     """
-    spec = Spec.parse(weights) if isinstance(weights, str) else weights
+    word = words.parse(words.normalized(weights))
     problem = problem.strip().lower().replace("_", "-")
-    parameters = {**_OWN_COLUMN.get((problem, spec.name), {}), **_as_in_the_tables(spec)}
-    for column in _RESULTS.get((problem, spec.name, quantity), ()):
+    parameters = {**_OWN_COLUMN.get((problem, word.name), {}), **_as_in_the_tables(word)}
+    for column in _RESULTS.get((problem, word.name, quantity), ()):
         if _same(column.parameters, parameters):
             return column.result
     return None
 
 
 class _Column(NamedTuple):
-    parameters: Mapping[str, Parameter]
+    parameters: Mapping[str, Any]
     result: Published
 
-
-_ALIASES = {"ma": "gw-mean", "lra": "gw-mean", "id": "gw-std", "dn-l2": "dn"}
-_NORMS: dict[Parameter | None, str] = {1.0: "dn-l1", 2.0: "dn", math.inf: "dn-linf"}
 
 # Each row as printed: mean and spread for one problem after another, in %.
 _DB_PROBLEMS = [
@@ -177,37 +151,22 @@ dn-linf 0.99  8.60 1.30   1.19  0.13  1.78 0.15
 """
 
 
-def _parameter(text: str, part: str) -> tuple[str, Parameter]:
-    name, equals, value = (piece.strip() for piece in part.partition("="))
-    if not (name and equals and value):
-        raise ValueError(f"weights={text!r} is not allowed: {part!r} is not name=value.")
-    name = name.lower().replace("-", "_")
-    if value.lower() in ("true", "false"):
-        return name, value.lower() == "true"
-    try:
-        return name, float(value)
-    except ValueError:
-        return name, value.lower()
-
-
-def _as_in_the_tables(spec: Spec) -> dict[str, Parameter]:
+def _as_in_the_tables(word: Word) -> dict[str, Any]:
     """The parameters, GW's alpha as beta = 1 - alpha, without DB's running mean."""
-    parameters = dict(spec.parameters)
-    alpha = parameters.get("alpha")
-    if spec.name.startswith("gw-") and isinstance(alpha, float):
-        del parameters["alpha"]
-        parameters["beta"] = 1 - alpha
-    if spec.name.startswith("db-") and parameters.get("average") == "running-mean":
+    parameters = dict(word.parameters)
+    if word.name.startswith("gw-") and is_number(parameters.get("alpha")):
+        parameters["beta"] = 1 - parameters.pop("alpha")
+    if word.name.startswith("db-") and parameters.get("average") == "running-mean":
         del parameters["average"]
     return parameters
 
 
-def _same(a: Mapping[str, Parameter], b: Mapping[str, Parameter]) -> bool:
+def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     return a.keys() == b.keys() and all(_equal(a[name], b[name]) for name in a)
 
 
-def _equal(a: Parameter, b: Parameter) -> bool:
-    if isinstance(a, float) and isinstance(b, float):
+def _equal(a: Any, b: Any) -> bool:
+    if is_number(a) and is_number(b):
         return math.isclose(a, b, abs_tol=1e-9)  # 1 - 0.1 is not quite 0.9
     return a == b
 
@@ -235,10 +194,10 @@ def _db_results() -> _Results:
                 own = _OWN_COLUMN.get((problem, name), {})
                 results.setdefault((problem, name, quantity), []).append(_Column(own, result))
     for number, text, *numbers in _rows(_DB_ABLATIONS):
-        spec, source = Spec.parse(text), f"Zhou et al. 2025, table {number}"
+        word, source = words.parse(text), f"Zhou et al. 2025, table {number}"
         for quantity, (mean, std) in zip(("L2RE", "MAE"), _pairs(numbers), strict=True):
-            column = _Column(spec.parameters, Published(mean / 100, std / 100, source, "std"))
-            results["klein-gordon", spec.name, quantity].append(column)
+            column = _Column(word.parameters, Published(mean / 100, std / 100, source, "std"))
+            results["klein-gordon", word.name, quantity].append(column)
     for name, *numbers in _rows(_DB_COEFFICIENTS):
         for quantity, error in zip(("C1", "C2"), map(float, numbers), strict=True):
             result = Published(error * 1e-3, None, "Zhou et al. 2025, supplement", "std")
@@ -265,7 +224,7 @@ def _dn_results() -> _Results:
 
 
 # What a strategy without parameters stands for, by problem and name.
-_OWN_COLUMN: dict[tuple[str, str], dict[str, Parameter]] = {
+_OWN_COLUMN: dict[tuple[str, str], dict[str, Any]] = {
     **{
         (problem, f"gw-{statistic}"): {"beta": 1 - alpha}
         for problem, alpha in _DB_ALPHA.items()

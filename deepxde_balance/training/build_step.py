@@ -19,14 +19,14 @@ from ..gradients.choose import EngineName, choose_engine
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms, ungrouped
 from ..terms.term import Term, check_length
-from ..weightings import Equal, Fixed, Keep, Weighting
+from ..weightings import Equal, Fixed, Keep, StrategyName, Weighting
 from ..weightings.base import Reads
 from ..weightings.per_point import KeptPoints
 from .point_weights import check_reads
 from .run import TrainingRun
 from .step import TrainStep
 
-LossWeights = str | Weighting | Sequence[float] | np.ndarray | torch.Tensor | None
+LossWeights = StrategyName | Weighting | Sequence[float] | np.ndarray | torch.Tensor | None
 
 #: The weightings that keep the weights of a phase before, by the names in checkpoints.
 _KEPT: Mapping[str, type[Weighting]] = {kind.__name__: kind for kind in (Keep, KeptPoints)}

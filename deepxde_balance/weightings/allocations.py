@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +76,8 @@ class Difficulty(Allocation):
         return index * (ratios.sum() / index.sum())
 
 
+AllocationName = Literal["pairwise", "average", "difficulty"]
+
 _BY_NAME: dict[str, Callable[[], Allocation]] = {
     "pairwise": Pairwise,
     "average": EqualShare,
@@ -82,7 +85,7 @@ _BY_NAME: dict[str, Callable[[], Allocation]] = {
 }
 
 
-def get(allocation: str | Allocation) -> Allocation:
+def get(allocation: AllocationName | Allocation) -> Allocation:
     """An allocation from its name (``"pairwise"``, ``"average"``, ``"difficulty"``) or itself.
 
     Raises:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -142,6 +143,8 @@ class GeometricMean(_OverAllUpdates):
         return torch.where(taken, moved, weights)
 
 
+AverageName = Literal["ema", "bias-corrected-ema", "running-mean", "geometric-mean"]
+
 _BY_NAME: dict[str, Callable[[], Average]] = {
     "ema": EMA,
     "bias-corrected-ema": BiasCorrectedEMA,
@@ -150,7 +153,7 @@ _BY_NAME: dict[str, Callable[[], Average]] = {
 }
 
 
-def get(average: str | Average) -> Average:
+def get(average: AverageName | Average) -> Average:
     """An average from its name, with its default parameter, or itself.
 
     The names are ``"ema"``, ``"bias-corrected-ema"``, ``"running-mean"`` and ``"geometric-mean"``.

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from .. import _checks
 from . import allocations, averages, statistics
-from .allocations import Allocation
-from .averages import EMA, Average, BiasCorrectedEMA, usable
+from .allocations import Allocation, AllocationName
+from .averages import EMA, Average, AverageName, BiasCorrectedEMA, usable
 from .base import FromGradients, Scale
 from .group_gradients import GroupGradients
-from .statistics import Norm, Statistic
+from .statistics import Norm, Statistic, StatisticName
 
 
 class GradientWeighting(FromGradients):
@@ -49,9 +49,9 @@ class GradientWeighting(FromGradients):
 
     def __init__(
         self,
-        statistic: str | Statistic,
-        allocation: str | Allocation,
-        average: str | Average,
+        statistic: StatisticName | Statistic,
+        allocation: AllocationName | Allocation,
+        average: AverageName | Average,
         update_every: int = 100,
         max_weight: float | None = None,
         scale: Scale | None = None,
@@ -130,7 +130,7 @@ class GW(GradientWeighting):
 
     def __init__(
         self,
-        statistic: str | Statistic,
+        statistic: StatisticName | Statistic,
         alpha: float = 0.1,
         update_every: int = 100,
         max_weight: float | None = None,
@@ -195,8 +195,8 @@ class DB(GradientWeighting):
 
     def __init__(
         self,
-        statistic: str | Statistic,
-        average: str | Average = "running-mean",
+        statistic: StatisticName | Statistic,
+        average: AverageName | Average = "running-mean",
         update_every: int = 100,
         max_weight: float | None = None,
         scale: Scale | None = None,

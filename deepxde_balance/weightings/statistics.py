@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Literal
 
 from torch import Tensor
 
@@ -87,6 +88,8 @@ class Norm(Statistic):
         return f"Norm(p={self.p})"
 
 
+StatisticName = Literal["mean", "std", "kurtosis", "norm"]
+
 _BY_NAME: dict[str, Callable[[], Statistic]] = {
     "mean": MaxMean,
     "std": Std,
@@ -95,7 +98,7 @@ _BY_NAME: dict[str, Callable[[], Statistic]] = {
 }
 
 
-def get(statistic: str | Statistic) -> Statistic:
+def get(statistic: StatisticName | Statistic) -> Statistic:
     """A statistic from its name (``"mean"``, ``"std"``, ``"kurtosis"``, ``"norm"``) or itself.
 
     Raises:

@@ -19,7 +19,7 @@ import deepxde_balance as ddb
 from deepxde_balance.__main__ import main
 from deepxde_balance.experiments import OtherRunError, Run, Sweep, finished, train
 from deepxde_balance.results.record import Record
-from deepxde_balance.weightings import spec
+from deepxde_balance.weightings import words
 
 SHORT = {"points": 0.01, "settings": {"iterations": 40, "update_every": 7}}
 TIMES = ("seconds", "seconds_per_iteration")
@@ -169,7 +169,7 @@ def test_records_keep_their_names():
     for folder in folders:
         record = json.loads(next(folder.glob("seed*.json")).read_text())
         assert Run(record["problem"], record["weights"]).weights == record["weights"]
-        assert spec.file_name(record["weights"]) == folder.name
+        assert words.file_name(record["weights"]) == folder.name
 
 
 @pytest.mark.parametrize(

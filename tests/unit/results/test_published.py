@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from deepxde_balance.results.published import Spec, published
+from deepxde_balance.results.published import published
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_none_where_nothing_was_published(problem, weights, quantity):
     assert published(problem, weights, quantity) is None
 
 
-def test_a_parameter_without_value():
-    assert Spec.parse("dn:p=inf,beta=0.9") == ("dn-linf", {"beta": 0.9})
-    with pytest.raises(ValueError, match="'beta' is not name=value"):
-        Spec.parse("dn:beta")
+def test_a_word_that_cannot_be_read():
+    for word in ("dn:beta", "dn:beta=0.9,beta=0.99"):
+        with pytest.raises(ValueError, match=f"'{word}' is not allowed"):
+            published("poisson", word)

@@ -1,0 +1,208 @@
+"""The registry: strategies by name, the package's own and those that a user adds."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+from types import FunctionType
+from typing import Any, Literal
+
+from .._checks import unknown_name
+from . import words
+from .base import Keep, Weighting
+from .conflict_free import ConFIG
+from .equal_norms import EqualNorms
+from .fixed import Equal
+from .gradient import DB, DN, GW
+from .gradnorm import GradNorm
+from .ntk import NTK
+from .per_point import SA
+from .relobralo import ReLoBRaLo
+from .self_adaptive import SelfAdaptiveTerms
+from .softadapt import SoftAdapt
+from .uncertainty import UncertaintyWeighting
+
+#: The names of the presets and their aliases, for editors and type checkers.
+StrategyName = Literal[
+    "equal",
+    "keep",
+    "gw-mean",
+    "gw-std",
+    "gw-kurtosis",
+    "dn",
+    "dn-l1",
+    "dn-linf",
+    "db-mean",
+    "db-std",
+    "db-kurtosis",
+    "db-norm",
+    "uw",
+    "sa",
+    "sa-term",
+    "ntk",
+    "ntk-exact",
+    "grad-norm",
+    "gradnorm",
+    "relobralo",
+    "softadapt",
+    "config",
+    "ma",
+    "lra",
+    "id",
+    "dn-l2",
+]
+
+Factory = Callable[..., Weighting]
+
+_PRESETS: dict[str, Factory] = {
+    "equal": Equal,
+    "keep": Keep,
+    "gw-mean": partial(GW, "mean"),
+    "gw-std": partial(GW, "std"),
+    "gw-kurtosis": partial(GW, "kurtosis"),
+    "dn": DN,
+    "dn-l1": partial(DN, p=1),
+    "dn-linf": partial(DN, p=math.inf),
+    "db-mean": partial(DB, "mean"),
+    "db-std": partial(DB, "std"),
+    "db-kurtosis": partial(DB, "kurtosis"),
+    "db-norm": partial(DB, "norm"),
+    "uw": UncertaintyWeighting,
+    "sa": SA,
+    "sa-term": SelfAdaptiveTerms,
+    "ntk": NTK,
+    "ntk-exact": partial(NTK, exact=True),
+    "grad-norm": EqualNorms,
+    "gradnorm": GradNorm,
+    "relobralo": ReLoBRaLo,
+    "softadapt": SoftAdapt,
+    "config": ConFIG,
+}
+
+_REGISTERED: dict[str, Factory] = {}
+
+
+def names() -> list[str]:
+    """The names of the strategies, without aliases; registered ones come last."""
+    return [*_PRESETS, *_REGISTERED]
+
+
+def canonical(name: str) -> str:
+    """The name of a strategy as :func:`names` has it.
+
+    Args:
+        name: A name or an alias (``"ma"``, ``"lra"``, ``"id"``, ``"dn-l2"``), case-blind, with
+            ``-`` or ``_``.
+
+    Raises:
+        ValueError: If the name is unknown; the message lists the known ones and the closest.
+    """
+    plain = words.plain_name(name)
+    if plain not in names():
+        raise unknown_name("strategy", name, [*names(), *words.ALIASES])
+    return plain
+
+
+def register(name: str, factory: Factory) -> None:
+    """Gives a strategy of your own a name.
+
+    The name then works like those of :func:`names`: in ``compile(loss_weights=...)``, in
+    ``LossWeighting``, with parameters (``"mine:alpha=0.5"``) and on the command line, in this
+    process. The worker processes of ``compare --jobs 2`` do not know it.
+
+    Args:
+        name: A word in lower case; hyphens may join several.
+        factory: What makes a new :class:`Weighting`: a class or a function. Its arguments are
+            the strategy's parameters.
+
+    Raises:
+        ValueError: If `name` is not such a word, or is the name of another strategy. A script or
+            a notebook cell may be run again: the same factory, or a class or function that is
+            defined anew under its old name, takes the place of the old one.
+        TypeError: If `name` is no text, or `factory` can't be called.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> def kurtosis_share(alpha=0.1, update_every=100):
+        ...     average = ddb.EMA(alpha)
+        ...     return ddb.GradientWeighting("kurtosis", "average", average, update_every)
+        >>> ddb.register("kurtosis-share", kurtosis_share)
+        >>> ddb.weightings.get("kurtosis-share:alpha=0.5").average
+        EMA(alpha=0.5)
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name={name!r} is not allowed: give a text.")
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise ValueError(
+            f"name={name!r} is not allowed: give a word of lower-case letters and digits, or "
+            "several with hyphens between them, e.g. 'my-rule'."
+        )
+    if not callable(factory):
+        raise TypeError(
+            f"factory={factory!r} is not allowed: give a class or a function that makes a "
+            "weighting."
+        )
+    if name in _PRESETS or name in words.ALIASES:
+        raise ValueError(f"name={name!r} is taken by a strategy of the package: give another.")
+    if name in _REGISTERED and not _same_definition(_REGISTERED[name], factory):
+        raise ValueError(f"name={name!r} is taken by {_REGISTERED[name]!r}: give another.")
+    _REGISTERED[name] = factory
+
+
+def get(weighting: str | Weighting, **parameters: Any) -> Weighting:
+    """A weighting from its name or word, or itself.
+
+    Args:
+        weighting: A name or an alias, see :func:`canonical`; a word, which is a name with
+            parameters, such as ``"dn:beta=0.9,update_every=10"``; or a :class:`Weighting`.
+        **parameters: More of the strategy's parameters, with a name or a word only, e.g.
+            ``update_every=10``.
+
+    Raises:
+        ValueError: If the name is unknown, the word can't be read, or a parameter is given twice.
+        TypeError: If `weighting` is neither text nor a :class:`Weighting`, or the strategy has
+            no such parameter.
+    """
+    if isinstance(weighting, str):
+        canonical(weighting.partition(":")[0])  # of two mistakes, the name's comes first
+        name, parameters = words.parse(weighting, **parameters)
+        return _make(name, parameters)
+    if not isinstance(weighting, Weighting):
+        raise TypeError(
+            f"{weighting!r} is no weighting: give the name of a strategy "
+            f"({', '.join(names())}) or a weighting object."
+        )
+    if parameters:
+        raise TypeError(f"{', '.join(parameters)}: parameters go with a name, not with an object.")
+    return weighting
+
+
+def _make(name: str, parameters: dict[str, Any]) -> Weighting:
+    factory = (_PRESETS | _REGISTERED)[name]
+    takes = inspect.signature(factory).parameters.values()
+    allowed = [p.name for p in takes if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if not any(p.kind is p.VAR_KEYWORD for p in takes):
+        for parameter in parameters:
+            if parameter not in allowed:
+                known = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
+                raise TypeError(f"The strategy {name!r} has no parameter {parameter!r}: {known}.")
+    made = factory(**parameters)
+    if not isinstance(made, Weighting):
+        raise TypeError(
+            f"The strategy {name!r} was registered with {factory!r}, which made "
+            f"{made!r}: it must make a weighting object."
+        )
+    return made
+
+
+def _same_definition(old: Factory, new: Factory) -> bool:
+    """Whether `new` is `old`, or comes from the same lines of a script that were run again."""
+    if old is new:
+        return True
+    if not all(isinstance(factory, (type, FunctionType)) for factory in (old, new)):
+        return False
+    names_of = [(factory.__module__, factory.__qualname__) for factory in (old, new)]
+    return names_of[0] == names_of[1] and "<" not in new.__qualname__  # no lambda, no local one
