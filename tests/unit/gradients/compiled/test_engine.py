@@ -427,9 +427,11 @@ def test_more_than_rounding():
     found = comparison([0.9e-8, 1.1e-8, 29.0, 31.0], [1.0] * 4, [0.0, 0.0, 1.0, 1.0])
     nothing = comparison([0.0] * 4, [1.0] * 4, [0.0] * 4)
     assert found.differs(nothing).tolist() == [False, True, False, True]
-    # Or ten times what was there when there was nothing else than rounding.
-    known = comparison([0.0, 1e-9, 0.0, 0.2], [1.0] * 4, [0.0] * 4)
+    # Or 30 times what was there when there was nothing else than rounding.
+    known = comparison([0.0, 0.04e-9, 0.0, 0.04], [1.0] * 4, [0.0] * 4)
     assert found.differs(known).tolist() == [False, False, False, False]
+    known = comparison([0.0, 0.03e-9, 0.0, 0.03], [1.0] * 4, [0.0] * 4)
+    assert found.differs(known).tolist() == [False, True, False, True]
 
 
 def test_what_is_small_beside_the_largest_of_its_kind():
