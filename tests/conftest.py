@@ -8,6 +8,7 @@ import torch
 
 from deepxde_balance.gradients import choose as engine
 from deepxde_balance.gradients.compiled import engine as compiled
+from deepxde_balance.gradients.compiled import limits
 
 torch.set_num_threads(1)  # the tensors of the tests are small
 
@@ -34,7 +35,7 @@ def _seeded():
 
 @pytest.fixture
 def compilations(monkeypatch):
-    """Traced, but interpreted instead of compiled, which takes long; counts the compilations."""
+    """Traced, but interpreted instead of compiled, which takes long; lists the compiled graphs."""
     graphs = []
 
     def take(traced):
@@ -43,6 +44,12 @@ def compilations(monkeypatch):
 
     monkeypatch.setattr(compiled, "compile_graph", take)
     return graphs
+
+
+@pytest.fixture
+def points_may_change_often(monkeypatch):
+    """The compiled engine follows new points however often they come; its limits are as if off."""
+    monkeypatch.setattr(limits, "FEWEST_EVALUATIONS", 0)
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def change_source(model):
 @ENGINES
 @pytest.mark.parametrize("change", [move_points, change_source])
 def test_points_and_auxiliary_variables_changed_in_place(
-    change, engine, float64, compilations, recwarn
+    change, engine, float64, compilations, points_may_change_often, recwarn
 ):
     stock = trained(dde.Model, change, with_source)
     ours = trained(ddb.Model, change, with_source, gradient_engine=engine)

@@ -1,4 +1,4 @@
-"""Two evaluations of one iteration beside each other: whether they differ by more than rounding."""
+"""Compares two evaluations of one iteration: whether they differ by more than rounding."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ from torch import Tensor
 from ...terms.groups import TermGroups
 from ..base import IterationGradients
 
-#: So many times what a change of the parameters in their last places makes is still rounding.
-_ROUNDING = 30
-
-#: So many times what was found when there was nothing else than rounding still is.
-_KNOWN = 10
+#: Differences up to this multiple of an observed rounding error count as rounding.
+_ROUNDING_FACTOR = 30
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far two evaluations are apart, each loss and each row's gradient by itself.
+    """How far an evaluation is from the expected one, each loss and each row's gradient by itself.
 
-    Entries: the terms' losses, the rows' gradients by the network's parameters, the rows'
-    gradients by the external variables; all of shape (T + 2 R,), or (T,) where the trainable
-    parameters are not the same any more.
+    The entries are of three kinds: the T losses of the terms, the R rows' gradients with respect
+    to the network's parameters, and the R rows' gradients with respect to the external variables.
+    Where the two evaluations have different trainable parameters, only the losses are compared.
 
     Args:
-        distance: From each other.
-        size: Of what is expected.
-        rounding: What a change of the parameters in their last places makes.
-        epsilon: Of the float type.
-        kinds: How many entries of each kind there are.
+        distance: Norm of each entry's difference, shape (T + 2 R,) or (T,).
+        size: Norm of each expected entry, same shape.
+        rounding: Norm of the change of each entry by a last-digit change of the parameters, same
+            shape.
+        epsilon: Machine epsilon of the float type.
+        kinds: The number of entries of each kind.
     """
 
     distance: Tensor
@@ -42,11 +40,11 @@ class Comparison:
 
     @property
     def finite(self) -> Tensor:
-        """Which entries have something finite to be compared with."""
+        """Which entries have a finite expected value and rounding error."""
         return self.size.isfinite() & self.rounding.isfinite()
 
     def or_else(self, other: Comparison) -> Comparison:
-        """This, and another where this has nothing finite."""
+        """This comparison, with the entries of another where these are not finite."""
         distance, size, rounding = (
             torch.where(self.finite, mine, its)
             for mine, its in (
@@ -61,20 +59,20 @@ class Comparison:
         """Which entries differ by more than rounding.
 
         Args:
-            known: A comparison in which nothing but rounding differed. Without one, what is small
-                beside the largest of its kind counts as rounding: a condition that the network
-                meets by construction.
+            known: A comparison in which only rounding differed. Without one, a difference that is
+                tiny beside the largest entry of its kind counts as rounding too: the loss of a
+                condition that the network meets by construction is nothing else.
         """
-        allowed = self.epsilon**0.5 * self.size + _ROUNDING * self.rounding
+        allowed = self.epsilon**0.5 * self.size + _ROUNDING_FACTOR * self.rounding
         if known is None:
             allowed = allowed + self.epsilon * self._largest()
         elif known.kinds == self.kinds:
-            allowed = allowed + _ROUNDING * known.rounding.nan_to_num(posinf=0.0)
-            allowed = allowed + _KNOWN * known.distance.nan_to_num(posinf=0.0)
+            for error in (known.rounding, known.distance):
+                allowed = allowed + _ROUNDING_FACTOR * error.nan_to_num(posinf=0.0)
         return ~(self.distance <= allowed) & self.finite
 
     def differs_plainly(self, known: Comparison) -> Tensor:
-        """Which entries differ by more than rounding ever could, beside the largest of a kind."""
+        """Which entries differ by more than rounding, also beside the largest of their kind."""
         return self.differs(known) & ~(self.distance <= self.epsilon**0.5 * self._largest())
 
     def _largest(self) -> Tensor:
@@ -82,7 +80,7 @@ class Comparison:
         return torch.cat([s.max().expand_as(s) for s in sizes])
 
     def names(self, entries: Tensor, groups: TermGroups) -> list[str]:
-        """The terms whose losses or gradients some entries are."""
+        """The names of the terms that some entries belong to, each once."""
         rows = [[groups.terms[i].name for i in row] for row in groups.rows]
         of_entries = [*([term.name] for term in groups.terms), *rows, *rows]
         chosen = (names for names, e in zip(of_entries, entries.tolist(), strict=False) if e)
@@ -94,12 +92,13 @@ def compare(
     expected: IterationGradients,
     rounded: Sequence[IterationGradients],
 ) -> Comparison:
-    """Sets an evaluation beside the one that it should be.
+    """Compares an evaluation with the expected one.
 
     Args:
         found: The evaluation.
         expected: What it should be.
-        rounded: The same at parameters that differ in their last places; one or more.
+        rounded: The expected evaluation at parameters that differ in their last digits; at least
+            one.
     """
     parts = [_parts(of) for of in (found, expected, *rounded)]
     kinds = [kind for kind in zip(*parts, strict=True) if kind[0].shape == kind[1].shape]
@@ -113,6 +112,7 @@ def compare(
 
 
 def _parts(of: IterationGradients) -> Sequence[Tensor]:
+    """The entries, kind by kind, each entry a row."""
     width = sum(p.numel() for p in of.parameters.network)
     return of.losses.unsqueeze(1), of.values[:, :width], of.values[:, width:]
 

@@ -15,35 +15,31 @@ from ..base import GradientEngine, IterationGradients, Measure
 from ..checked import CheckedEngine
 from ..one_pass import OnePassEngine
 from .comparison import Comparison
-from .iteration import CompiledIteration, Cut, compile_graph
+from .iteration import CompiledIteration, ConditionSlices, compile_graph
+from .limits import TraceLimits
 from .trace import trace
 
-#: A check costs about three iterations of the one-pass engine. A prime, so as not to keep step with
-#: what changes and changes back.
+#: A check costs about three uncompiled iterations, so checks are rare. A prime, so that a value
+#: that changes and changes back periodically does not look the same at each check.
 _EVALUATIONS_BETWEEN_CHECKS = 499
-
-#: What a trace and a compilation cost, in iterations that compiling would have to make up for.
-_COST_OF_TRACE = 50
-_COST_OF_COMPILATION = 500
-#: One compilation and a few traces are free.
-_FREE = 700
 
 
 class StaleError(RuntimeError):
-    """The compiled iteration is not the model's any more."""
+    """The compiled iteration no longer gives the model's losses and gradients."""
 
 
 class CompiledEngine(GradientEngine):
-    """The one-pass engine, traced at the first iteration and compiled by ``torch.compile``.
+    """The one-pass engine, traced and compiled by ``torch.compile``.
 
     A residual is hundreds of small operations on all points, forward and backward, each of which
-    reads and writes memory; compiled, most of them are fused. All rows' gradients come out of each
-    call, so that one compilation serves every iteration.
+    reads and writes memory; compiled, most of them are fused. Every call computes the gradients of
+    all rows, so that one compilation serves every iteration.
 
-    A trace holds tensors by reference and all else as it was. It is compared with the one-pass
-    engine when it is made, before it is replaced, from time to time and when training ends. New
-    points are traced again; where they are new too often, or something can't be traced or
-    compiled, the one-pass engine takes over, and says so once.
+    A trace reads tensors anew in each call; everything else stays as it was when it was traced.
+    Therefore the compiled results are compared with the one-pass engine's: when the trace is made,
+    before it is replaced, every few hundred evaluations and when training ends. New points are
+    traced again. Where points are new too often (see :class:`TraceLimits`), or something can't be
+    traced or compiled, the one-pass engine takes over, and a warning says so once.
 
     Args:
         model: The model.
@@ -53,48 +49,56 @@ class CompiledEngine(GradientEngine):
 
     def __init__(self, model: dde.Model, groups: TermGroups, scale: Sequence[float]):
         super().__init__(model, groups, scale)
-        self._eager = CheckedEngine(model, groups, scale, must_hold=False)
+        self._uncompiled = CheckedEngine(model, groups, scale, must_hold=False)
+        self._limits = TraceLimits()
         self._iteration: CompiledIteration | None = None
-        #: How it compared when it was made: with nothing but rounding between.
+        #: The comparison that was made right after the trace, when only rounding differed.
         self._at_trace: Comparison | None = None
+        self._begun = False
         self._gave_up = False
         self._evaluations = 0
         self._confirmed = 0
-        self._traces = 0
-        self._cost = 0
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        return self._eager.name if self._gave_up else "compiled"
+        return self._uncompiled.name if self._gave_up else "compiled"
 
     @property
     def prefers_gradients(self) -> bool:  # type: ignore[override]
         return not self._gave_up
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
-        return self._eager.losses(batch, measure)
+        return self._uncompiled.losses(batch, measure)
 
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
         if measure is not None:
-            return self._eager.gradients(batch, measure)
+            return self._uncompiled.gradients(batch, measure)
+        if not self._begun:  # made by the first iteration of a training
+            self.begin()
         if not self._gave_up:
             self._follow(batch)
         self._evaluations += 1
         if self._evaluations % _EVALUATIONS_BETWEEN_CHECKS == 0:
             self.confirm()
         if self._iteration is None:
-            return self._eager.gradients(batch)
+            return self._uncompiled.gradients(batch)
         if not self.model.net.training:
             self.model.net.train()
         return self._iteration.evaluate()
 
     def begin(self) -> None:
-        if self._iteration is None:
+        self._begun = True
+        if self._iteration is not None:
+            if self._evaluations != self._confirmed:  # the training before was interrupted
+                self.confirm()
+            elif self._difference() is not None:
+                self._iteration = None  # something was changed between the two trainings
+        if self._gave_up:
             return
-        if self._evaluations != self._confirmed:  # training was interrupted
-            self.confirm()
-        elif self._difference() is not None:
-            self._iteration = None  # something was changed for a new phase
+        try:
+            self._limits.begin(self.model)
+        except ValueError as error:
+            self._give_up(_in_short(error))
 
     def confirm(self) -> None:
         if self._iteration is None or self._evaluations == self._confirmed:
@@ -121,12 +125,17 @@ class CompiledEngine(GradientEngine):
         )
 
     def _difference(self) -> tuple[str, bool] | None:
-        """By which terms the iteration differs, and whether rounding can't be why."""
+        """Compares the compiled iteration with the one-pass engine.
+
+        Returns:
+            ``None`` if they agree; else the names of the terms that differ, and whether the
+            difference is too large for any rounding.
+        """
         assert self._iteration is not None and self._at_trace is not None
         for thorough in (False, True):
             try:
                 compared = self._iteration.compare(thorough)
-            except Exception:  # can't be evaluated any more, which the next evaluation will tell
+            except Exception:  # the model can't be evaluated, and the next evaluation will raise
                 return None
             differing = compared.differs(self._at_trace)
             if not differing.any():
@@ -137,28 +146,32 @@ class CompiledEngine(GradientEngine):
         return ", ".join(names), plain
 
     def _follow(self, batch: Batch) -> None:
-        """Traces and compiles, unless it was done for these points and trainable parameters."""
+        """Makes a compiled iteration of these points and trainable parameters, if there is none."""
         if self._iteration is not None and self._iteration.is_of(batch, self.parameters()):
             return
         self.confirm()
         if self._gave_up:
             return
         try:
-            self._iteration = self._trace(batch)
+            self._iteration = self._next_iteration(batch)
         except Exception as error:  # what the one-pass engine can evaluate must train
             self._give_up(_in_short(error))
 
-    def _trace(self, batch: Batch) -> CompiledIteration:
-        """Traces an iteration, and compiles it unless it is as before but for the tensors.
+    def _next_iteration(self, batch: Batch) -> CompiledIteration | None:
+        """The compiled iteration; ``None`` where this evaluation is to be uncompiled.
 
         Raises:
-            Exception: If that fails, costs too much or the result is of no use.
+            Exception: If it can't be traced or compiled, would be so too often, or gives other
+                results than the one-pass engine.
         """
-        self._traces += 1
-        self._spend(_COST_OF_TRACE)
-        one_pass = self._eager.checked(batch, new_points=True)
+        allowed = self._limits.allow_trace(batch, self._evaluations, self._iteration is None)
+        one_pass = self._uncompiled.checked(batch, new_points=True)
         if not isinstance(one_pass, OnePassEngine):
             raise ValueError("it needs the one-pass engine")
+        return self._trace(one_pass, batch) if allowed else None
+
+    def _trace(self, one_pass: OnePassEngine, batch: Batch) -> CompiledIteration:
+        """Traces an iteration, and compiles it if its operations differ from those before."""
         with no_trace(self.model.net):
             first = one_pass.gradients(batch)
             assert one_pass.seen is not None
@@ -176,12 +189,12 @@ class CompiledEngine(GradientEngine):
         ):
             function = before.function
         else:
-            self._spend(_COST_OF_COMPILATION)
+            self._limits.count_compilation()
             function = compile_graph(traced)
         iteration = CompiledIteration(
             one_pass,
             one_pass.seen,
-            Cut(self.model.data),
+            ConditionSlices(self.model.data),
             traced,
             function,
             first.parameters,
@@ -193,14 +206,6 @@ class CompiledEngine(GradientEngine):
             raise ValueError("its results would not be those of the one-pass engine")
         return iteration
 
-    def _spend(self, cost: int) -> None:
-        self._cost += cost
-        if self._cost > self._evaluations + _FREE:
-            raise ValueError(
-                f"points, trainable parameters or what a loss reads were new {self._traces} times "
-                f"in {self._evaluations + 1} evaluations"
-            )
-
     def _give_up(self, reason: str) -> None:
         self._gave_up, self._iteration = True, None
         warnings.warn(
@@ -211,7 +216,7 @@ class CompiledEngine(GradientEngine):
 
 
 def _in_short(error: Exception) -> str:
-    """An error's first line, and the compiler's own where there is one."""
+    """The first line of an error's message, and the compiler's own error line if there is one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     chosen = lines[:1] + [line for line in lines[1:] if "error:" in line][:1]
     return "; ".join(line.rstrip(".:") for line in chosen) or type(error).__name__

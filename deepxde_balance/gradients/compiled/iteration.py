@@ -1,4 +1,4 @@
-"""One iteration of the one-pass engine as a compiled function, and whether it still is one."""
+"""One iteration of the one-pass engine as a compiled function, and how it is checked."""
 
 from __future__ import annotations
 
@@ -17,34 +17,39 @@ from ..base import GradientEngine, IterationGradients, Parameters
 from .comparison import Comparison, compare
 from .trace import Traced
 
-#: Relative; what does not follow the parameters shows by far more than rounding.
-_PERTURBATION = 0.05
+#: By how much the parameters are moved for a check, relative and absolute. A number that does not
+#: follow the parameters then gives a difference far larger than rounding.
+_MOVE = 0.05
 
-#: Of the root of the float type's epsilon, relative: what such changes make is like rounding, and
-#: in float32 enough of a change to round most sums anew. Where a loss is a few units of a last
-#: place, one change may make nothing: before something is called wrong, there are more.
-_LAST_PLACES = (0.02, -0.013)
-_MORE_LAST_PLACES = (*_LAST_PLACES, 0.017, -0.019, 0.011, -0.007, 0.005, -0.011, 0.013, -0.017)
+#: Last-digit changes of the parameters, relative, in units of the root of the machine epsilon:
+#: small enough that their effect is like rounding, large enough that most sums in float32 are
+#: rounded otherwise. They show how large rounding errors are.
+_LAST_DIGIT_CHANGES = (0.02, -0.013, 0.017, -0.019, 0.011, -0.007, 0.005, -0.011, 0.013, -0.017)
+
+#: So many of these changes are enough as long as nothing differs. All of them are made before a
+#: difference is reported: a loss of a few units in its last digit may not react to one change.
+_FEW_CHANGES = 2
 
 
 @dataclass(frozen=True)
 class CompiledIteration:
-    """An iteration on certain points as a compiled function of the tensors that it reads.
+    """An iteration on fixed points as a compiled function of the tensors that it reads.
 
     Args:
-        one_pass: The engine whose iteration it is.
+        one_pass: The engine whose iteration was compiled.
         seen: The points.
-        cut: What else decides which points are a condition's.
-        traced: Its operations.
-        function: The same, compiled.
+        slices: Which of the points belong to which condition.
+        traced: The traced operations.
+        function: The compiled operations.
         parameters: The trainable parameters.
-        used: See :class:`~deepxde_balance.gradients.IterationGradients`; the same each time.
+        used: See :class:`~deepxde_balance.gradients.base.IterationGradients`; the same in each
+            evaluation.
         reached: Likewise.
     """
 
     one_pass: GradientEngine
     seen: BatchSnapshot
-    cut: Cut
+    slices: ConditionSlices
     traced: Traced
     function: Callable[..., tuple[Tensor, Tensor]]
     parameters: Parameters
@@ -52,11 +57,11 @@ class CompiledIteration:
     reached: tuple[bool, ...]
 
     def is_of(self, batch: Batch, parameters: Parameters) -> bool:
-        """Whether it is of these points and trainable parameters."""
+        """Whether it was traced with these points and these trainable parameters."""
         return self.seen.is_(batch) and self.trains(parameters)
 
     def trains(self, parameters: Parameters) -> bool:
-        """Whether it is of these trainable parameters."""
+        """Whether it was traced with these trainable parameters."""
         now, then = parameters.all, self.parameters.all
         return len(now) == len(then) and all(p is q for p, q in zip(now, then, strict=True))
 
@@ -68,42 +73,46 @@ class CompiledIteration:
         return IterationGradients(losses, values, self.used, self.parameters, self.reached)
 
     def compare(self, thorough: bool = False) -> Comparison:
-        """Its losses and gradients beside the one-pass engine's.
+        """Compares its losses and gradients with the one-pass engine's.
 
-        Compared at other parameters than the model's: a number that was made of a parameter
-        shows, and losses are not as small as training makes them, where they are little but
-        rounding. What is not finite there, or can't be evaluated, is compared at the model's.
+        Both are evaluated at moved parameters: there, a number that was computed from a parameter
+        when the trace was made gives a difference, and the losses are not as small as training
+        makes them, where they are little but rounding. Entries that are not finite there are
+        compared at the model's parameters, and all are if the evaluation fails there.
 
         Args:
-            thorough: Whether to look more often for what rounding makes.
+            thorough: Whether to look at rounding errors more often.
         """
-        shares = _MORE_LAST_PLACES if thorough else _LAST_PLACES
-        with no_trace(self.one_pass.model.net), self.cut.as_it_was():
+        changes = _LAST_DIGIT_CHANGES if thorough else _LAST_DIGIT_CHANGES[:_FEW_CHANGES]
+        with no_trace(self.one_pass.model.net), self.slices.put_back():
             try:
-                with _moved(self.parameters.all, _elsewhere):
-                    compared = self._compare_here(shares)
-            except Exception:  # not defined there
-                return self._compare_here(shares)
+                with _moved(self.parameters.all, _away):
+                    compared = self._compare_here(changes)
+            except Exception:  # the residual may not be defined there
+                return self._compare_here(changes)
             if compared.finite.all():
                 return compared
-            return compared.or_else(self._compare_here(shares))
+            return compared.or_else(self._compare_here(changes))
 
-    def _compare_here(self, shares: Sequence[float]) -> Comparison:
+    def _compare_here(self, changes: Sequence[float]) -> Comparison:
+        """Compares at the parameters as they are now."""
         batch = self.seen.batch
         expected = self.one_pass.gradients(batch)
         found = self.evaluate()
         rounded = []
-        for share in shares:
-            with _moved(self.parameters.all, partial(_by_last_places, share)):
+        for change in changes:
+            with _moved(self.parameters.all, partial(_by_last_digits, change)):
                 rounded.append(self.one_pass.gradients(batch))
         return compare(found, expected, rounded)
 
 
-class Cut:
-    """What tells, beside a batch, which of its points are a condition's, and its targets.
+class ConditionSlices:
+    """Which points of a batch belong to which condition, and which targets, as they are now.
+
+    DeepXDE notes this in the data and the conditions, not in the batch.
 
     Args:
-        data: The ``dde.data.PDE``, as it is when the batch is evaluated.
+        data: The ``dde.data.PDE``.
     """
 
     def __init__(self, data: Any):
@@ -114,8 +123,8 @@ class Cut:
         ]
 
     @contextmanager
-    def as_it_was(self) -> Iterator[None]:
-        """Puts it back while the context lasts: points may have been resampled since."""
+    def put_back(self) -> Iterator[None]:
+        """Puts them back while the context lasts: points may have been resampled since."""
         now = [(owner, name, getattr(owner, name)) for owner, name, _ in self._values]
         try:
             for owner, name, value in self._values:
@@ -127,7 +136,7 @@ class Cut:
 
 
 def compile_graph(traced: Traced) -> Callable[..., Any]:
-    """The graph, compiled by PyTorch's default compiler."""
+    """Compiles the graph by PyTorch's default compiler, which does its work in the first call."""
     return torch.compile(traced.graph, fullgraph=True, dynamic=False)
 
 
@@ -146,10 +155,10 @@ def _moved(parameters: Sequence[Tensor], move: Callable[[Tensor], Tensor]) -> It
                 p.copy_(value)
 
 
-def _elsewhere(p: Tensor) -> Tensor:
+def _away(p: Tensor) -> Tensor:
     wave = torch.arange(p.numel(), device=p.device, dtype=p.dtype).cos().view_as(p)
-    return p + _PERTURBATION * wave * (p.abs() + _PERTURBATION)
+    return p + _MOVE * wave * (p.abs() + _MOVE)
 
 
-def _by_last_places(share: float, p: Tensor) -> Tensor:
-    return p * (1 + share * torch.finfo(p.dtype).eps ** 0.5)
+def _by_last_digits(change: float, p: Tensor) -> Tensor:
+    return p * (1 + change * torch.finfo(p.dtype).eps ** 0.5)

@@ -1,4 +1,4 @@
-"""A computation as one graph of tensor operations, which a compiler can fuse."""
+"""Traces a computation: one graph of tensor operations, which a compiler can fuse."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 @dataclass(frozen=True)
 class Traced:
-    """What a function did when it was traced, its derivatives included.
+    """The operations of a function when it was traced, those of its derivatives included.
 
-    Python ran once: branches, loops and numbers that are no tensors are as they were then. Tensors
-    are the same objects: the graph reads anew what is in them.
+    Python code ran once: its branches, loops and numbers stay as they were then. Tensors are kept
+    as objects: each call of the graph reads the values that they have then.
 
     Args:
-        graph: A module to be called with the parameters and the others.
+        graph: A module to call with the parameters and the `others`.
         others: The tensors that the function read besides the parameters: points, targets, ...
     """
 
@@ -25,17 +25,17 @@ class Traced:
     others: list[Tensor]
 
     def same_operations(self, other: Traced) -> bool:
-        """Whether the two graphs differ in nothing but the tensors that they are called with."""
+        """Whether both graphs have the same operations, on tensors of the same shapes and types."""
         kinds = [[(t.shape, t.dtype, t.device) for t in g.others] for g in (self, other)]
         return self.graph.code == other.graph.code and kinds[0] == kinds[1]
 
 
 def trace(function: Callable[[], tuple[Tensor, ...]], parameters: Sequence[Tensor]) -> Traced:
-    """Runs a function and notes its operations.
+    """Runs a function once and records its operations.
 
     Args:
         function: Computes tensors; it may call autograd.
-        parameters: What the graph is to take as its first arguments.
+        parameters: The tensors that the graph takes as its first arguments.
     """
     graph = make_fx(function)()
     inputs = list(parameters)
@@ -52,12 +52,12 @@ def trace(function: Callable[[], tuple[Tensor, ...]], parameters: Sequence[Tenso
         node.replace_all_uses_with(arguments[position])
         graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()
-    lifted = fx.GraphModule({}, graph.graph)  # without the attributes
+    lifted = fx.GraphModule({}, graph.graph)  # whose tensors are arguments, no attributes
     return Traced(lifted, inputs[len(parameters) :])
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are the same place in memory."""
+    """Whether two tensors are views of the same memory."""
     return (
         a.data_ptr() == b.data_ptr()
         and a.shape == b.shape
