@@ -1,15 +1,8 @@
-"""Plots of training and of its outcome, with matplotlib (``pip install deepxde-balance[plot]``).
+"""Plots of training and of its outcome, with matplotlib.
 
 Every function draws into the axes given as `ax`, or into those of a new figure, and returns them.
 Nothing else of matplotlib is touched: neither the backend nor its global settings.
 """
-
-try:
-    import matplotlib  # noqa: F401 - only to say what to install
-except ImportError as error:
-    raise ImportError(
-        "deepxde_balance.plots needs matplotlib: pip install 'deepxde-balance[plot]'"
-    ) from error
 
 from .curves import (
     mean_std,
