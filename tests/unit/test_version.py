@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_metadata_take_the_version_from_the_package(tmp_path):
     (tmp_path / "setup.cfg").write_text((ROOT / "setup.cfg").read_text())
     (tmp_path / "README.md").touch()
+    (tmp_path / "LICENSE").touch()
     package = tmp_path / "deepxde_balance"
     package.mkdir()
     (package / "__init__.py").write_text('import missing\n\n__version__ = "9.8.7"\n')
