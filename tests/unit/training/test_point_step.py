@@ -153,8 +153,8 @@ def test_lbfgs_sees_the_same_weights_throughout_a_step(monkeypatch):
     monkeypatch.setitem(dde.optimizers.config.LBFGS_options, "maxiter", 10)
     monkeypatch.setitem(dde.optimizers.config.LBFGS_options, "iter_per_step", 10)
     model = ddb.Model(klein_gordon(), network())
-    weighting: Any = ddb.SA()
-    model.compile("L-BFGS", loss_weights=weighting, verbose=0)
+    model.compile("L-BFGS", loss_weights=ddb.SA(), verbose=0)
+    weighting: Any = model.weighting
     seen = []
     original = ddb.SA.loss
 
