@@ -20,6 +20,8 @@ benchmark: $(VENV)/installed
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/codespell
+	$(VENV)/bin/lint-imports --no-logo
 	DDE_BACKEND=pytorch $(VENV)/bin/mypy
 
 $(VENV)/installed: requirements.txt setup.cfg pyproject.toml

@@ -137,8 +137,8 @@ def cavity() -> Case:
     rng, nu = np.random.default_rng(0), 0.01
     side = np.linspace(0, 1, 100)
     zero, one = np.zeros(100), np.ones(100)
-    walls = [(zero, side), (one, side), (side, zero)]
-    walls = np.concatenate([np.stack(w, axis=1) for w in walls])
+    sides = [(zero, side), (one, side), (side, zero)]
+    walls = np.concatenate([np.stack(s, axis=1) for s in sides])
     lid = np.stack([side, one], axis=1)
 
     def velocity(x: Tensor, out: Tensor) -> Tensor:

@@ -79,7 +79,10 @@ def mend_targets(problem: dde.data.PDE, variables: Sequence[Tensor]) -> None:
 
 def _one_layer_down(wrapper: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The function that DeepXDE's cache wraps; what the user has wrapped stays so."""
-    return inspect.unwrap(wrapper, stop=lambda function: function is not wrapper)
+    function: Callable[..., Tensor] = inspect.unwrap(
+        wrapper, stop=lambda function: function is not wrapper
+    )
+    return function
 
 
 def _cached_by_deepxde(condition: Any) -> list[str]:

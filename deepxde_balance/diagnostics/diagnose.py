@@ -131,7 +131,7 @@ def _number_of_points(model: dde.Model, groups: TermGroups, row: tuple[int, ...]
         return None
     conditions = [i for i, term in enumerate(groups.terms) if term.condition is not None]
     number_of = dict(zip(conditions, data.num_bcs, strict=True))
-    number = sum(number_of.get(i, 0) for i in row)
+    number: int = sum(number_of.get(i, 0) for i in row)
     if any(i not in number_of for i in row):
         number += len(current_batch(model).inputs) - sum(data.num_bcs)
     return number

@@ -30,13 +30,15 @@ class Measures(NamedTuple):
     @property
     def weighted_norms(self) -> np.ndarray:
         """||lambda_i g_i||, shape (K,)."""
-        return np.abs(self.weights) * self.norms
+        norms: np.ndarray = np.abs(self.weights) * self.norms
+        return norms
 
     @property
     def shares(self) -> np.ndarray:
         """||lambda_i g_i|| / sum_j ||lambda_j g_j||, shape (K,); nan if all are 0."""
         with np.errstate(invalid="ignore"):
-            return self.weighted_norms / self.weighted_norms.sum()
+            shares: np.ndarray = self.weighted_norms / self.weighted_norms.sum()
+        return shares
 
 
 def measure(observation: Observation) -> Measures:

@@ -171,7 +171,8 @@ class Observer:
             return step.term_weights().detach()
         assert self._plan is not None
         numbers = self._numbers() or [1.0] * len(self._plan.groups.terms)
-        return next(self.model.net.parameters()).detach().new_tensor(numbers)
+        parameter: Tensor = next(self.model.net.parameters())
+        return parameter.detach().new_tensor(numbers)
 
     def _numbers(self) -> tuple[float, ...] | None:
         """The list of numbers that the model was compiled with, if any."""

@@ -135,7 +135,8 @@ def _where(backend: str | None, scheduler: str | None) -> Iterator[None]:
             from distributed import Client
         except ImportError as error:
             raise ImportError("Dask: pip install 'deepxde-balance[dask]'.") from error
-        with Client(scheduler, timeout=10), joblib.parallel_config(backend="dask"):
+        client = Client(scheduler, timeout=10)  # type: ignore[no-untyped-call]  # Dask has no types
+        with client, joblib.parallel_config(backend="dask"):
             yield
 
 

@@ -165,7 +165,8 @@ def plot_loss_trajectory(
 def _darkening(color: Any, number: int) -> np.ndarray:
     """`number` colours from a light tint to `color`, shape (number, 3)."""
     share = np.linspace(0.25, 1, max(number, 1))[:, None]
-    return 1 - share * (1 - np.array(to_rgb(color)))
+    colors: np.ndarray = 1 - share * (1 - np.array(to_rgb(color)))
+    return colors
 
 
 def _together(runs: Sequence[Record], quantity: str) -> tuple[np.ndarray, np.ndarray]:

@@ -57,8 +57,8 @@ def _(source: dde.model.LossHistory) -> Curves:
     return Curves(np.array(source.steps), {f"loss {i}": c for i, c in enumerate(columns)})
 
 
-@losses.register
-def _(source: Mapping) -> Curves:
+@losses.register(Mapping)
+def _(source: Mapping[str, Any]) -> Curves:
     return mapping(source)
 
 
@@ -95,8 +95,8 @@ def _(source: dde.model.LossHistory) -> Curves:
     return Curves(np.array(source.steps), values)
 
 
-@weights.register
-def _(source: Mapping) -> Curves:
+@weights.register(Mapping)
+def _(source: Mapping[str, Any]) -> Curves:
     return mapping(source)
 
 

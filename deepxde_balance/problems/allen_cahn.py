@@ -104,6 +104,6 @@ class AllenCahnDN(AllenCahn):
 
 def residual(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """u_t - 1e-4 u_xx + 5 u^3 - 5 u at points x of shape (N, 2), columns x and t."""
-    u_t = dde.grad.jacobian(u, x, i=0, j=1)
-    u_xx = dde.grad.hessian(u, x, i=0, j=0)
+    u_t: torch.Tensor = dde.grad.jacobian(u, x, i=0, j=1)
+    u_xx: torch.Tensor = dde.grad.hessian(u, x, i=0, j=0)
     return u_t - reference.DIFFUSION * u_xx + reference.REACTION * (u**3 - u)

@@ -31,7 +31,8 @@ class Residual:
 
     def __call__(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         u_x, u_t = (dde.grad.jacobian(u, x, i=0, j=j) for j in (0, 1))
-        return u_t + self.c1 * u * u_x - self.c2 * dde.grad.hessian(u, x, i=0, j=0)
+        left: torch.Tensor = u_t + self.c1 * u * u_x - self.c2 * dde.grad.hessian(u, x, i=0, j=0)
+        return left
 
 
 class Burgers(Problem):

@@ -56,9 +56,11 @@ class Harmonic(Problem):
 
 def residual(t: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """u'' + w^2 u at times t of shape (N, 1)."""
-    return dde.grad.hessian(u, t) + _OMEGA**2 * u
+    u_tt: torch.Tensor = dde.grad.hessian(u, t)
+    return u_tt + _OMEGA**2 * u
 
 
 def velocity(t: torch.Tensor, u: torch.Tensor, _: np.ndarray) -> torch.Tensor:
     """u'."""
-    return dde.grad.jacobian(u, t)
+    u_t: torch.Tensor = dde.grad.jacobian(u, t)
+    return u_t

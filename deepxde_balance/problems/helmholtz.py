@@ -50,7 +50,7 @@ class Helmholtz(Problem):
 
 def residual(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """u_xx + u_yy + u - q at points x of shape (N, 2)."""
-    u_xx = dde.grad.hessian(u, x, i=0, j=0)
-    u_yy = dde.grad.hessian(u, x, i=1, j=1)
+    u_xx: torch.Tensor = dde.grad.hessian(u, x, i=0, j=0)
+    u_yy: torch.Tensor = dde.grad.hessian(u, x, i=1, j=1)
     exact = torch.sin(torch.pi * x[:, 0:1]) * torch.sin(4 * torch.pi * x[:, 1:2])
     return u_xx + u_yy + u - (1 - 17 * torch.pi**2) * exact

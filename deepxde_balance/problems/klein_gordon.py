@@ -35,7 +35,8 @@ class KleinGordon(Problem):
 
     def solution(self, x: np.ndarray) -> np.ndarray:
         x, t = x[:, 0:1], x[:, 1:2]
-        return x * np.cos(5 * np.pi * t) + (x * t) ** 3
+        u: np.ndarray = x * np.cos(5 * np.pi * t) + (x * t) ** 3
+        return u
 
     def data(self, rng: np.random.Generator) -> dde.data.TimePDE:
         n = self.settings.num_points
@@ -63,8 +64,8 @@ class PlainKleinGordon(KleinGordon):
 
 def residual(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """u_tt - u_xx + u^3 - f at points x of shape (N, 2), columns x and t."""
-    u_xx = dde.grad.hessian(u, x, i=0, j=0)
-    u_tt = dde.grad.hessian(u, x, i=1, j=1)
+    u_xx: torch.Tensor = dde.grad.hessian(u, x, i=0, j=0)
+    u_tt: torch.Tensor = dde.grad.hessian(u, x, i=1, j=1)
     s, t = x[:, 0:1], x[:, 1:2]
     wave = s * torch.cos(5 * torch.pi * t)
     source = -25 * torch.pi**2 * wave + 6 * s**3 * t - 6 * s * t**3 + (wave + (s * t) ** 3) ** 3
@@ -73,4 +74,5 @@ def residual(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 def velocity(x: torch.Tensor, u: torch.Tensor, _: np.ndarray) -> torch.Tensor:
     """u_t."""
-    return dde.grad.jacobian(u, x, i=0, j=1)
+    u_t: torch.Tensor = dde.grad.jacobian(u, x, i=0, j=1)
+    return u_t

@@ -42,10 +42,12 @@ class NavierStokes(Problem):
 
     def solution(self, x: np.ndarray) -> np.ndarray:
         """The speed."""
-        return np.linalg.norm(cavity.velocity(x), axis=1, keepdims=True)
+        norms: np.ndarray = np.linalg.norm(cavity.velocity(x), axis=1, keepdims=True)
+        return norms
 
     def outputs(self, model: dde.Model, x: np.ndarray) -> np.ndarray:
-        return model.predict(x, operator=speed)
+        outputs: np.ndarray = model.predict(x, operator=speed)
+        return outputs
 
     def data(self, rng: np.random.Generator) -> dde.data.PDE:
         n = self.settings.num_points["boundary"]
@@ -79,12 +81,14 @@ def residual(x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
 
 def u_velocity(x: torch.Tensor, y: torch.Tensor, _: np.ndarray | None = None) -> torch.Tensor:
     """u = psi_y."""
-    return dde.grad.jacobian(y, x, i=0, j=1)
+    psi_y: torch.Tensor = dde.grad.jacobian(y, x, i=0, j=1)
+    return psi_y
 
 
 def v_velocity(x: torch.Tensor, y: torch.Tensor, _: np.ndarray | None = None) -> torch.Tensor:
     """v = -psi_x."""
-    return -dde.grad.jacobian(y, x, i=0, j=0)
+    psi_x: torch.Tensor = dde.grad.jacobian(y, x, i=0, j=0)
+    return -psi_x
 
 
 def speed(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -51,7 +51,7 @@ class Poisson(Problem):
 
 def residual(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """u_xx + u_yy - q at points x of shape (N, 2)."""
-    u_xx = dde.grad.hessian(u, x, i=0, j=0)
-    u_yy = dde.grad.hessian(u, x, i=1, j=1)
+    u_xx: torch.Tensor = dde.grad.hessian(u, x, i=0, j=0)
+    u_yy: torch.Tensor = dde.grad.hessian(u, x, i=1, j=1)
     exact = torch.cos(_OMEGA * x[:, 0:1]) * torch.sin(_OMEGA * x[:, 1:2])
     return u_xx + u_yy + 2 * _OMEGA**2 * exact

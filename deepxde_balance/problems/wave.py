@@ -55,9 +55,12 @@ class Wave(Problem):
 
 def residual(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """u_tt - 4 u_xx at points x of shape (N, 2), columns x and t."""
-    return dde.grad.hessian(u, x, i=1, j=1) - 4 * dde.grad.hessian(u, x, i=0, j=0)
+    u_tt: torch.Tensor = dde.grad.hessian(u, x, i=1, j=1)
+    u_xx: torch.Tensor = dde.grad.hessian(u, x, i=0, j=0)
+    return u_tt - 4 * u_xx
 
 
 def velocity(x: torch.Tensor, u: torch.Tensor, _: np.ndarray) -> torch.Tensor:
     """u_t."""
-    return dde.grad.jacobian(u, x, i=0, j=1)
+    u_t: torch.Tensor = dde.grad.jacobian(u, x, i=0, j=1)
+    return u_t

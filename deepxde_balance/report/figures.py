@@ -66,7 +66,9 @@ def _errors(case: Case) -> Iterator[Figure]:
     yield figure
 
 
-def _by_strategy(draw: Callable[[Record, Axes], Axes], share: bool | str) -> Callable:
+def _by_strategy(
+    draw: Callable[[Record, Axes], Axes], share: bool | str
+) -> Callable[[Case], Iterator[Figure]]:
     """A figure with a panel for each strategy, drawn by `draw` from the run shown."""
 
     def figures(case: Case) -> Iterator[Figure]:

@@ -51,7 +51,8 @@ class Fields:
     @property
     def error(self) -> np.ndarray:
         """|prediction - solution|, shape (N, k)."""
-        return np.abs(self.prediction - self.solution)
+        error: np.ndarray = np.abs(self.prediction - self.solution)
+        return error
 
     @property
     def axes(self) -> list[np.ndarray]:

@@ -172,7 +172,7 @@ def user_module():
 
 
 def tied_parameters():
-    net = Residual()
+    net: Any = Residual()
     net.extra = torch.nn.Linear(8, 8)
     net.extra.weight = net.shared.weight
     net.forward = lambda x: net.last(torch.tanh(net.extra(torch.tanh(net.shared(net.first(x))))))

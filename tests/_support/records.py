@@ -1,10 +1,12 @@
 """Synthetic files of runs, as training leaves them."""
 
+from typing import Any
+
 import numpy as np
 
 from deepxde_balance.results.record import write_json
 
-PAPER = {
+PAPER: dict[str, dict[str, Any]] = {
     "klein-gordon": {
         "width": 50,
         "depth": 3,

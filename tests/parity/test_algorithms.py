@@ -5,6 +5,7 @@ same points, its own statistics, its own averages.
 """
 
 import copy
+from typing import Any
 
 import deepxde as dde
 import numpy as np
@@ -92,7 +93,7 @@ class DbGeometric(Db):
         return self.product ** (1 / self.t)
 
 
-CASES = {
+CASES: dict[str, Any] = {
     "gw-mean": (lambda: Gw("mean", 0.1), 100, "gw-mean"),
     "gw-std": (lambda: Gw("std", 0.1), 100, "gw-std"),
     "gw-kurtosis": (lambda: Gw("kurtosis", 0.1), 100, "gw-kurtosis"),

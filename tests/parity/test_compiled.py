@@ -3,6 +3,7 @@ and what it must refuse.
 """
 
 import warnings
+from typing import Any
 
 import deepxde as dde
 import pytest
@@ -67,7 +68,7 @@ def test_every_kind_of_strategy(weights, float64, compilations):
 
 
 def test_numbers(float64, compilations):
-    kwargs = {"loss_weights": [1.0, 10.0, 0.0, 5.0], "verbose": 0}
+    kwargs: dict[str, Any] = {"loss_weights": [1.0, 10.0, 0.0, 5.0], "verbose": 0}
     models = []
     for engine in ("compiled", "per-group"):
         model = ddb.Model(scripts.klein_gordon(), scripts.network())
@@ -133,7 +134,7 @@ def test_compiled_for_real(dtype, tolerance):
             models.append(model)
     finally:
         dde.config.set_default_float("float32")
-    assert_same_parameters(*models, tolerance)
+    assert_same_parameters(models[0], models[1], tolerance)
 
 
 # What a trace can't hold.

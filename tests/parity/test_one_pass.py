@@ -181,6 +181,7 @@ def mixed_points():
 
 def needs_the_whole_batch():
     """A source that was computed beforehand, at the points that DeepXDE evaluates."""
+    source: torch.Tensor
     data = scripts.klein_gordon(pde=lambda x, u: scripts.klein_gordon_residual(x, u) - source)
     source = torch.as_tensor(np.sin(data.train_x[:, 0:1]))
     return data, scripts.network()
@@ -330,7 +331,7 @@ def test_keep_takes_another_engine():
 def test_an_unknown_engine():
     model = ddb.Model(scripts.klein_gordon(), scripts.network())
     with pytest.raises(ValueError, match=r"gradient_engine 'onepass'. Did you mean 'one-pass'"):
-        model.compile("adam", lr=1e-3, gradient_engine="onepass", verbose=0)
+        model.compile("adam", lr=1e-3, gradient_engine="onepass", verbose=0)  # type: ignore[arg-type]  # refused
 
 
 @pytest.mark.parametrize("transform", ["feature", "output"])

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+from typing import Any
 
 import deepxde as dde
 import numpy as np
@@ -170,19 +171,19 @@ def test_data_without_conditions(float64):
 def test_compile_leaves_no_trace(float64):
     """Finding the terms touches neither the random states nor batch normalization's averages."""
     net = scripts.network()
-    bn = torch.nn.BatchNorm1d(2, dtype=torch.float64)
+    bn: Any = torch.nn.BatchNorm1d(2, dtype=torch.float64)
     net.bn = bn
     net.apply_feature_transform(bn)
     model = ddb.Model(scripts.klein_gordon(), net)
     before = (
         torch.get_rng_state().clone(),
-        np.random.get_state()[1].copy(),
+        np.random.get_state(legacy=False)["state"]["key"].copy(),
         bn.running_mean.clone(),
     )
     net.eval()
     model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])
+    assert np.array_equal(np.random.get_state(legacy=False)["state"]["key"], before[1])
     assert torch.equal(bn.running_mean, before[2])
     assert not net.training
 

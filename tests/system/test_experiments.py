@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import deepxde as dde
 import numpy as np
@@ -21,7 +22,7 @@ from deepxde_balance.experiments import OtherRunError, Run, Sweep, finished, tra
 from deepxde_balance.results.record import Record
 from deepxde_balance.weightings import words
 
-SHORT = {"points": 0.01, "settings": {"iterations": 40, "update_every": 7}}
+SHORT: dict[str, Any] = {"points": 0.01, "settings": {"iterations": 40, "update_every": 7}}
 TIMES = ("seconds", "seconds_per_iteration")
 
 

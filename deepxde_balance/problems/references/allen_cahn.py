@@ -36,7 +36,8 @@ _VERSION = 1
 def solution(x: np.ndarray) -> np.ndarray:
     """u at points of shape (N, 2), columns x and t in [-1, 1] and [0, 1], shape (N, 1)."""
     s, t = np.abs(x[:, 0]).astype(float), x[:, 1].astype(float)
-    return (_spline().ev(s, t) + kink(s, t))[:, None]
+    u: np.ndarray = _spline().ev(s, t) + kink(s, t)
+    return u[:, None]
 
 
 def initial(x: np.ndarray) -> np.ndarray:
@@ -54,7 +55,8 @@ def kink(x: np.ndarray, t: np.ndarray | float) -> np.ndarray:
     length = 2 * np.sqrt(DIFFUSION * np.maximum(t, 1e-300))
     z = (1 - np.abs(x)) / length
     ierfc = np.exp(-(z**2)) / np.sqrt(np.pi) - z * erfc(z)
-    return 2 * length * ierfc * np.exp(-2 * REACTION * np.asarray(t))
+    images: np.ndarray = 2 * length * ierfc * np.exp(-2 * REACTION * np.asarray(t))
+    return images
 
 
 def solve(modes: int, steps: int, snapshots: int = _SNAPSHOTS) -> np.ndarray:
@@ -76,7 +78,8 @@ def solve(modes: int, steps: int, snapshots: int = _SNAPSHOTS) -> np.ndarray:
 
     def reaction(coefficients: np.ndarray) -> np.ndarray:
         u = idct(coefficients, type=1)
-        return h * REACTION * dct(u - u**3, type=1)
+        change: np.ndarray = h * REACTION * dct(u - u**3, type=1)
+        return change
 
     v = _initial_coefficients(modes)
     kept = [initial(np.linspace(0, 1, modes + 1))]
@@ -100,7 +103,7 @@ def _initial_coefficients(modes: int) -> np.ndarray:
         return np.where(m == 0, 1 / 3, 2.0 * (-1.0) ** m / (np.pi * np.where(m == 0, 1, m)) ** 2)
 
     n = np.arange(modes + 1)
-    coefficients = modes * (moment(n + 1) + moment(np.abs(n - 1)))
+    coefficients: np.ndarray = modes * (moment(n + 1) + moment(np.abs(n - 1)))
     coefficients[-1] *= 2  # the DCT-I doubles its first and last; the formula has the first so
     return coefficients
 
@@ -111,7 +114,8 @@ def _etdrk4(decay: np.ndarray) -> tuple[np.ndarray, ...]:
     z = decay[:, None] + circle
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return values.mean(axis=1).real
+        real: np.ndarray = values.mean(axis=1).real
+        return real
 
     exp = np.exp(z)
     return (

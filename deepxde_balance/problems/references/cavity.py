@@ -46,7 +46,8 @@ def nodes(cells: int) -> np.ndarray:
 def extrapolated(cells: int) -> np.ndarray:
     """u and v from the grids of `cells` and 2 `cells`, shape (2, cells + 1, cells + 1)."""
     coarse, fine = solve(cells), solve(2 * cells)[:, ::2, ::2]
-    return (4 * fine - coarse) / 3
+    refined: np.ndarray = (4 * fine - coarse) / 3
+    return refined
 
 
 def interpolate(velocities: np.ndarray) -> tuple[RectBivariateSpline, RectBivariateSpline]:

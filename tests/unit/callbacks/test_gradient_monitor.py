@@ -16,6 +16,7 @@ from _support import scripts
 import deepxde_balance as ddb
 from deepxde_balance.diagnostics import observation
 from deepxde_balance.diagnostics.gradient_log import CsvFile, GradientLog
+from deepxde_balance.terms.find_terms import find_terms
 
 matplotlib.use("Agg")
 
@@ -79,7 +80,8 @@ def test_numbers_are_those_of_plain_autograd(how, float64):
         weights = np.array(list(model.losshistory.loss_weights[-1].values()))
         assert len(set(weights)) == 4
         assert monitor.weights["bc0"][0] == 1
-    check(monitor, *autograd(model), weights, NAMES)
+    losses, gradients = autograd(model)
+    check(monitor, losses, gradients, weights, NAMES)
 
 
 def test_other_groups_than_the_strategys(float64):
@@ -115,7 +117,11 @@ def test_unweighted_terms_are_shown_too(float64):
 
 
 def states():
-    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    return (
+        random.getstate(),
+        np.random.get_state(legacy=False)["state"]["key"].tolist(),
+        torch.get_rng_state().tolist(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,7 +189,7 @@ def test_under_lbfgs_it_looks_after_steps_that_cross_the_period(monkeypatch):
 
 def test_what_it_needs_is_built_once(monkeypatch):
     found = []
-    original = observation.find_terms
+    original = find_terms
     monkeypatch.setattr(observation, "find_terms", lambda m: (found.append(1), original(m))[1])
     monitor = ddb.GradientMonitor(period=1)
     compiled(dde.Model).train(iterations=5, verbose=0, callbacks=[monitor])
@@ -358,6 +364,6 @@ def test_plots_take_a_monitor_and_its_csv(tmp_path):
                 assert line.get_xdata().tolist() == monitor.steps
                 assert line.get_ydata().tolist() == values
                 assert line.get_label() == (name if isinstance(name, str) else ", ".join(name))
-            matplotlib.pyplot.close(ax.figure)
+            matplotlib.pyplot.close("all")
     with pytest.raises(TypeError, match="int has no gradients"):
         plots.plot_cosines(3)

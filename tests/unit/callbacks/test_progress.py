@@ -2,6 +2,7 @@
 
 import io
 import re
+from typing import Any
 
 import deepxde as dde
 import pytest
@@ -57,8 +58,8 @@ def test_a_log_file_stays_small(capsys, monkeypatch):
     compiled().train(iterations=40, verbose=0, callbacks=[ddb.Progress(40)])
     assert len(bars(capsys.readouterr().err)) == 2  # begin and end
     monkeypatch.setattr("sys.stderr", Terminal())
+    recorded: list[dict[str, Any]] = []
     monkeypatch.setattr(progress, "tqdm", lambda **given: recorded.append(given) or FakeBar())
-    recorded = []
     compiled().train(iterations=1, verbose=0, callbacks=[ddb.Progress(1)])
     assert recorded[0]["mininterval"] < 1
 

@@ -3,6 +3,7 @@
 import copy
 import os
 import shutil
+from typing import Any
 
 import deepxde as dde
 import numpy as np
@@ -18,8 +19,8 @@ TERMS = 4
 
 def compiled(weights="db-kurtosis", data=None, net=None, **arguments):
     model = ddb.Model(data or klein_gordon(), net or network())
-    arguments = {"lr": 1e-3, "decay": ("step", 7, 0.5), "verbose": 0} | arguments
-    model.compile("adam", loss_weights=weights, **arguments)
+    defaults: dict[str, Any] = {"lr": 1e-3, "decay": ("step", 7, 0.5), "verbose": 0}
+    model.compile("adam", loss_weights=weights, **(defaults | arguments))
     return model
 
 

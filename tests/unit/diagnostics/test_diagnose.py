@@ -170,7 +170,11 @@ def test_it_leaves_no_trace():
     model.net.auxiliary_vars = auxiliary_vars = torch.ones(1)
     state = copy.deepcopy(model.net.state_dict())
     train_state = dict(vars(model.train_state))
-    chances = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    chances = (
+        random.getstate(),
+        np.random.get_state(legacy=False)["state"]["key"].tolist(),
+        torch.get_rng_state().tolist(),
+    )
     step, mode = model.train_step, model.net.training
     ddb.diagnose(model, verbose=0)
     assert model.train_step is step and model.net.training is mode
@@ -180,7 +184,7 @@ def test_it_leaves_no_trace():
     assert vars(model.train_state) == train_state
     assert chances == (
         random.getstate(),
-        np.random.get_state()[1].tolist(),
+        np.random.get_state(legacy=False)["state"]["key"].tolist(),
         torch.get_rng_state().tolist(),
     )
 

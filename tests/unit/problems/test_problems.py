@@ -1,6 +1,7 @@
 """The benchmark problems: their solutions satisfy their equations, and their settings hold."""
 
 import warnings
+from typing import Any
 
 import deepxde as dde
 import numpy as np
@@ -257,7 +258,7 @@ def test_dns_networks_see_the_domain_as_a_box():
     for name in ("burgers", "poisson", "allen-cahn-dn"):
         problem = ddb.problems.get(name, points=0.02)
         model = problem.model("equal", verbose=0)
-        seen = []
+        seen: list[Any] = []
         model.net.linears[0].register_forward_hook(lambda m, args, out, s=seen: s.append(args[0]))
         model.predict(np.array(problem.domain, np.float32))
         assert seen[0].tolist() == [[-1, -1], [1, 1]]

@@ -1,6 +1,7 @@
 """Records and the report made of them: numbers, texts, files."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def row(table, strategy):
 
 def test_the_error_at_the_lowest_loss(tmp_path):
     nan = float("nan")
-    short = {
+    short: dict[str, Any] = {
         "steps": np.arange(4),
         "losses": {name: np.array([4, 1, 2, nan]) for name in ("pde0", "bc0", "bc1", "ic2", "ic3")},
         "errors": {"L2RE": np.array([0.9, 0.2, 0.1, nan]), "MAE": np.array([0.3, 0.6, 0.2, nan])},
@@ -48,7 +49,7 @@ def test_the_error_at_the_lowest_loss(tmp_path):
 def test_the_median_error_over_the_last_fifth(tmp_path):
     errors = np.array([0.9, 0.8, 0.7, 0.6, 0.6, 0.6, 0.6, 0.6, 0.5, 0.1, 0.3])
     ones = np.ones(11)
-    short = {
+    short: dict[str, Any] = {
         "steps": 10 * np.arange(11),
         "losses": {name: ones for name in ("pde0", "bc0", "bc1", "ic2", "ic3")},
         "errors": {"L2RE": errors, "MAE": errors / 10},

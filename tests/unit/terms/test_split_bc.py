@@ -1,5 +1,7 @@
 """split_bc: the parts' points are a partition of the whole's, and their errors are the whole's."""
 
+from typing import Any
+
 import deepxde as dde
 import numpy as np
 import pytest
@@ -56,7 +58,7 @@ def left_of_middle(x, on_boundary):
 
 
 #: DeepXDE caches targets by the id of the points, which a new array may have from one that is gone.
-_ALIVE = []
+_ALIVE: list[Any] = []
 
 
 def errors(bc, X):

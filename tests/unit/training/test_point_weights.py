@@ -1,6 +1,7 @@
 """SA: weights per point against plain autograd; they follow their points; what is refused."""
 
 import copy
+from typing import Any
 
 import deepxde as dde
 import numpy as np
@@ -153,6 +154,7 @@ def test_lbfgs_sees_the_same_weights_throughout_a_step(monkeypatch):
     monkeypatch.setitem(dde.optimizers.config.LBFGS_options, "iter_per_step", 10)
     model = ddb.Model(klein_gordon(), network())
     model.compile("L-BFGS", loss_weights=ddb.SA(), verbose=0)
+    weighting: Any = model.weighting
     seen = []
     original = ddb.SA.loss
 
@@ -162,7 +164,7 @@ def test_lbfgs_sees_the_same_weights_throughout_a_step(monkeypatch):
 
     monkeypatch.setattr(ddb.SA, "loss", loss)
     model.train(verbose=0)
-    of_bc = [w for w in seen if len(w) == model.weighting.number(1)]
+    of_bc = [w for w in seen if len(w) == weighting.number(1)]
     assert len(of_bc) > 10 and all(torch.equal(w, of_bc[0]) for w in of_bc)
     assert not torch.equal(model.weighting.get_extra_state()["points"][1], of_bc[0])
 

@@ -136,4 +136,4 @@ def test_an_average_itself_and_what_is_none():
     with pytest.raises(ValueError, match=r"average 'runing-mean'.*Did you mean 'running-mean'"):
         averages.get("runing-mean")
     with pytest.raises(TypeError, match=r"average=0\.5 is not allowed"):
-        averages.get(0.5)
+        averages.get(0.5)  # type: ignore[arg-type]  # refused

@@ -60,7 +60,7 @@ def test_no_trace_at_all():
 
 def test_bad_values():
     with pytest.raises(TypeError, match="exact='yes'"):
-        NTK(exact="yes")
+        NTK(exact="yes")  # type: ignore[arg-type]  # refused
     with pytest.raises(ValueError, match="update_every=-1"):
         NTK(update_every=-1)
 

@@ -152,7 +152,7 @@ def test_weights_for_another_number_of_groups():
         feed(ours, losses_at(0), rows_at(0))
 
 
-class OfTwo(type(jd.MGDAWeighting()).__mro__[1]):
+class OfTwo(type(jd.MGDAWeighting()).__mro__[1]):  # type: ignore[misc]  # found at run time
     """A user's weighting of Gramians with a wrong result."""
 
     def forward(self, gramian, /):

@@ -1,6 +1,7 @@
 """What the compiled engine's checks must notice, and what is no fault."""
 
 from functools import partial
+from typing import Any
 
 import deepxde as dde
 import numpy as np
@@ -16,8 +17,8 @@ from deepxde_balance.gradients.compiled.comparison import Comparison
 
 def compiled_model(data, net=None, weights="equal", engine="compiled", **kwargs):
     model = ddb.Model(data, net or scripts.network())
-    arguments = {"optimizer": "adam", "lr": 1e-2, "verbose": 0} | kwargs
-    model.compile(loss_weights=weights, gradient_engine=engine, **arguments)
+    defaults: dict[str, Any] = {"optimizer": "adam", "lr": 1e-2, "verbose": 0}
+    model.compile(loss_weights=weights, gradient_engine=engine, **(defaults | kwargs))
     return model
 
 
@@ -47,7 +48,7 @@ def test_what_is_not_followed_is_an_error(
 ):
     """Noticed by the check every so often, when training ends, and when points are new."""
     monkeypatch.setattr(compiled, "_EVALUATIONS_BETWEEN_CHECKS", every)
-    factor = [1.0] if kind == "a number" else [torch.tensor(1.0)]
+    factor: list[Any] = [1.0] if kind == "a number" else [torch.tensor(1.0)]
     data = scripts.klein_gordon(pde=lambda x, u: factor[0] * scripts.klein_gordon_residual(x, u))
     model = ddb.Model(data, scripts.network())
     model.compile("adam", lr=1e-2, loss_weights="db-std", gradient_engine="compiled", verbose=0)
@@ -412,8 +413,10 @@ def test_the_compilers_own_line_is_told(float64, monkeypatch):
 
 
 def comparison(distance, size, rounding, kinds=None):
-    values = (torch.tensor(v, dtype=torch.float64) for v in (distance, size, rounding))
-    return Comparison(*values, epsilon=1e-16, kinds=kinds or (len(distance),))
+    distance, size, rounding = (
+        torch.tensor(v, dtype=torch.float64) for v in (distance, size, rounding)
+    )
+    return Comparison(distance, size, rounding, epsilon=1e-16, kinds=kinds or (len(distance),))
 
 
 def test_more_than_rounding():
