@@ -168,7 +168,7 @@ def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 def _equal(a: Any, b: Any) -> bool:
     if is_number(a) and is_number(b):
         return math.isclose(a, b, abs_tol=1e-9)  # 1 - 0.1 is not quite 0.9
-    return a == b
+    return bool(a == b)
 
 
 _Results = dict[tuple[str, str, str], list[_Column]]

@@ -153,7 +153,7 @@ def test_two_phases(float64, few_lbfgs_iterations):
         model = model_class(data, scripts.network())
         model.compile("adam", lr=1e-2, loss_weights=LIST, verbose=0)
         model.train(iterations=10, display_every=5, verbose=0)
-        keep = LIST if model_class is dde.Model else "keep"
+        keep: Any = LIST if model_class is dde.Model else "keep"
         model.compile("L-BFGS", loss_weights=keep, verbose=0)
         model.train(verbose=0)
         models.append(model)

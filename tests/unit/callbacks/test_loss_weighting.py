@@ -113,7 +113,7 @@ def test_bad_input(make, message):
 
 def test_an_unknown_name_fails_at_construction():
     with pytest.raises(ValueError, match="Did you mean"):
-        ddb.LossWeighting("db-meen")
+        ddb.LossWeighting("db-meen")  # type: ignore[arg-type]  # refused
 
 
 def test_progress_counts_the_iterations(capsys):

@@ -134,6 +134,6 @@ def test_an_average_itself_and_what_is_none():
     average = EMA(0.5)
     assert averages.get(average) is average
     with pytest.raises(ValueError, match=r"average 'runing-mean'.*Did you mean 'running-mean'"):
-        averages.get("runing-mean")
+        averages.get("runing-mean")  # type: ignore[arg-type]  # refused
     with pytest.raises(TypeError, match=r"average=0\.5 is not allowed"):
         averages.get(0.5)  # type: ignore[arg-type]  # refused

@@ -13,6 +13,7 @@ from deepxde_balance._deepxde.batch import Batch
 from deepxde_balance.gradients.compiled import engine as compiled
 from deepxde_balance.gradients.compiled import limits
 from deepxde_balance.gradients.compiled.limits import TraceLimits
+from deepxde_balance.gradients.compiled.trace import trace
 from deepxde_balance.problems.mini_batches import MiniBatches, PooledTimePDE
 
 
@@ -20,7 +21,6 @@ from deepxde_balance.problems.mini_batches import MiniBatches, PooledTimePDE
 def traces(monkeypatch):
     """Lists the traces that are made."""
     made = []
-    trace = compiled.trace
 
     def count(*args):
         made.append(args)
