@@ -40,6 +40,7 @@ PRINTED = {
     "inverse_burgers": rf"C1 = {NUMBER} \(1\), C2 = {NUMBER} \(0.00318\)",
     "compare_strategies": rf"\| db-kurtosis \| {NUMBER}% \| {NUMBER}% \| pde 1, bc ",
     "tune_static_weights": rf"db-mean, 10 iterations in all: L2RE {NUMBER}%",
+    "own_strategy": rf"level-norms:update_every=10: L2RE {NUMBER}, weights {{'pde': 1.0, ",
     "diagnose": rf"Unbalanced: bc0's gradient is [\s\S]*\n        5   +{NUMBER}%  +{NUMBER}%  ",
 }
 
