@@ -209,7 +209,7 @@ class Problem(ABC):
         DB: without, it keeps its own. Weights that never change have none.
 
         Args:
-            word: What :func:`deepxde_balance.weightings.get` takes.
+            word: A strategy's name, with parameters if there are any: ``"dn:beta=0.9"``.
 
         Returns:
             The word as :func:`deepxde_balance.weightings.words.normalized` has it.
@@ -225,7 +225,7 @@ class Problem(ABC):
         own; weights that never change have none.
 
         Args:
-            name: What :func:`deepxde_balance.weightings.get` takes.
+            name: A strategy's name, with parameters if there are any: ``"dn:beta=0.9"``.
             **parameters: More of the strategy's parameters.
         """
         name, given = words.parse(name, **parameters)
