@@ -209,19 +209,13 @@ class Problem(ABC):
         DB: without, it keeps its own. Weights that never change have none.
 
         Args:
-            word: What :func:`deepxde_balance.weightings.get` takes.
+            word: A strategy's name, with parameters if there are any: ``"dn:beta=0.9"``.
 
         Returns:
             The word as :func:`deepxde_balance.weightings.words.normalized` has it.
-
-        Raises:
-            ValueError, TypeError: As :func:`deepxde_balance.weightings.get`.
         """
-        weighting = weightings.get(word)
         name, parameters = words.parse(word)
-        if "update_every" in self._given and weighting.dynamic and not is_papers(name):
-            parameters = {"update_every": self.settings.update_every} | parameters
-        return words.written(name, parameters)
+        return words.written(name, self._beside_settings(name, parameters) | parameters)
 
     def weighting(self, name: str, **parameters: Any) -> Weighting:
         """The strategy of that name, with the problem's parameters where none are given.
@@ -231,13 +225,20 @@ class Problem(ABC):
         own; weights that never change have none.
 
         Args:
-            name: What :func:`deepxde_balance.weightings.get` takes.
+            name: A strategy's name, with parameters if there are any: ``"dn:beta=0.9"``.
             **parameters: More of the strategy's parameters.
         """
-        weightings.get(name, **parameters)  # refuses what is given twice
-        word = words.parse(self.full_word(name), **parameters)
-        own = from_settings(word.name, dataclasses.asdict(self.settings))
-        return weightings.get(word.name, **(own | word.parameters))
+        name, given = words.parse(name, **parameters)
+        own = from_settings(name, dataclasses.asdict(self.settings))
+        own |= self._beside_settings(name, given)
+        return weightings.get(name, **(own | given))
+
+    def _beside_settings(self, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that a strategy has from what the problem was given."""
+        if "update_every" not in self._given or is_papers(name):
+            return {}
+        dynamic = weightings.get(name, **parameters).dynamic
+        return {"update_every": self.settings.update_every} if dynamic else {}
 
     @cached_property
     def evaluation_points(self) -> np.ndarray:

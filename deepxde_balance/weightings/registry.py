@@ -122,7 +122,7 @@ def register(name: str, factory: Factory) -> None:
         ValueError: If `name` is not such a word, or is the name of another strategy. A script or
             a notebook cell may be run again: the same factory, or a class or function that is
             defined anew under its old name, takes the place of the old one.
-        TypeError: If `name` is no text, or `factory` can't be called.
+        TypeError: If `name` is no text, or `factory` is a weighting object or can't be called.
 
     Example:
         >>> import deepxde_balance as ddb
@@ -140,7 +140,7 @@ def register(name: str, factory: Factory) -> None:
             f"name={name!r} is not allowed: give a word of lower-case letters and digits, or "
             "several with hyphens between them, e.g. 'my-rule'."
         )
-    if not callable(factory):
+    if not callable(factory) or isinstance(factory, Weighting):  # a module of PyTorch can be called
         raise TypeError(
             f"factory={factory!r} is not allowed: give a class or a function that makes a "
             "weighting."

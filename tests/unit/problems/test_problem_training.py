@@ -140,6 +140,26 @@ def test_lbfgs_is_compiled_as_adam_was(engine):
     assert history.loss_train[-1][4] == pytest.approx(error, rel=1e-5)
 
 
+def test_the_phases_are_trained_one_after_the_other():
+    problem = ddb.problems.get("burgers-inverse", points=0.02, iterations=3, lbfgs_iterations=4)
+    model = problem.model("dn", verbose=0)
+    seen = []
+    for phase, iterations in problem.phases(model, verbose=0):
+        seen.append((phase, iterations, model.train_state.step, type(model.opt)))
+        model.train(iterations=iterations, verbose=0)
+    assert seen == [("adam", 3, 0, torch.optim.Adam), ("lbfgs", 4, 3, torch.optim.LBFGS)]
+    assert model.train_state.step == 7
+    whole = problem.model("dn", verbose=0)
+    problem.train(whole, verbose=0)
+    assert whole.losshistory.loss_train[-1].tolist() == model.losshistory.loss_train[-1].tolist()
+    no_lbfgs = ddb.problems.get("burgers-inverse", points=0.02, iterations=3, lbfgs_iterations=0)
+    model = no_lbfgs.model("equal", verbose=0)
+    for phase, _ in no_lbfgs.phases(model):
+        assert phase == "adam"
+        no_lbfgs.train(model, iterations=2, verbose=0)  # other iterations of Adam
+    assert model.train_state.step == 2
+
+
 def test_no_second_phase_after_divergence():
     problem = ddb.problems.get("burgers-inverse", points=0.02, iterations=2)
     model = problem.model("equal", verbose=0)

@@ -197,37 +197,12 @@ def test_values_out_of_range(make, message):
         (lambda: ddb.DB(3), "statistic=3"),
         (lambda: ddb.GradientWeighting("mean", None, ddb.EMA()), "allocation=None"),
         (lambda: ddb.GradientWeighting("mean", "pairwise", ddb.RunningMean), "average="),
-        (lambda: weightings.get(ddb.DB), "is no weighting"),
         (lambda: ddb.LossWeighting([1, 2]), "is no weighting"),
-        (lambda: weightings.get(ddb.DB("std"), update_every=3), "update_every: parameters go"),
     ],
 )
 def test_values_of_the_wrong_type(make, message):
     with pytest.raises(TypeError, match=message):
         make()
-
-
-@pytest.mark.parametrize(
-    "given, kind",
-    [
-        ("DB_Kurtosis", ddb.DB),
-        ("gw-mean", ddb.GW),
-        ("MA", ddb.GW),
-        ("lra", ddb.GW),
-        ("id", ddb.GW),
-        ("dn-L2", ddb.DN),
-        ("dn_linf", ddb.DN),
-    ],
-)
-def test_names(given, kind):
-    assert type(weightings.get(given)) is kind
-
-
-def test_an_unknown_name_lists_the_known_and_the_closest():
-    with pytest.raises(
-        ValueError, match=r"'db-kurtosi'. Did you mean 'db-kurtosis'\? Known: equal"
-    ):
-        weightings.get("db-kurtosi")
 
 
 def test_a_weighting_can_be_copied_with_its_state():
