@@ -121,8 +121,9 @@ class Model(StockModel):
                 changes during a training: that is checked every 499 iterations, when points
                 change and when training ends, and a RuntimeError (a warning, and training goes
                 on uncompiled, where it is so little that it might be rounding). Not with NNCG or
-                mixed precision; where else it can't be used (no C++ compiler), a warning says
-                so and training goes on uncompiled.
+                mixed precision; where else it can't be used (no C++ compiler, points that are
+                new more often than every 100 iterations), a warning says so and training goes
+                on uncompiled.
 
         Raises:
             ValueError: If a name is unknown, a number of weights is not that of the terms, a

@@ -131,11 +131,12 @@ def test_a_resampler_of_a_short_period(bc_points, float64, compilations, traces)
     assert not traces and not compilations
 
 
-def test_a_resampler_in_a_later_training(float64, compilations):
+def test_a_resampler_in_later_trainings(float64, compilations):
     def train(model):
         model.train(iterations=4, verbose=0)
-        resampler = dde.callbacks.PDEPointResampler(period=2)
-        model.train(iterations=5, callbacks=[resampler], verbose=0)
+        for _ in range(2):
+            resampler = dde.callbacks.PDEPointResampler(period=2)
+            model.train(iterations=5, callbacks=[resampler], verbose=0)
 
     assert_refused(scripts.laplace, train, "PDEPointResampler(period=2)")
     assert len(compilations) == 1
@@ -158,7 +159,7 @@ def test_mini_batches_where_there_were_iterations_before(
 ):
     def train(model):
         model.train(iterations=1, callbacks=[MiniBatches()], verbose=0)
-        name = model._engine_asked
+        name = model.gradient_engine
         path = model.save(str(tmp_path / name))
         weights = ddb.GW("std", alpha=0.5, update_every=3)
         model.compile("adam", lr=1e-3, loss_weights=weights, gradient_engine=name, verbose=0)
@@ -230,6 +231,16 @@ def test_points_resampled_every_hundred_iterations(float64, compilations, traces
     assert len(compilations) == 1
 
 
+def test_points_of_an_earlier_training_may_change_soon(float64, compilations, traces):
+    def train(model):
+        for _ in range(2):
+            model.train(iterations=4, callbacks=[NewPoints(5)], verbose=0)
+
+    assert_compiled(scripts.laplace, train)
+    assert len(traces) == 2
+    assert len(compilations) == 1
+
+
 def test_a_resampler_beside_lbfgs(float64, compilations, traces, lbfgs_options):
     """Its steps are many evaluations each; here one of all 20 iterations."""
     dde.optimizers.config.LBFGS_options["iter_per_step"] = 20
@@ -238,6 +249,22 @@ def test_a_resampler_beside_lbfgs(float64, compilations, traces, lbfgs_options):
     model.train(callbacks=[dde.callbacks.PDEPointResampler(period=1)], verbose=0)
     assert model.gradient_engine == "compiled"
     assert len(traces) == 1
+
+
+@pytest.mark.parametrize("weights", [None, "gw-std"])
+def test_a_restored_run_is_compiled_from_its_first_iteration(
+    weights, compilations, traces, tmp_path
+):
+    """As the unbroken run was there, so that both give the same to the bit."""
+    path = None
+    for iterations in (3, 1):
+        model = ddb.Model(scripts.laplace(), scripts.network())
+        model.compile("adam", lr=1e-3, loss_weights=weights, gradient_engine="compiled", verbose=0)
+        if path is not None:
+            model.restore(path)
+        model.train(iterations=iterations, verbose=0)
+        path = model.save(str(tmp_path / "model"))
+    assert len(traces) == 2
 
 
 def test_the_batch_size_of_train_changes_no_points(float64, compilations, traces):
