@@ -175,11 +175,11 @@ def _apply(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) -> No
         run.step.weighting.load_state_dict(ours["weighting"]["state"])
         run.step.load_state_dict(ours["step"])
     run.lbfgs_start = ours["lbfgs_start"]
-    made = run.test_points is not None and run.test_points.are_made()
+    made = run.test_points is not None and run.test_points.are_sampled()
     run_state.restore_points(model, ours["run"])
     if made:
         assert run.test_points is not None
-        run.test_points.adopt()
+        run.test_points.mark_as_sampled()
     run_state.restore_counters(model, ours["run"])
     run_state.restore_draws(model, ours["run"])
     run.pending = run_state.PendingRun(ours["run"], checkpoint["model_state_dict"])
