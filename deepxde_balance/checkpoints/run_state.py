@@ -78,8 +78,7 @@ class PendingRun:
             for name, buffer in model.net.named_buffers():
                 if name in self.buffers:
                     buffer.copy_(self.buffers[name])
-        best_was_reset = model.train_state.best_loss_train == np.inf
-        restore_counters(model, self.state, but_best=best_was_reset)
+        restore_counters(model, self.state)
         restore_draws(model, self.state)
 
     def _stops_again(self, model: dde.Model) -> bool:
@@ -132,18 +131,11 @@ def restore_points(model: dde.Model, state: dict[str, Any]) -> None:
             sampled_points.put_back(owner, points)
 
 
-def restore_counters(model: dde.Model, state: dict[str, Any], but_best: bool = False) -> None:
-    """Restores the model's counters, best values and loss history.
-
-    Args:
-        model: The model.
-        state: What :func:`capture` returned.
-        but_best: Whether to leave out the best values.
-    """
+def restore_counters(model: dde.Model, state: dict[str, Any]) -> None:
+    """Restores the model's counters, best values and loss history."""
     for target, key in ((model.train_state, "train_state"), (model.losshistory, "losshistory")):
         for name, value in _from_plain(state[key]).items():
-            if not (but_best and name.startswith("best_")):
-                setattr(target, name, value)
+            setattr(target, name, value)
 
 
 def restore_draws(model: dde.Model, state: dict[str, Any]) -> None:
