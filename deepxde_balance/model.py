@@ -141,8 +141,9 @@ class Model(StockModel):
                   tensors that are changed in place, but nothing else that changes during a
                   training. This is checked every 499 iterations, when points change and when
                   training ends; a difference raises a RuntimeError. Where the difference might be
-                  rounding, and where compilation is not possible (no C++ compiler), a warning is
-                  given and training continues uncompiled. Not for NNCG or mixed precision;
+                  rounding, or the engine can't be used (no C++ compiler, points that are new more
+                  often than every 100 iterations), a warning is given and training continues
+                  uncompiled. NNCG and mixed precision are refused;
                 - ``None``: the one-pass engine where it gives DeepXDE's losses, which is checked,
                   and the problem has at least 300 points; else the per-group engine.
 
