@@ -111,7 +111,7 @@ def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path
             groups.
     """
     try:
-        _take_kept_weights(model, run, checkpoint.get(_OURS))
+        _prepare_for_kept_weights(model, run, checkpoint.get(_OURS))
         difference = _difference(model, run, checkpoint)
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged or no checkpoint: {error!r}") from error
@@ -125,7 +125,9 @@ def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path
         raise CheckpointError(f"{path} can't be restored: {error}") from error
 
 
-def _take_kept_weights(model: dde.Model, run: TrainingRun, ours: dict[str, Any] | None) -> None:
+def _prepare_for_kept_weights(
+    model: dde.Model, run: TrainingRun, ours: dict[str, Any] | None
+) -> None:
     """Prepares a model that was compiled without weights for the kept weights of a checkpoint."""
     saved = None if ours is None else ours["weighting"]
     if saved is None or not (run.step is None or isinstance(run.step.weighting, Equal)):
