@@ -21,7 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
-        return given.command(given)
+        status: int = given.command(given)
+        return status
     except KeyboardInterrupt:
         print(
             "\nStopped. Finished runs are kept; the same command goes on where this one was.",

@@ -83,7 +83,8 @@ def choose(what: str, given: Any, base: Any, by_name: Mapping[str, Callable[[], 
         TypeError: If `given` is neither a name nor an object of class `base`.
     """
     if isinstance(given, base):
-        return given
+        found: T = given
+        return found
     if isinstance(given, str):
         if given.lower() not in by_name:
             raise unknown_name(what, given, by_name)

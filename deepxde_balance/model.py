@@ -289,7 +289,10 @@ class Model(StockModel):
         """
         trainable = [(p, p.requires_grad) for p in self.net.parameters()]
         try:
-            return super()._outputs_losses(training, inputs, targets, auxiliary_vars)
+            both: list[np.ndarray] = super()._outputs_losses(
+                training, inputs, targets, auxiliary_vars
+            )
+            return both
         finally:
             for parameter, was_trainable in trainable:
                 parameter.requires_grad_(was_trainable)
@@ -352,7 +355,8 @@ class Model(StockModel):
                 model.restore(path)
         """
         if protocol != "backend":
-            return super().save(save_path, protocol=protocol, verbose=verbose)
+            path: str = super().save(save_path, protocol=protocol, verbose=verbose)
+            return path
         path = f"{save_path}-{self.train_state.iteration}.pt"
         checkpoint.write(self, self._run, path)
         if verbose > 0:

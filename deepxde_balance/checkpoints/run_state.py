@@ -172,7 +172,8 @@ def _callbacks(model: dde.Model) -> list[Any]:
 def _state_of(callback: Any) -> dict[str, Any]:
     """A callback's `state_dict`, or the attributes that are known to be its state."""
     if hasattr(callback, "state_dict"):
-        return callback.state_dict()
+        state: dict[str, Any] = callback.state_dict()
+        return state
     if isinstance(callback, dde.callbacks.ModelCheckpoint) and callback.save_better_only:
         # ModelCheckpoint sets `best` after it has saved the model.
         best = min(callback.best, callback.get_monitor_value())

@@ -75,7 +75,7 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What a record must have in common with this run to be its record, as in its JSON."""
         settings = dataclasses.asdict(self.make_problem().settings)
-        return json.loads(
+        identity: dict[str, Any] = json.loads(
             json.dumps(
                 {
                     "problem": self.problem,
@@ -85,6 +85,7 @@ class Run:
                 }
             )
         )
+        return identity
 
 
 class OtherRunError(ValueError):

@@ -132,5 +132,5 @@ def _close(found: Tensor, expected: Tensor) -> Tensor:
     differences that a wrong engine makes.
     """
     epsilon = torch.finfo(torch.float16 if dde.config.mixed else found.dtype).eps
-    close = (found - expected).abs() <= epsilon**0.5 * expected.abs() + 10 * epsilon
+    close: Tensor = (found - expected).abs() <= epsilon**0.5 * expected.abs() + 10 * epsilon
     return close | ~expected.isfinite()

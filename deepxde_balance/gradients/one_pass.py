@@ -183,7 +183,10 @@ class OnePassEngine(GradientEngine):
         net = self.model.net
 
         def call(x: Tensor) -> Tensor:
-            return net(x) if copies is None else functional_call(net, copies, x, tie_weights=False)
+            outputs: Tensor = (
+                net(x) if copies is None else functional_call(net, copies, x, tie_weights=False)
+            )
+            return outputs
 
         net.auxiliary_vars = block.auxiliary_vars
         x = block.inputs.detach().requires_grad_()

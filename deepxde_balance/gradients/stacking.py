@@ -40,7 +40,8 @@ def stacked_outputs(
     points = _padded(inputs)
 
     def forward(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
-        return functional_call(net, parameters, x, tie_weights=False)
+        outputs: Tensor = functional_call(net, parameters, x, tie_weights=False)
+        return outputs
 
     outputs = torch.vmap(forward)(stacked, points)
     return [u[: len(x)] for u, x in zip(outputs, inputs, strict=True)]

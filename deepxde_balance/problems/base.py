@@ -84,7 +84,8 @@ class Problem(ABC):
 
     def outputs(self, model: dde.Model, x: np.ndarray) -> np.ndarray:
         """What is compared with the solution, shape (N, compared outputs)."""
-        return model.predict(x)
+        outputs: np.ndarray = model.predict(x)
+        return outputs
 
     def variables(self, data: dde.data.PDE) -> list[torch.Tensor]:
         """The external trainable variables of a data object."""

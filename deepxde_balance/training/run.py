@@ -51,7 +51,8 @@ class TrainingRun:
 
 def run_of(model: dde.Model) -> TrainingRun:
     """The training run of a model. It is an attribute of the model, made in the first call."""
-    return vars(model).setdefault(_ATTRIBUTE, TrainingRun())
+    run: TrainingRun = vars(model).setdefault(_ATTRIBUTE, TrainingRun())
+    return run
 
 
 @contextmanager

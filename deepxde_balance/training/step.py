@@ -215,9 +215,9 @@ class TrainStep:
         """The L1 regularization. The optimizer applies an L2 regularization as weight decay."""
         if not has_l1(self.model.net):
             return 0.0
-        return self.model.net.regularizer[1] * sum(
-            p.abs().sum() for p in self.model.net.parameters()
-        )
+        strength: float = self.model.net.regularizer[1]
+        norm: Tensor = sum(p.abs().sum() for p in self.model.net.parameters())
+        return strength * norm
 
 
 def has_l1(net: torch.nn.Module) -> bool:

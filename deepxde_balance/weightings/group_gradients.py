@@ -56,7 +56,8 @@ class GroupGradients:
 
     def norm(self, p: float) -> Tensor:
         """p-norm of each row, shape (K,)."""
-        return torch.linalg.vector_norm(self.values, ord=p, dim=1)
+        norms: Tensor = torch.linalg.vector_norm(self.values, ord=p, dim=1)
+        return norms
 
     def std(self) -> Tensor:
         """Sample standard deviation (n - 1) of each row, shape (K,)."""

@@ -78,4 +78,5 @@ class UncertaintyWeighting(FromLosses):
 
 
 def _learning_rate(optimizer: torch.optim.Optimizer) -> float | Tensor:
-    return optimizer.param_groups[0]["lr"]
+    lr: float | Tensor = optimizer.param_groups[0]["lr"]
+    return lr
