@@ -161,7 +161,7 @@ class TrainStep:
         elif self.weighting.reads is Reads.GRADIENTS:
             computed = self.engine.gradients(batch)
             self._update(computed.losses, computed)
-        else:
+        elif self.weighting.reads is Reads.LOSSES:
             self._update(torch.stack(self.engine.losses(batch)).detach())
 
     def _loss(self, losses: Tensor) -> Tensor:
