@@ -34,15 +34,15 @@ class GradientMonitor(dde.callbacks.Callback):
     Args:
         period: Iterations from one observation to the next.
         loss_groups: The groups to observe, see :meth:`deepxde_balance.Model.compile`. By default
-            the strategy's groups; or every term by itself, in a stock model and where all weights
-            are 1.
+            the strategy's groups; but every term by itself in a stock model, and in a model that
+            is compiled without a strategy and without `loss_groups`.
         csv: A file to which every observation is appended, with columns ``iteration``,
             ``quantity`` (``loss``, ``gradient_norm``, ``weight``, ``share``, ``cosine``),
             ``group``, ``other`` (the other group of a cosine) and ``value``. Training removes
             the rows of its first iteration and later ones from an existing file.
         tensorboard: A folder for TensorBoard (``pip install deepxde-balance[tensorboard]``).
-        warn_ratio: Largest ratio of two groups' weighted gradient norms that needs no warning, at
-            least 1.
+        warn_ratio: Largest ratio of two groups' weighted gradient norms that needs no warning,
+            above 1.
         warn_after: Number of observations in a row above `warn_ratio` after which the one warning
             is given.
 
@@ -142,8 +142,8 @@ class GradientMonitor(dde.callbacks.Callback):
             self._csv.begin_training()
 
     def on_batch_begin(self) -> None:
-        # The first observation is here, not in `on_train_begin`: other callbacks change the model
-        # there, and a checkpoint is restored after it.
+        # The first observation is here, not in `on_train_begin`, where other callbacks still
+        # change the model, and after which a restored checkpoint takes effect.
         if self._begins:
             self._begins = False
             self._last = self.model.train_state.step

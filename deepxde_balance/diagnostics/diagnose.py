@@ -86,8 +86,8 @@ def diagnose(
         model: A compiled :class:`~deepxde_balance.Model` or stock ``dde.Model``, before training
             or after.
         loss_groups: Which terms to add up, see :meth:`deepxde_balance.Model.compile`. By default
-            the strategy's groups; or every term by itself, in a stock model and where all weights
-            are 1.
+            the strategy's groups; but every term by itself in a stock model, and in a model that
+            is compiled without a strategy and without `loss_groups`.
         verbose: 1 prints the table, 0 does not.
 
     Returns:

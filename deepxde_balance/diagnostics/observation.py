@@ -46,8 +46,8 @@ def observe(model: dde.Model, loss_groups: LossGroups | None = None) -> Observat
     Args:
         model: A compiled :class:`~deepxde_balance.Model` or stock ``dde.Model``.
         loss_groups: Which terms share a row, see :meth:`deepxde_balance.Model.compile`. By
-            default the strategy's groups; or every term by itself, in a stock model and where all
-            weights are 1.
+            default the strategy's groups; but every term by itself in a stock model, and in a
+            model that is compiled without a strategy and without `loss_groups`.
 
     Raises:
         ValueError: If the groups don't fit the conditions.
@@ -191,8 +191,8 @@ def training_step(model: dde.Model) -> TrainStep | None:
 def weighted_groups(model: dde.Model) -> tuple[TermGroups, tuple[float, ...]] | None:
     """The groups that the model's strategy weighs, and the static factors of the terms.
 
-    ``None`` in a stock model, and in a model that is compiled with weight 1 for every term and
-    without `loss_groups`.
+    ``None`` in a stock model, and in a model that is compiled without a strategy and without
+    `loss_groups`.
     """
     step = training_step(model)
     if step is None:
