@@ -35,7 +35,7 @@ import deepxde_balance as ddb
 from deepxde_balance._deepxde.batch import Batch
 from deepxde_balance._deepxde.stock_losses import deepxde_losses
 from deepxde_balance.weightings import words
-from deepxde_balance.weightings.base import FromGradients, FromKernel
+from deepxde_balance.weightings.kinds import FromGradients, FromKernel
 
 Step = Callable[[], None]
 

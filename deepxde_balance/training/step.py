@@ -14,7 +14,8 @@ from .._deepxde.batch import Batch
 from ..gradients.base import GradientEngine, IterationGradients
 from ..gradients.ntk_traces import kernel_traces
 from ..weightings import Weighting
-from ..weightings.base import FromKernel, Reads
+from ..weightings.base import Reads
+from ..weightings.kinds import FromKernel
 from .parameter_gradients import set_gradients
 from .point_weights import PointWeights
 from .weight_warnings import WeightWarnings

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from .allocations import AllocationName
 from .averages import EMA, Average, AverageName, BiasCorrectedEMA, GeometricMean, RunningMean
-from .base import FromGradients, FromLosses, Keep, Weighting
+from .base import Keep, Weighting
 from .conflict_free import ConFIG
 from .equal_norms import EqualNorms
 from .fixed import Equal, Fixed
 from .gradient import DB, DN, GW, GradientWeighting
 from .gradnorm import GradNorm
+from .kinds import FromGradients, FromLosses
 from .ntk import NTK
 from .per_point import SA
 from .registry import StrategyName, canonical, get, names, register

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from .averages import EMA, usable
-from .base import FromGradients, Scale
+from .base import Scale
 from .group_gradients import GroupGradients
+from .kinds import FromGradients
 
 
 class EqualNorms(FromGradients):

@@ -12,8 +12,9 @@ from .. import _checks
 from . import allocations, averages, statistics
 from .allocations import Allocation, AllocationName
 from .averages import EMA, Average, AverageName, BiasCorrectedEMA, usable
-from .base import FromGradients, Scale
+from .base import Scale
 from .group_gradients import GroupGradients
+from .kinds import FromGradients
 from .statistics import Norm, Statistic, StatisticName
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from .. import _checks
 from .averages import usable
-from .base import FromGradients, Scale
+from .base import Scale
 from .group_gradients import GroupGradients
+from .kinds import FromGradients
 from .learned import Learned
 
 

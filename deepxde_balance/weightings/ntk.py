@@ -7,7 +7,8 @@ from torch import Tensor
 
 from .. import _checks
 from .averages import usable
-from .base import FromKernel, Scale
+from .base import Scale
+from .kinds import FromKernel
 
 
 class NTK(FromKernel):

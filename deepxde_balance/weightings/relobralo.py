@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from .. import _checks
-from .base import FromLosses, Scale
+from .base import Scale
+from .kinds import FromLosses
 
 
 class ReLoBRaLo(FromLosses):

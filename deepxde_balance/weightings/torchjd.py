@@ -8,8 +8,9 @@ from typing import Any, get_args, get_origin
 import torch
 from torch import Tensor
 
-from .base import FromGradients, Scale
+from .base import Scale
 from .group_gradients import GroupGradients
+from .kinds import FromGradients
 
 #: Attributes by which a TorchJD weighting knows whether the state in its buffers is valid.
 _STATE_KEYS = ("_state_key",)

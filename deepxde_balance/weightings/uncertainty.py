@@ -7,7 +7,8 @@ import inspect
 import torch
 from torch import Tensor
 
-from .base import FromLosses, Scale
+from .base import Scale
+from .kinds import FromLosses
 from .learned import Learned
 
 
