@@ -12,6 +12,8 @@ from _support.scripts import klein_gordon, laplace, network, parameters_of
 
 import deepxde_balance as ddb
 
+pytestmark = pytest.mark.usefixtures("large_problem")
+
 DYNAMIC = [n for n in ddb.weightings.names() if n not in ("equal", "keep")]
 TERMS = 4
 
@@ -30,13 +32,13 @@ def strategy(name):
 
 def everything(model):
     """All that two equal runs have in common; copies, for a model may go on or back."""
-    history = model.losshistory
+    history, weighting = model.losshistory, model.weighting
     state = {
         "parameters": parameters_of(model),
         "optimizer": model.opt.state_dict(),
         "learning rate": model.opt.param_groups[0]["lr"],
         "weights": model.weights,
-        "weighting": model.weighting.state_dict() if model.weighting.dynamic else None,
+        "weighting": weighting.state_dict() if weighting and weighting.dynamic else None,
         "points": [model.data.train_x, model.data.train_x_bc],
         "steps": history.steps,
         "losses": [*history.loss_train, *history.loss_test],
@@ -120,9 +122,11 @@ def test_resumed_is_unbroken(name, tmp_path):
     assert_same(*broken_and_unbroken(make, resampler, tmp_path))
 
 
+@pytest.mark.parametrize("engine", ["one-pass", "per-group", None])
 @pytest.mark.parametrize("weights", ["equal", None, [1, 2, 3, 4]])
-def test_resumed_is_unbroken_with_fixed_weights(weights, tmp_path):
-    assert_same(*broken_and_unbroken(lambda: compiled(weights), resampler, tmp_path))
+def test_resumed_is_unbroken_with_fixed_weights(weights, engine, tmp_path):
+    make = lambda: compiled(weights, gradient_engine=engine)  # noqa: E731
+    assert_same(*broken_and_unbroken(make, resampler, tmp_path))
 
 
 def test_resumed_with_unknowns_and_mini_batches(tmp_path):
@@ -169,7 +173,12 @@ def test_resumed_by_train_itself(tmp_path):
     assert second.losshistory.steps == unbroken.losshistory.steps == [0, 7, 7, 12]
 
 
-def test_resumed_in_the_second_phase(tmp_path, lbfgs_options):
+@pytest.fixture
+def lbfgs_of_four_steps(optimizer_options):
+    optimizer_options.lbfgs.update(maxiter=20, iter_per_step=5)
+
+
+def test_resumed_in_the_second_phase(tmp_path, lbfgs_of_four_steps):
     """Adam, then L-BFGS with the weights kept, interrupted in the middle of L-BFGS."""
 
     def phases(callbacks=()):
@@ -195,7 +204,7 @@ def test_resumed_in_the_second_phase(tmp_path, lbfgs_options):
     assert torch.equal(parameters_of(unbroken), parameters_of(resumed))
 
 
-def test_lbfgs_trained_twice_counts_each_iteration_once(lbfgs_options):
+def test_lbfgs_trained_twice_counts_each_iteration_once(lbfgs_of_four_steps):
     model = compiled("equal")
     model.compile("L-BFGS", loss_weights="equal", verbose=0)
     model.train(verbose=0)
@@ -399,9 +408,16 @@ def test_early_stopping_and_best_go_on(tmp_path):
 
 
 def pseudo_random():
-    """A problem whose points are drawn anew, from NumPy's random state."""
+    """A problem of two conditions whose points are drawn anew, from NumPy's random state."""
     dde.config.set_random_seed(42)
-    return laplace(num_domain=40, num_boundary=24, train_distribution="pseudo")
+    geom = dde.geometry.Rectangle([0, 0], [1, 1])
+    bcs = [
+        dde.icbc.DirichletBC(geom, lambda x: x[:, 0:1] * x[:, 1:2], lambda _, on: on),
+        dde.icbc.OperatorBC(
+            geom, lambda x, u, _: dde.grad.jacobian(u, x, j=0) - x[:, 1:2], lambda _, on: on
+        ),
+    ]
+    return laplace(geom, bcs, num_domain=40, num_boundary=24, train_distribution="pseudo")
 
 
 @pytest.mark.parametrize("resampled_every, stop", [(5, 5), (4, 8), (6, 17)])
@@ -514,8 +530,8 @@ def test_buffers_of_the_network_are_those_of_the_unbroken_run(tmp_path):
 
 
 def test_other_numbers_of_points_are_told(tmp_path):
-    path = compiled(data=laplace(num_domain=40), weights="db-norm").save(str(tmp_path / "run"))
-    model = compiled(data=laplace(num_domain=80), weights="db-norm")
+    path = compiled(data=laplace(num_domain=40), weights="dn").save(str(tmp_path / "run"))
+    model = compiled(data=laplace(num_domain=80), weights="dn")
     with pytest.warns(UserWarning, match=r"training points, of shape \(88, 2\), replace"):
         model.restore(path)
 

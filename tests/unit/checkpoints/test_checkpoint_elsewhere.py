@@ -8,10 +8,13 @@ from _support import scripts
 
 import deepxde_balance as ddb
 
+pytestmark = pytest.mark.usefixtures("large_problem")
+
 
 @pytest.mark.parametrize("weights", ["dn", "sa"])
-def test_a_phase_with_kept_weights(weights, tmp_path, lbfgs_options):
+def test_a_phase_with_kept_weights(weights, tmp_path, optimizer_options):
     """Interrupted in the middle of L-BFGS; all that a new process has is that file."""
+    optimizer_options.lbfgs.update(maxiter=20, iter_per_step=5)
     model = ddb.Model(scripts.klein_gordon(), scripts.network())
     model.compile("adam", lr=1e-2, loss_weights=weights, verbose=0)
     model.train(iterations=5, verbose=0)
@@ -87,7 +90,10 @@ def fractional(seed, distribution="pseudo"):
     def residual(x, u, matrix):
         indices, values = matrix[0], matrix[1]
         matrix = torch.sparse_coo_tensor(
-            torch.as_tensor(np.array(indices).T), torch.as_tensor(values), tuple(matrix[2])
+            torch.as_tensor(np.array(indices).T),
+            torch.as_tensor(values),
+            tuple(matrix[2]),
+            check_invariants=False,
         )
         return torch.sparse.mm(matrix, u)[: len(x)] - 1
 

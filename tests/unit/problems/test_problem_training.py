@@ -86,7 +86,7 @@ def test_problems_without_unknowns_have_no_coefficients():
     assert problem.true_coefficients == {}
 
 
-def test_lbfgs_keeps_the_weights_and_lowers_the_loss():
+def test_lbfgs_keeps_the_weights_and_lowers_the_loss(optimizer_options):
     problem = ddb.problems.get("burgers-inverse", points=0.02, iterations=5, lbfgs_iterations=120)
     model = problem.model("db-mean", verbose=0)
     phases, at_start = [], []
@@ -123,7 +123,7 @@ def test_lbfgs_keeps_the_weights_and_lowers_the_loss():
 
 
 @pytest.mark.parametrize("engine", ["one-pass", "per-group"])
-def test_lbfgs_is_compiled_as_adam_was(engine):
+def test_lbfgs_is_compiled_as_adam_was(engine, optimizer_options):
     problem = ddb.problems.get("burgers-inverse", points=0.02, iterations=2, lbfgs_iterations=2)
 
     def largest(_, predicted):

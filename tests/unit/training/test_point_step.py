@@ -12,6 +12,8 @@ from _support.scripts import klein_gordon, laplace, network, parameters_of
 import deepxde_balance as ddb
 from deepxde_balance.training.point_step import positions
 
+pytestmark = pytest.mark.usefixtures("large_problem")
+
 ITERATIONS = 30
 
 
@@ -148,9 +150,8 @@ def test_keep_freezes_the_weights_of_the_points():
     assert all(torch.equal(before[i], after[i]) for i in range(4))
 
 
-def test_lbfgs_sees_the_same_weights_throughout_a_step(monkeypatch):
-    monkeypatch.setitem(dde.optimizers.config.LBFGS_options, "maxiter", 10)
-    monkeypatch.setitem(dde.optimizers.config.LBFGS_options, "iter_per_step", 10)
+def test_lbfgs_sees_the_same_weights_throughout_a_step(optimizer_options, monkeypatch):
+    optimizer_options.lbfgs.update(maxiter=10, iter_per_step=10)
     model = ddb.Model(klein_gordon(), network())
     model.compile("L-BFGS", loss_weights=ddb.SA(), verbose=0)
     seen = []
