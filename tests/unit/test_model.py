@@ -385,3 +385,11 @@ def test_one_condition_group_is_warned_about():
         compiled("db-mean", scripts.laplace())
     compiled("gw-mean", scripts.laplace())  # without a warning
     compiled("db-mean")
+
+
+def test_a_decay_that_deepxde_refuses_leaves_the_model_as_it_was():
+    model = compiled("db-mean")
+    before = dict(vars(model))
+    with pytest.raises(NotImplementedError):
+        model.compile("adam", lr=1e-3, loss_weights=[1, 2, 3, 4], decay=("none", 1), verbose=0)
+    assert all(vars(model)[name] is value for name, value in before.items())
