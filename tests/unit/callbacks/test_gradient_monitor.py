@@ -357,6 +357,7 @@ def test_plots_take_a_monitor_and_its_csv(tmp_path):
             (plots.plot_cosines, monitor.cosines),
         ):
             ax = plot(source)
+            assert len(ax.get_lines()) >= len(series) > 0
             for line, (name, values) in zip(ax.get_lines(), series.items(), strict=False):
                 assert line.get_xdata().tolist() == monitor.steps
                 assert line.get_ydata().tolist() == values
