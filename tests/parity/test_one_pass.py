@@ -126,3 +126,16 @@ def test_a_new_compile_takes_the_new_loss_function(weights, float64):
     batch = Batch(*model.data.train_next_batch())
     losses = torch.stack(model.train_step.engine.losses(batch)).detach()
     np.testing.assert_allclose(losses, model.train_state.loss_train)  # DeepXDE's display
+
+
+def test_the_network_is_in_training_mode_after_a_record(float64):
+    """A record puts the network into evaluation mode, in which this one is another function."""
+    results = []
+    for model_class, arguments in ((dde.Model, {}), (ddb.Model, {"gradient_engine": "one-pass"})):
+        net = scripts.network()
+        net.apply_output_transform(lambda x, u, net=net: u if net.training else 2 * u)
+        model = model_class(scripts.klein_gordon(), net)
+        model.compile("sgd", lr=1e-2, verbose=0, **arguments)
+        model.train(iterations=6, display_every=2, verbose=0)
+        results.append(scripts.parameters_of(model))
+    torch.testing.assert_close(*results, rtol=1e-10, atol=1e-12)

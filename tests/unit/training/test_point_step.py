@@ -70,35 +70,37 @@ def compiled(sa=None, data=None, **arguments):
     return model
 
 
-def test_points_keep_their_weights_and_new_ones_get_fresh_ones():
+def test_points_keep_their_weights_and_new_ones_get_fresh_ones(monkeypatch):
     """Half of the residual points are exchanged; those that stay keep weight and moments."""
     data = klein_gordon()
     model = compiled(ddb.SA(residual_start=1e-6), data)
     model.train(iterations=20, verbose=0)
     weighting = model.weighting
-    before = weighting.get_extra_state()["points"][0]
+    state = weighting.get_extra_state()
+    before, moments_before = state["points"][0], state["adam"][0]["exp_avg_sq"].clone()
+    assert (moments_before > 0).all()
     assert (before > 1e-3).all()  # all have climbed away from where they start
     old = data.train_x_all.copy()
     fresh = np.random.default_rng(0).random((10, 2)).astype(np.float32)
     data.replace_with_anchors(np.vstack([old[30:], fresh, old[:5]]))
-    seen = {}
+    seen = []
     original = type(weighting).ascend
 
     def ascend(self, *arguments):
-        seen.update(self.get_extra_state()["points"])
+        state = self.get_extra_state()
+        seen.append((state["points"][0], state["adam"][0]["exp_avg_sq"].clone()))
         original(self, *arguments)
 
-    type(weighting).ascend = ascend
-    try:
-        model.train(iterations=1, verbose=0)
-    finally:
-        type(weighting).ascend = original
+    monkeypatch.setattr(type(weighting), "ascend", ascend)
+    model.train(iterations=1, verbose=0)
+    ((weights, moments),) = seen
     kept = len(old) - 30
-    assert torch.equal(seen[0][:kept], before[30:])
-    assert (seen[0][kept : kept + 10] <= 1e-6).all()
-    assert torch.equal(seen[0][kept + 10 :], before[:5])
-    moments = weighting.get_extra_state()["adam"][0]["exp_avg"]
-    assert len(moments) == kept + 15
+    assert torch.equal(weights[:kept], before[30:])
+    assert (weights[kept : kept + 10] <= 1e-6).all()
+    assert torch.equal(weights[kept + 10 :], before[:5])
+    assert torch.equal(moments[:kept], moments_before[30:])
+    assert (moments[kept : kept + 10] == 0).all()
+    assert torch.equal(moments[kept + 10 :], moments_before[:5])
 
 
 def test_positions():
