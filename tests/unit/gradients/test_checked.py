@@ -97,3 +97,30 @@ def test_a_change_of_points_is_checked(float64):
     with pytest.warns(UserWarning, match="loss of pde"):
         model.train(iterations=1, verbose=0)
     assert model.gradient_engine == "per-group"
+
+
+def test_the_evaluation_of_all_conditions_together_is_checked(float64):
+    """A network that is another function of just as many points as all conditions have."""
+    data, net = scripts.klein_gordon(), scripts.network()
+    number = sum(data.num_bcs)
+    assert number not in (*data.num_bcs, len(data.train_x), len(data.train_x_all))
+    net.apply_output_transform(lambda x, u: 2 * u if len(x) == number else u)
+    model = ddb.Model(data, net)
+    model.compile("adam", lr=1e-2, loss_weights="gw-std", verbose=0)
+    with pytest.warns(UserWarning, match="does not give DeepXDE's loss of bc0, ic1, ic2 on"):
+        model.train(iterations=1, verbose=0)
+    assert model.gradient_engine == "per-group"
+
+
+@pytest.mark.parametrize("factor", [torch.inf, torch.nan])
+def test_a_loss_that_is_not_finite_is_no_difference(factor, float64):
+    """DeepXDE stops training for it; the engine is not to blame."""
+
+    def pde(x, u):
+        return factor * scripts.klein_gordon_residual(x, u)
+
+    model = ddb.Model(scripts.klein_gordon(pde=pde), scripts.network())
+    model.compile("adam", lr=1e-2, gradient_engine="one-pass", verbose=0)
+    model.train(iterations=1, verbose=0)
+    assert model.gradient_engine == "one-pass"
+    assert not np.isfinite(model.train_state.loss_train[0])

@@ -100,6 +100,23 @@ def test_static_factors_count_as_on_the_squared_errors(float64):
         torch.testing.assert_close(found[1], found[0] * torch.tensor([1.0, 4.0, 1.0]).double())
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_term_of_factor_0_adds_nothing_to_its_groups_trace(exact, float64):
+    """Of ic1 and ic2, ic1 alone counts: a backward of its signed sum, or of each of its errors."""
+    model = compiled(ddb.NTK(scale={"ic2": 0.0}), "one-pass")
+    batch = Batch(*model.data.train_next_batch())
+    torch.manual_seed(5)
+    traces = kernel_traces(model.train_step.engine, batch, exact)
+    torch.manual_seed(5)
+    errors = plain_errors(model.net, model.data)
+    signs = [torch.empty_like(e).bernoulli_(0.5) * 2 - 1 for e in errors]
+    losses = errors[2].reshape(-1) if exact else [(signs[2] * errors[2]).sum()]
+    parameters = list(model.net.parameters())
+    rows = [torch.autograd.grad(loss, parameters, retain_graph=True) for loss in losses]
+    expected = sum((g**2).sum().item() for row in rows for g in row)
+    assert traces[2].item() == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize("engine", ["one-pass", "per-group"])
 def test_training_with_exact_traces(engine, float64):
     """30 iterations against plain autograd, the weights updated in every 10th."""

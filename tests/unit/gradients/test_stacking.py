@@ -10,6 +10,7 @@ from _support.features import FEATURES
 
 import deepxde_balance as ddb
 from deepxde_balance._deepxde.batch import Batch
+from deepxde_balance.gradients.stacking import compares_values
 
 
 def test_many_groups_are_one_stack(float64):
@@ -73,3 +74,22 @@ def test_a_stack_is_not_evaluated_where_there_are_no_points(transform, float64):
         results.append(variables_of(model))
     assert results[0].isfinite().all()
     torch.testing.assert_close(*results, rtol=1e-10, atol=1e-10)
+
+
+class Slope(dde.icbc.DirichletBC):
+    """A condition with an error of its own, which looks at a derivative."""
+
+    def error(self, X, inputs, outputs, beg, end, aux_var=None):
+        return dde.grad.jacobian(outputs, inputs, i=0, j=0)[beg:end]
+
+
+def test_what_compares_values():
+    geom = scripts.laplace().geom
+    points = np.full((2, 2), 0.5)
+    zero, on = lambda x: 0 * x[:, :1], lambda _, on: on
+    assert compares_values(dde.icbc.DirichletBC(geom, zero, on))
+    assert compares_values(dde.icbc.PointSetBC(points, points[:, :1]))
+    assert compares_values(scripts.klein_gordon().bcs[1])  # an IC
+    assert not compares_values(dde.icbc.NeumannBC(geom, zero, on))
+    assert not compares_values(dde.icbc.OperatorBC(geom, lambda x, u, _: u, on))
+    assert not compares_values(Slope(geom, zero, on))
