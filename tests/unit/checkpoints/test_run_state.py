@@ -253,3 +253,15 @@ def test_own_test_points_and_resampled_ones_after_restoring(tmp_path):
         follows = np.array_equal(second.data.test_x[: len(conditions)], conditions)
         assert follows != own
         assert np.array_equal(second.data.test_x, points) == own
+
+
+def test_a_saver_of_better_models_goes_on_with_the_loss_of_its_last(tmp_path):
+    """DeepXDE's callback notes the loss that it saves at after it has saved."""
+    saver = dde.callbacks.ModelCheckpoint(str(tmp_path / "a"), period=2, save_better_only=True)
+    compiled("dn").train(iterations=2, display_every=1, callbacks=[saver], verbose=0)
+    assert np.isfinite(saver.best)
+    again = dde.callbacks.ModelCheckpoint(str(tmp_path / "b"), period=99, save_better_only=True)
+    second = compiled("dn")
+    second.restore(str(tmp_path / "a-2.pt"))
+    second.train(iterations=1, callbacks=[again], verbose=0)
+    assert again.best == saver.best

@@ -27,6 +27,12 @@ def test_a_point_set_at_the_initial_time_is_an_ic():
     assert named(data=data)[-1] == "ic3"
 
 
+def test_a_point_set_that_only_begins_at_the_initial_time_is_data():
+    points = np.array([[0.2, 0.0], [0.6, 0.5]])
+    data = scripts.klein_gordon(extra=[dde.icbc.PointSetBC(points, 0)])
+    assert named(data=data)[-1] == "data3"
+
+
 def test_an_ode_starts_with_ics():
     geom = dde.geometry.TimeDomain(0, 1)
     ic = dde.icbc.IC(geom, lambda x: np.ones_like(x), lambda _, on: on)

@@ -156,15 +156,23 @@ def test_lbfgs_sees_the_same_weights_throughout_a_step(optimizer_options, monkey
     optimizer_options.lbfgs.update(maxiter=10, iter_per_step=10)
     model = ddb.Model(klein_gordon(), network())
     model.compile("L-BFGS", loss_weights=ddb.SA(), verbose=0)
-    seen = []
-    original = ddb.SA.loss
+    at_first = plain_errors(model.net, model.data)
+    seen, ascended = [], []
+    loss_of, ascend_by = ddb.SA.loss, ddb.SA.ascend
 
     def loss(self, term, errors):
         seen.append(self.get_extra_state()["points"][term].clone())
-        return original(self, term, errors)
+        return loss_of(self, term, errors)
+
+    def ascend(self, errors, *arguments):
+        ascended.append(dict(errors))
+        ascend_by(self, errors, *arguments)
 
     monkeypatch.setattr(ddb.SA, "loss", loss)
+    monkeypatch.setattr(ddb.SA, "ascend", ascend)
     model.train(verbose=0)
+    for i, errors in enumerate(at_first):  # the weights climb where the step began
+        torch.testing.assert_close(ascended[0][i], errors.detach(), rtol=1e-4, atol=1e-5)
     of_bc = [w for w in seen if len(w) == model.weighting.number(1)]
     assert len(of_bc) > 10 and all(torch.equal(w, of_bc[0]) for w in of_bc)
     assert not torch.equal(model.weighting.get_extra_state()["points"][1], of_bc[0])
