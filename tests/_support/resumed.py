@@ -1,6 +1,7 @@
 """Runs that are interrupted and taken up by a fresh model, and what they are compared by."""
 
 import copy
+import random
 
 import deepxde as dde
 import numpy as np
@@ -38,7 +39,7 @@ def everything(model):
         "recorded weights": history.loss_weights,
         "iteration": (model.train_state.iteration, model.train_state.step),
         "best": (model.train_state.best_step, model.train_state.best_loss_train),
-        "random": (np.random.rand(3), torch.rand(3)),
+        "random": (random.random(), np.random.rand(3), torch.rand(3)),
     }
     return copy.deepcopy(state)
 

@@ -17,7 +17,7 @@ from _support.resumed import (
     resampler,
     strategy,
 )
-from _support.scripts import laplace
+from _support.scripts import laplace, parameters_of
 
 import deepxde_balance as ddb
 
@@ -265,3 +265,45 @@ def test_a_saver_of_better_models_goes_on_with_the_loss_of_its_last(tmp_path):
     second.restore(str(tmp_path / "a-2.pt"))
     second.train(iterations=1, callbacks=[again], verbose=0)
     assert again.best == saver.best
+
+
+class Counter(dde.callbacks.Callback):
+    """Counts iterations by a step of its own."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step, self.count = step, 0
+
+    def on_epoch_end(self):
+        self.count += self.step
+
+    def state_dict(self):
+        return {"count": self.count}
+
+    def load_state_dict(self, state):
+        self.count = state["count"]
+
+
+def test_callbacks_of_one_class_each_go_on_with_their_own_state(tmp_path):
+    saver = dde.callbacks.ModelCheckpoint(str(tmp_path / "run"), period=3)
+    compiled("dn").train(iterations=3, callbacks=[Counter(1), Counter(10), saver], verbose=0)
+    second, counters = compiled("dn"), [Counter(1), Counter(10)]
+    second.restore(str(tmp_path / "run-3.pt"))
+    second.train(iterations=2, callbacks=counters, verbose=0)
+    assert [counter.count for counter in counters] == [5, 50]
+
+
+def test_a_run_that_early_stopping_has_ended_stays_ended(tmp_path):
+    def made():
+        return compiled("dn", lr=0.5, decay=None), dde.callbacks.EarlyStopping(patience=3)
+
+    first, stopping = made()
+    saver = dde.callbacks.ModelCheckpoint(str(tmp_path / "run"), period=1)
+    first.train(iterations=99, display_every=1, callbacks=[saver, stopping], verbose=0)
+    stopped = first.train_state.step
+    assert 3 <= stopped < 99
+    second, stopping = made()
+    second.restore(str(tmp_path / f"run-{stopped}.pt"))
+    second.train(iterations=9, display_every=1, callbacks=[stopping], verbose=0)
+    assert second.train_state.step == stopped
+    assert torch.equal(parameters_of(second), parameters_of(first))
