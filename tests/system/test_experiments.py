@@ -87,7 +87,7 @@ def test_a_killed_run_ends_in_the_unbroken_record(killed_at, tmp_path):
 
 
 @pytest.mark.parametrize("killed_at", [20, 40])
-def test_a_run_killed_in_its_second_phase(killed_at, tmp_path):
+def test_a_run_killed_in_its_second_phase(killed_at, tmp_path, optimizer_options):
     """Adam to 20, then L-BFGS to 40 in one step of DeepXDE's."""
     settings = {"iterations": 20, "lbfgs_iterations": 20, "update_every": 7}
     run = Run("burgers-inverse", "db-mean", points=0.05, settings=settings)
