@@ -322,7 +322,7 @@ def test_a_folder_that_is_none(tmp_path, capsys):
 
 
 def test_the_gradient_engine_is_recorded(tmp_path):
-    for arguments, engine in (([], "one-pass"), (["--engine", "per-group"], "per-group")):
+    for arguments, engine in (([], "per-group"), (["--engine", "one-pass"], "one-pass")):
         assert main([*COMPARE, "db-std", *arguments, "--out", str(tmp_path / engine)]) == 0
         path = tmp_path / engine / "klein-gordon" / "db-std" / "seed0.json"
         assert Record.load(path).gradient_engine == engine
