@@ -135,9 +135,6 @@ def test_the_network_is_in_training_mode_after_a_record(float64):
     results = []
     one_pass = {"gradient_engine": "one-pass"}
     ways: list[tuple[Any, dict[str, Any]]] = [(dde.Model, {}), (ddb.Model, one_pass)]
-        (dde.Model, {}),
-        (ddb.Model, {"gradient_engine": "one-pass"}),
-    ]
     for model_class, arguments in ways:
         net = scripts.network()
         net.apply_output_transform(lambda x, u, net=net: u if net.training else 2 * u)
