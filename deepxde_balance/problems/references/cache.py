@@ -69,7 +69,8 @@ def folder() -> Path:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
+    # NumPy leaves a truncated file open if it opens it itself.
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     if str(arrays.pop(_CHECKSUM)) != _checksum(arrays):
         raise ValueError("its checksum is wrong")

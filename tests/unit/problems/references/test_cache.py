@@ -60,7 +60,6 @@ def with_other_values(path):
     np.savez(path, **arrays)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # of np.load, truncated
 @pytest.mark.parametrize(
     "damage", [truncated, empty, no_archive, without_checksum, with_other_values]
 )
