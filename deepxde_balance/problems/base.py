@@ -240,9 +240,7 @@ class Problem(ABC):
         """
         weighting = weightings.get(word)
         name, parameters = words.parse(word)
-        if "update_every" in self._given and weighting.dynamic and not is_papers(name):
-            parameters = {"update_every": self.settings.update_every} | parameters
-        return words.written(name, parameters)
+        return words.written(name, self._from_overrides(name, weighting) | parameters)
 
     def weighting(self, name: str, **parameters: Any) -> Weighting:
         """A new weighting of a strategy, with the problem's parameters where none are given.
@@ -258,10 +256,17 @@ class Problem(ABC):
         Raises:
             ValueError, TypeError: As :func:`deepxde_balance.weightings.get`.
         """
-        weightings.get(name, **parameters)  # raises if a parameter is given twice
-        word = words.parse(self.full_word(name), **parameters)
+        weighting = weightings.get(name, **parameters)
+        word = words.parse(name, **parameters)
         own = from_settings(word.name, dataclasses.asdict(self.settings))
+        own |= self._from_overrides(word.name, weighting)
         return weightings.get(word.name, **(own | word.parameters))
+
+    def _from_overrides(self, name: str, weighting: Weighting) -> dict[str, Any]:
+        """The parameters that a strategy other than GW, DN and DB gets from the overrides."""
+        if "update_every" in self._given and weighting.dynamic and not is_papers(name):
+            return {"update_every": self.settings.update_every}
+        return {}
 
     @cached_property
     def evaluation_points(self) -> np.ndarray:
