@@ -87,12 +87,15 @@ class Weighting(nn.Module, ABC):
         self.scale = _checked_scale(scale)
         self.iteration = 0
         self.register_buffer("weights", torch.empty(0))
+        self._start_notes(self.weights)
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         """Sets the weighting to its start, with weight 1 for each group.
 
         It is called before training. A subclass with state of its own sets that state here, after
-        ``super().reset(num_groups, like)``.
+        ``super().reset(num_groups, like)``: tensors by ``self.register_buffer(name, tensor)``, so
+        that they are in checkpoints. Numbers that change are saved by `get_extra_state` and
+        `set_extra_state`.
 
         Args:
             num_groups: The number of groups K, the reference included.
@@ -100,9 +103,12 @@ class Weighting(nn.Module, ABC):
         """
         self.iteration = 0
         self.register_buffer("weights", like.new_ones(num_groups))
-        none = torch.zeros(num_groups, dtype=torch.bool, device=like.device)
-        self.register_buffer("_ever_skipped", none)
-        never = torch.full((num_groups,), -1, device=like.device)
+        self._start_notes(self.weights)
+
+    def _start_notes(self, weights: Tensor) -> None:
+        """Forgets which groups were skipped and which weights were not allowed."""
+        self.register_buffer("_ever_skipped", torch.zeros_like(weights, dtype=torch.bool))
+        never = torch.full_like(weights, -1, dtype=torch.int64)
         self.register_buffer("_first_invalid", never, persistent=False)
 
     def check(self, group_names: Sequence[str]) -> None:
@@ -167,21 +173,23 @@ class Weighting(nn.Module, ABC):
         """Calls `update`, and notes the iteration if a weight is not allowed.
 
         Args:
-            *read: The arguments of `update`.
+            *read: The arguments of `update`. Where the first of them, the losses as a rule, is not
+                finite, nothing is noted: training ends by itself.
 
         Raises:
-            ValueError: If the update set another number of weights than there are groups.
+            ValueError: If the update set weights of another shape, type or device.
         """
-        number = len(self.weights)
+        before = self.weights
         self.update(*read)
-        if self.weights.shape != (number,):
+        if _kind(self.weights) != _kind(before):
             raise ValueError(
-                f"{self.strategy} set weights of shape {tuple(self.weights.shape)} for "
-                f"{number} groups at iteration {self.iteration}."
+                f"The strategy {self.strategy} set weights of {' '.join(_kind(self.weights))} at "
+                f"iteration {self.iteration} for {len(before)} groups: they must be of "
+                f"{' '.join(_kind(before))}."
             )
-        valid = self.weights.abs() < torch.inf
+        valid = (self.weights.abs() < torch.inf) | ~read[0].isfinite().all()
         if not self.may_be_negative:
-            valid = valid & (self.weights >= 0)
+            valid = valid & ~(self.weights < 0)
         first = ~valid & (self._first_invalid < 0)
         self._first_invalid = torch.where(first, self.iteration, self._first_invalid)
 
@@ -202,7 +210,7 @@ class Weighting(nn.Module, ABC):
                 allowed = "finite" if self.may_be_negative else "finite and not negative"
                 raise RuntimeError(
                     f"The strategy {self.strategy} gave the group {name!r} a weight at iteration "
-                    f"{iteration} that is not allowed: weights must be {allowed}."
+                    f"{iteration} (since compile) that is not allowed: weights must be {allowed}."
                 )
 
     def ever_skipped(self) -> Tensor:
@@ -227,6 +235,7 @@ class Weighting(nn.Module, ABC):
         weights = state_dict["weights"]
         if len(weights) != len(self.weights):
             self.reset(len(weights), like=weights)
+        self._first_invalid.fill_(-1)
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -253,6 +262,11 @@ class Keep(Static):
     """
 
     adapted = True
+
+
+def _kind(weights: Tensor) -> tuple[str, str, str]:
+    """The shape, the float type and the device of weights, in words."""
+    return f"shape {tuple(weights.shape)},", f"{weights.dtype},", f"on {weights.device}"
 
 
 def _checked_scale(scale: Scale | None) -> Scale | None:
