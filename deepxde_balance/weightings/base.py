@@ -14,6 +14,9 @@ from .. import _checks
 
 Scale = Mapping[str, float] | Sequence[float]
 
+#: Stands for no iteration: a later one than any.
+_NEVER = torch.iinfo(torch.int64).max
+
 
 class Reads(Enum):
     """What an update of the weights needs from an iteration."""
@@ -75,7 +78,7 @@ class Weighting(nn.Module, ABC):
     #: Sets `weights` from what `reads` names; the classes in `kinds.py` declare its arguments.
     update: Callable[..., None]
 
-    #: For each group the first iteration whose update set a weight that is not allowed, or -1.
+    #: For each group the first iteration whose update set a weight that is not allowed.
     _first_invalid: Tensor
 
     #: For each group whether at least one update left its weight unchanged.
@@ -108,7 +111,7 @@ class Weighting(nn.Module, ABC):
     def _start_notes(self, weights: Tensor) -> None:
         """Forgets which groups were skipped and which weights were not allowed."""
         self.register_buffer("_ever_skipped", torch.zeros_like(weights, dtype=torch.bool))
-        never = torch.full_like(weights, -1, dtype=torch.int64)
+        never = torch.full_like(weights, _NEVER, dtype=torch.int64)
         self.register_buffer("_first_invalid", never, persistent=False)
 
     def check(self, group_names: Sequence[str]) -> None:
@@ -181,17 +184,17 @@ class Weighting(nn.Module, ABC):
         """
         before = self.weights
         self.update(*read)
-        if _kind(self.weights) != _kind(before):
+        after = self.weights
+        if (after.shape, after.dtype, after.device) != (before.shape, before.dtype, before.device):
             raise ValueError(
-                f"The strategy {self.strategy} set weights of {' '.join(_kind(self.weights))} at "
-                f"iteration {self.iteration} for {len(before)} groups: they must be of "
-                f"{' '.join(_kind(before))}."
+                f"The strategy {self.strategy} set weights of {_kind(after)} at iteration "
+                f"{self.iteration} for {len(before)} groups: they must be of {_kind(before)}."
             )
-        valid = (self.weights.abs() < torch.inf) | ~read[0].isfinite().all()
-        if not self.may_be_negative:
-            valid = valid & ~(self.weights < 0)
-        first = ~valid & (self._first_invalid < 0)
-        self._first_invalid = torch.where(first, self.iteration, self._first_invalid)
+        # Differences and products that are 0 for what is finite: few operations, for tiny problems.
+        wrong = after - (after if self.may_be_negative else after.abs()) != 0
+        finite = read[0].sum() * 0 == 0
+        iteration = torch.where(wrong & finite, self.iteration, _NEVER)
+        self._first_invalid = torch.minimum(self._first_invalid, iteration)
 
     def check_weights(self, group_names: Sequence[str]) -> None:
         """Checks that no update so far has set a weight that is not allowed.
@@ -206,7 +209,7 @@ class Weighting(nn.Module, ABC):
                 it. The error names the strategy, the group and the iteration.
         """
         for name, iteration in zip(group_names, self._first_invalid.tolist(), strict=True):
-            if iteration >= 0:
+            if iteration != _NEVER:
                 allowed = "finite" if self.may_be_negative else "finite and not negative"
                 raise RuntimeError(
                     f"The strategy {self.strategy} gave the group {name!r} a weight at iteration "
@@ -235,7 +238,7 @@ class Weighting(nn.Module, ABC):
         weights = state_dict["weights"]
         if len(weights) != len(self.weights):
             self.reset(len(weights), like=weights)
-        self._first_invalid.fill_(-1)
+        self._first_invalid.fill_(_NEVER)
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -264,9 +267,9 @@ class Keep(Static):
     adapted = True
 
 
-def _kind(weights: Tensor) -> tuple[str, str, str]:
+def _kind(weights: Tensor) -> str:
     """The shape, the float type and the device of weights, in words."""
-    return f"shape {tuple(weights.shape)},", f"{weights.dtype},", f"on {weights.device}"
+    return f"shape {tuple(weights.shape)}, {weights.dtype}, on {weights.device}"
 
 
 def _checked_scale(scale: Scale | None) -> Scale | None:
