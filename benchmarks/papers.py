@@ -51,6 +51,8 @@ class Plan:
                 yield Run(self.problem, strategy, seed, self.points, self.settings)
 
 
+_STATISTICS = ("mean", "std", "kurtosis")
+_NINE = ("equal", "uw", "sa", *(f"{way}-{s}" for way in ("gw", "db") for s in _STATISTICS))
 _DB = ("equal", "gw-mean", "gw-kurtosis", "db-mean", "db-std", "db-kurtosis")
 _DN = (
     "equal",
@@ -60,9 +62,9 @@ _DN = (
 _FEW = ("equal", "gw-mean", "db-kurtosis")
 _SHORT = {"iterations": 5000}
 PLANS: Sequence[Plan] = (
-    Plan("klein-gordon", {**dict.fromkeys(_DB, 2), "uw": 1, "sa": 1}),
+    Plan("klein-gordon", {**dict.fromkeys(_DB, 2), "gw-std": 2, "uw": 1, "sa": 1}),
     Plan("poisson", dict.fromkeys(_DN, 3)),
-    Plan("burgers-inverse", dict.fromkeys(("equal", "db-mean", "db-std"), 2)),
+    Plan("burgers-inverse", dict.fromkeys(_NINE, 3)),
     Plan("harmonic", {name: 5 for name in weightings.names() if name != "keep"}),
     Plan("helmholtz", dict.fromkeys(_FEW, 1), 0.1, _SHORT),
     Plan("navier-stokes", dict.fromkeys(_FEW, 1), 0.1, _SHORT),
