@@ -22,6 +22,7 @@ from .diagnostics.diagnose import Diagnosis, diagnose
 from .model import Model
 from .terms.split_bc import split_bc
 from .weightings import (
+    CAPU,
     DB,
     DN,
     EMA,
@@ -48,6 +49,7 @@ from .weightings import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "CAPU",
     "DB",
     "DN",
     "EMA",

@@ -14,7 +14,7 @@ from deepxde_balance.gradients.ntk_traces import kernel_traces
 
 
 def full_traces(net, data):
-    """tr(J J^T) of residual, bc, ic + ic_t: a backward for every row of the Jacobian."""
+    """tr(J J^T) / N of residual, bc, ic + ic_t: a backward for every row of the Jacobian."""
     parameters = list(net.parameters())
     traces = []
     for errors in plain_errors(net, data):
@@ -22,7 +22,7 @@ def full_traces(net, data):
         for e in errors.reshape(-1):
             rows = torch.autograd.grad(e, parameters, retain_graph=True, allow_unused=True)
             total += sum((r**2).sum().item() for r in rows if r is not None)
-        traces.append(total)
+        traces.append(total / errors.numel())
     return np.array([traces[0], traces[1], traces[2] + traces[3]])
 
 
@@ -56,7 +56,7 @@ def test_1000_estimates_come_within_5_percent(engine, float64):
     np.testing.assert_allclose(mean, expected, rtol=0.05 if engine == "one-pass" else 1.0)
 
 
-def test_one_estimate_is_the_squared_norm_of_a_signed_sum(float64):
+def test_one_estimate_is_the_squared_norm_of_a_signed_mean(float64):
     model = compiled("ntk", "one-pass")
     batch = Batch(*model.data.train_next_batch())
     torch.manual_seed(5)
@@ -64,7 +64,7 @@ def test_one_estimate_is_the_squared_norm_of_a_signed_sum(float64):
     torch.manual_seed(5)
     errors = plain_errors(model.net, model.data)
     signs = [torch.empty_like(e).bernoulli_(0.5) * 2 - 1 for e in errors]
-    sums = [(s * e).sum() for s, e in zip(signs, errors, strict=True)]
+    sums = [(s * e).sum() / e.numel() ** 0.5 for s, e in zip(signs, errors, strict=True)]
     expected = []
     for total in (sums[0], sums[1], sums[2] + sums[3]):
         rows = torch.autograd.grad(
