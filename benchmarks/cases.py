@@ -1,6 +1,4 @@
-"""The problems that step_time.py measures: each as a DeepXDE user writes it, and written out in
-plain PyTorch on the same points.
-"""
+"""The problems of step_time.py, each in DeepXDE and in plain PyTorch on the same points."""
 
 from __future__ import annotations
 
@@ -24,9 +22,9 @@ class Case:
     Args:
         data: DeepXDE's data object.
         net: The network.
-        plain: The sum of all losses, unweighted, in plain PyTorch.
-        groups: `loss_groups` for the strategies.
-        variables: External trainable variables.
+        plain: Computes the sum of the unweighted losses of a network in plain PyTorch, shape ().
+        groups: The `loss_groups` for the strategies.
+        variables: The external trainable variables.
     """
 
     data: dde.data.PDE
@@ -53,7 +51,7 @@ def tensor(points: np.ndarray) -> Tensor:
 
 
 def points_of(data: dde.data.PDE) -> tuple[Tensor, list[Tensor]]:
-    """The residual points, and each condition's."""
+    """The residual points, and the points of each condition."""
     residual = tensor(data.train_x_all).requires_grad_()
     conditions = np.split(data.train_x_bc, np.cumsum(data.num_bcs)[:-1])
     return residual, [tensor(x).requires_grad_() for x in conditions]
@@ -158,7 +156,7 @@ def cavity() -> Case:
         return residuals
 
     def slip(speed: float) -> Callable[..., Tensor]:
-        """The squared distance from (speed, 0), as one column whose mean is the MSE's sum."""
+        """An operator whose MSE is the mean squared distance of (u, v) from (speed, 0)."""
 
         def error(x: Tensor, out: Tensor, _: Any) -> Tensor:
             uv = velocity(x, out)

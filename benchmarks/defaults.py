@@ -1,11 +1,11 @@
-"""How often to update the weights, and how to average them: the runs behind the defaults.
+"""Compares how often the weights are updated, and how they are averaged, to choose the defaults.
 
     python benchmarks/defaults.py --jobs 2
 
-Five problems with few points and iterations, three seeds. Finished runs are skipped. Prints a table
-for each family of strategies: the L2 error of each setting on each problem (geometric mean
-over the seeds), that as a multiple of the family's best there, and the worst multiple. Only
-settings that have finished all seeds on all problems are in it.
+Trains five problems with few points and iterations, and three seeds. Finished runs are skipped.
+Prints a table for each family of strategies. A row has the L2 error of a setting on each problem
+(geometric mean over the seeds), the same as a multiple of the family's best on that problem, and
+the largest multiple. A setting is shown when all its runs are finished.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FAMILIES: Mapping[str, Sequence[str]] = {
 
 
 def runs(seeds: int) -> list[Run]:
-    """All of them, seed by seed."""
+    """All runs: those of seed 0 first, then those of seed 1, and so on."""
     strategies = ["equal", *(strategy for family in FAMILIES.values() for strategy in family)]
     return [
         Run(problem, strategy, seed, settings={"iterations": ITERATIONS, "num_points": points})
@@ -57,7 +57,7 @@ Errors = Mapping[tuple[str, str], Mapping[int, float]]
 
 
 def errors(records: Sequence[Record]) -> Errors:
-    """The L2 error by problem and strategy, and by seed; infinite where a run diverged."""
+    """The L2 errors by seed, for each problem and strategy; infinite where a run diverged."""
     found: dict[tuple[str, str], dict[int, float]] = {}
     for record in records:
         error = record.final["L2RE"]
@@ -67,19 +67,28 @@ def errors(records: Sequence[Record]) -> Errors:
 
 
 def family_table(strategies: Sequence[str], found: Errors, seeds: int) -> str:
-    """Each setting's error on each problem, in % and as a multiple of the family's best there."""
-    means: dict[str, list[float]] = {}
+    """The table of one family.
+
+    Args:
+        strategies: The words of the family's settings.
+        found: The errors of the finished runs.
+        seeds: The number of seeds that a setting must have to be shown.
+    """
+    errors_of: dict[str, list[float]] = {}  # of each setting the mean error on each problem
     for strategy in strategies:
         name = Run("klein-gordon", strategy).weights
         by_problem = [found.get((problem, name), {}) for problem in PROBLEMS]
-        if all(set(range(seeds)) <= set(of) for of in by_problem):
-            means[name] = [gmean([of[seed] for seed in range(seeds)]) for of in by_problem]
-    best = [min(of) for of in zip(*means.values(), strict=True)]
-    columns = {"setting": [f"`{name}`" for name in means]}
+        if all(set(range(seeds)) <= set(by_seed) for by_seed in by_problem):
+            errors_of[name] = [gmean([e[seed] for seed in range(seeds)]) for e in by_problem]
+    best = [min(column) for column in zip(*errors_of.values(), strict=True)]
+    columns = {"setting": [f"`{name}`" for name in errors_of]}
     for i, problem in enumerate(PROBLEMS):
-        columns[problem] = [f"{100 * of[i]:.3g} ({of[i] / best[i]:.2f})" for of in means.values()]
+        columns[problem] = [
+            f"{100 * row[i]:.3g} ({row[i] / best[i]:.2f})" for row in errors_of.values()
+        ]
     columns["worst"] = [
-        f"{max(mean / b for mean, b in zip(of, best, strict=True)):.2f}" for of in means.values()
+        f"{max(error / b for error, b in zip(row, best, strict=True)):.2f}"
+        for row in errors_of.values()
     ]
     return table(columns)
 

@@ -1,11 +1,11 @@
-"""The cells of the papers' tables that are to be measured: the runs, and how far they are.
+"""Repeats results of the papers: trains the runs, and prints a table of what is finished.
 
     python benchmarks/papers.py --jobs 2 --engine compiled   # all, about 20 core hours
     python benchmarks/papers.py --only poisson harmonic
-    python benchmarks/papers.py --show                       # the list of cells, trains nothing
+    python benchmarks/papers.py --show                       # the table only, trains nothing
 
-Four problems at their papers' full settings, five shortened. Finished runs are skipped, a killed
-run goes on; seed 0 of every cell comes before seed 1 of any.
+Four problems have their papers' full settings, five are shortened. Finished runs are skipped, and
+a run that was killed goes on. The runs with seed 0 come first, then those with seed 1, and so on.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ RESULTS = Path(__file__).parent / "results" / "papers"
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be measured of a problem.
+    """The runs of a problem.
 
     Args:
-        problem: Its name.
+        problem: The name of the problem.
         seeds: The number of seeds by strategy.
         points: Factor on the paper's numbers of points.
-        settings: Other settings than the paper's.
+        settings: Settings that differ from the paper's.
     """
 
     problem: str
@@ -78,9 +78,9 @@ PLANS: Sequence[Plan] = (
 
 
 def cell_table(plans: Sequence[Plan], records: Sequence[Record]) -> str:
-    """A row for each cell, measured or not."""
-    asked = [run.identity for plan in plans for run in plan.runs()]
-    known = cases(r for r in records if {name: getattr(r, name) for name in asked[0]} in asked)
+    """A table with a row for each problem and strategy of the plans, finished or not."""
+    planned = [run.identity for plan in plans for run in plan.runs()]
+    known = cases(r for r in records if {name: getattr(r, name) for name in planned[0]} in planned)
     rows = [_row(plan, strategy, known) for plan in plans for strategy in plan.seeds]
     return table({name: [row[i] for row in rows] for i, name in enumerate(_COLUMNS)})
 
@@ -99,15 +99,15 @@ _COLUMNS = (
 
 def _row(plan: Plan, strategy: str, known: Sequence[Case]) -> tuple[str, ...]:
     name = next(iter(Plan(plan.problem, {strategy: 1}).runs())).weights
-    asked = plan.seeds[strategy]
+    planned = plan.seeds[strategy]
     case = next((c for c in known if c.problem == plan.problem and name in c.strategies), None)
     if case is None:
-        return plan.problem, f"`{name}`", f"0 of {asked}", "", "", "", "", "not measured"
+        return plan.problem, f"`{name}`", f"0 of {planned}", "", "", "", "", "not measured"
     runs = case.strategies[name]
     return (
         plan.problem,
         f"`{name}`",
-        f"{len(runs)} of {asked}",
+        f"{len(runs)} of {planned}",
         percent(final(runs, "L2RE")),
         percent(summary(run.over_last_fifth() for run in runs)),
         percent(summary(run.at_lowest_loss() for run in runs)),

@@ -1,4 +1,4 @@
-"""The README's figure: errors over the iterations at the papers' full settings.
+"""Draws the README's figure: errors over the iterations at the papers' full settings.
 
     python benchmarks/readme_figure.py
 
@@ -19,6 +19,7 @@ from deepxde_balance.results.published import published
 from deepxde_balance.results.record import read
 
 ROOT = Path(__file__).parent.parent
+#: The strategies that are shown, by problem.
 SHOWN = {
     "klein-gordon": ["equal", "gw-kurtosis", "db-mean", "db-kurtosis"],
     "poisson": [

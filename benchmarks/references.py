@@ -1,8 +1,8 @@
-"""The reference solutions' errors against finer ones, and the cavity against published values.
+"""Compares the reference solutions with finer ones, and the cavity with published values.
 
     python benchmarks/references.py
 
-Prints Markdown. The figures of Ghia, Ghia & Shin (1982) are to five digits, from a 129 x 129 grid.
+Prints Markdown. Ghia, Ghia & Shin (1982) give five digits, from a 129 x 129 grid.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from deepxde_balance.problems import burgers as burgers_problem
 from deepxde_balance.problems.references import allen_cahn, burgers, cavity
 from deepxde_balance.problems.sampling import grid
 
-# Tables I and II, Re = 100: u on x = 0.5 and v on y = 0.5, without the walls' own values.
+# Ghia, Ghia & Shin (1982), tables I and II, Re = 100: u at (0.5, y) by y, and v at (x, 0.5) by x,
+# without the values on the walls.
 GHIA_U = {
     0.9766: 0.84123,
     0.9688: 0.78871,
@@ -57,7 +58,8 @@ GHIA_V = {
     0.0625: 0.09233,
 }
 
-# Botella & Peyret (1998), a spectral method, Re = 100: extrema of u on x = 0.5 and v on y = 0.5.
+# Botella & Peyret (1998), with a spectral method, Re = 100: extrema of u on x = 0.5 and of v on
+# y = 0.5.
 BOTELLA = {"least u": -0.2140424, "largest v": 0.1795728, "least v": -0.2538030}
 
 STRIP = grid((-1, 0), (1, 1), 201)
@@ -89,6 +91,7 @@ def main() -> None:
         print(f"| {name} | {extremum:.7f} | {value:.7f} |")
 
 
+#: Name, name of the finer solution, values, finer values, stated bound, seconds.
 Row = tuple[str, str, np.ndarray, np.ndarray, float, float]
 
 
@@ -138,6 +141,7 @@ def cavity_rows() -> list[Row]:
 
 
 def timed(compute: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
+    """The result of `compute`, and the seconds that it took."""
     start = time.perf_counter()
     return compute(), time.perf_counter() - start
 

@@ -4,10 +4,10 @@
     python benchmarks/step_time.py --cases klein-gordon tiny-ode --rounds 50 --out step_time.json
     python benchmarks/step_time.py --cases klein-gordon --strategies uw sa ntk:probes=1 relobralo
 
-All contenders take one step in turn, round after round, so that a slow moment of the machine
-meets all of them; the medians over the rounds are compared. A strategy that updates its weights
-every n-th iteration takes two kinds of step; its time is the mean over n iterations, from the
-medians of both kinds. TorchJD takes part if it is installed (pip install '.[torchjd]').
+In every round each contender takes one step, so that a slow moment of the machine slows all of
+them. The ratios are of the medians over the rounds. A strategy that updates its weights every n-th
+iteration has two kinds of steps; its time is the mean over n iterations, from the median of each
+kind. TorchJD is a contender if it is installed (pip install '.[torchjd]').
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ import deepxde_balance as ddb
 from deepxde_balance._deepxde.batch import Batch
 from deepxde_balance._deepxde.stock_losses import deepxde_losses
 from deepxde_balance.weightings import words
-from deepxde_balance.weightings.base import FromGradients, FromKernel
+from deepxde_balance.weightings.kinds import FromGradients, FromKernel
 
 Step = Callable[[], None]
 
@@ -45,7 +45,7 @@ STRATEGIES = ["db-mean", "db-kurtosis", "dn"]
 def main() -> None:
     args = parse_arguments()
     torch.set_default_device(args.device)
-    results = {name: measure(name, CASES[name](), args) for name in args.cases}
+    results = {name: time_case(name, CASES[name](), args) for name in args.cases}
     print(f"\n{machine(args)}\n\n{markdown(results)}")
     if args.out:
         text = json.dumps({"machine": machine(args), "cases": results}, indent=1)
@@ -67,7 +67,7 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     try:
         for name in args.strategies:
-            each_time(name)  # refuses what is none
+            updating_always(name)  # raises if there is no such strategy
         args.strategies = [words.normalized(name) for name in args.strategies]
     except (ValueError, TypeError) as error:
         parser.error(str(error))
@@ -79,16 +79,22 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def contenders(case: Case, strategies: list[str], compile_too: bool) -> dict[str, Step]:
-    """A step of each contender; each has its own copy of the network."""
+    """A step of each contender. Each has its own copy of the network.
+
+    Args:
+        case: The problem.
+        strategies: The words of the strategies.
+        compile_too: Whether the compiled engine is a contender.
+    """
     steps = {"stock equal": model_step(dde.Model, case), "floor": plain_step(case)}
     steps["ours equal"] = model_step(ddb.Model, case)
     for name in strategies:
-        weighting = each_time(name)
+        weighting = updating_always(name)
         weights = {"loss_weights": weighting, "loss_groups": case.groups}
         steps[f"{name} @1"] = model_step(ddb.Model, case, **weights)
     if compile_too:
-        # Every update_every costs the same: all gradients come out of each of its steps.
-        weights = {"loss_weights": each_time("db-kurtosis"), "loss_groups": case.groups}
+        # Each step of this engine computes the gradients of all groups, whatever update_every is.
+        weights = {"loss_weights": updating_always("db-kurtosis"), "loss_groups": case.groups}
         steps["db-kurtosis @1, compiled"] = model_step(
             ddb.Model, case, gradient_engine="compiled", **weights
         )
@@ -98,8 +104,8 @@ def contenders(case: Case, strategies: list[str], compile_too: bool) -> dict[str
     return steps
 
 
-def each_time(strategy: str) -> ddb.weightings.Weighting:
-    """A strategy that updates its weights in every iteration."""
+def updating_always(strategy: str) -> ddb.weightings.Weighting:
+    """The weighting of a word, with an update in every iteration."""
     name, parameters = words.parse(strategy)
     return ddb.weightings.get(name, **(parameters | {"update_every": 1}))
 
@@ -120,7 +126,7 @@ def model_step(model_class: type, case: Case, **compile_args: object) -> Step:
 
 
 def plain_step(case: Case) -> Step:
-    """The floor: a plain PyTorch loop on the same points, with no weighting."""
+    """A plain PyTorch step on the same points without weights: no package can be much faster."""
     net = copy.deepcopy(case.net)
     optimizer = torch.optim.Adam([*net.parameters(), *case.variables], lr=1e-3)
 
@@ -133,7 +139,7 @@ def plain_step(case: Case) -> Step:
 
 
 def per_term_step(case: Case) -> Step:
-    """What users write: a backward for each term's gradient, then DeepXDE's step."""
+    """A backward for each term's gradient, then DeepXDE's step, as in many users' scripts."""
     model = compiled(dde.Model, case)
     batch = case.data.train_next_batch()
     parameters = list(model.net.parameters())
@@ -165,11 +171,11 @@ def torchjd_step(case: Case) -> Step:
     return step
 
 
-def measure(name: str, case: Case, args: argparse.Namespace) -> dict[str, dict[str, float]]:
+def time_case(name: str, case: Case, args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Median time and peak memory of each contender, and their ratios to stock DeepXDE's."""
     steps = contenders(case, args.strategies, args.compiled)
     seconds: dict[str, list[float]] = {key: [] for key in steps}
-    for step in list(steps.values()) * 2:  # warm up; the first is checked against DeepXDE
+    for step in list(steps.values()) * 2:  # warm up: our first step is checked against DeepXDE
         step()
     order = list(steps)
     for _ in tqdm(range(args.rounds), desc=name):
@@ -179,8 +185,8 @@ def measure(name: str, case: Case, args: argparse.Namespace) -> dict[str, dict[s
     median = {key: statistics.median(values) for key, values in seconds.items()}
     memory = {key: peak_memory(step, args.device) for key, step in steps.items()}
     for strategy in args.strategies:
-        if not isinstance(each_time(strategy), (FromGradients, FromKernel)):
-            continue  # each of its steps is like the others
+        if not isinstance(updating_always(strategy), (FromGradients, FromKernel)):
+            continue  # steps with and without an update take the same time
         for every in (10, 100):
             with_update, without = median[f"{strategy} @1"], median["ours equal"]
             key = f"{strategy} @{every}"
@@ -199,6 +205,7 @@ def measure(name: str, case: Case, args: argparse.Namespace) -> dict[str, dict[s
 
 
 def timed(step: Step, device: str) -> float:
+    """The seconds that a step takes."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
     start = time.perf_counter()
@@ -209,7 +216,7 @@ def timed(step: Step, device: str) -> float:
 
 
 def peak_memory(step: Step, device: str) -> int:
-    """The most bytes of tensors that a step holds beyond what there was before it."""
+    """The largest number of bytes that a step allocates for tensors at a time."""
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -234,12 +241,12 @@ def machine(args: argparse.Namespace) -> str:
 
 
 def markdown(results: dict[str, dict[str, dict[str, float]]]) -> str:
-    """A table of time ratios and one of memory ratios, a column for each case."""
+    """A table of time ratios and a table of memory ratios, with a column for each case."""
     lines = []
     for title, key in (("time / stock DeepXDE's", "ratio"), ("peak memory / its", "memory_ratio")):
         lines.append(f"| {title} | " + " | ".join(results) + " |")
         lines.append("|---" * (len(results) + 1) + "|")
-        for row in next(iter(results.values())):
+        for row in next(iter(results.values())):  # every case has the same contenders
             cells = [f"{case[row][key]:.2f}" for case in results.values()]
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
         lines.append("")

@@ -1,12 +1,12 @@
-"""Where the residual is small from the start: weights below 1, and what a lower bound does.
+"""Problems whose residual is small from the start: how a lower bound of the weights helps.
 
     python benchmarks/weights_below_one.py heat burgers
     python benchmarks/weights_below_one.py burgers --iterations 15000 --weights dn gw-mean
 
-A heat equation as a first script has it, and Burgers' equation as in DeepXDE's documentation.
-Ratios below 1 let the conditions go; the residual then shrinks further, and so do the ratios.
-Prints the L2 error at the end, without and with `min_weight=1`, the weights, and the first word
-of what `diagnose` says before training.
+The problems are a plain heat equation, and Burgers' equation as in DeepXDE's documentation. Where
+the residual is small, the ratios are below 1 and the conditions count little. The residual then
+shrinks further, and so do the ratios. Prints, with and without `min_weight=1`, the L2 error and
+the weights at the end, and the first word of the verdict of `diagnose` before training.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Solution = Callable[[np.ndarray], np.ndarray]
 
 
 def heat() -> tuple[dde.data.TimePDE, Solution]:
-    """Data and solution."""
+    """The data object and the solution of u_t = 0.4 u_xx."""
 
     def pde(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         return dde.grad.jacobian(u, x, i=0, j=1) - 0.4 * dde.grad.hessian(u, x, i=0, j=0)
@@ -56,7 +56,7 @@ def heat() -> tuple[dde.data.TimePDE, Solution]:
 
 
 def burgers() -> tuple[dde.data.TimePDE, Solution]:
-    """Data and solution."""
+    """The data object and the solution of Burgers' equation."""
 
     def pde(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         u_x, u_t = (dde.grad.jacobian(u, x, i=0, j=j) for j in (0, 1))
@@ -74,7 +74,7 @@ PROBLEMS = {"heat": heat, "burgers": burgers}
 
 
 def train(problem: str, weighting: Weighting, iterations: int, seed: int) -> tuple[str, ...]:
-    """The L2 error after training, the weights, and what `diagnose` said before."""
+    """The L2 error and the weights after training, and the verdict of `diagnose` before it."""
     dde.config.set_random_seed(seed)
     data, solution = PROBLEMS[problem]()
     model = ddb.Model(data, dde.nn.FNN([2] + [20] * 3 + [1], "tanh", "Glorot normal"))

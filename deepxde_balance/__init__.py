@@ -5,6 +5,10 @@ import deepxde_balance as ddb
 
 model = ddb.Model(data, net)                                 # was dde.Model
 model.compile("adam", lr=1e-3, loss_weights="db-kurtosis")   # was a list of numbers
+
+Public are the names in `__all__`, and those in the `__all__` of `deepxde_balance.weightings`,
+`deepxde_balance.problems` and `deepxde_balance.plots`. Everything else, the other modules and
+every name that begins with an underscore, may change without notice.
 """
 
 # ruff: noqa: E402 - DeepXDE's backend is chosen and checked before anything imports DeepXDE.

@@ -17,11 +17,19 @@ from .results.record import Record, read
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; returns its exit status: 0, 1 if runs failed, 2 for wrong input."""
+    """Runs a command.
+
+    Args:
+        arguments: The command and its arguments; ``None`` for those of the process.
+
+    Returns:
+        The exit status: 0, or 1 if a run failed, 2 for wrong input, 130 after Ctrl-C.
+    """
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
-        return given.command(given)
+        status: int = given.command(given)
+        return status
     except KeyboardInterrupt:
         print(
             "\nStopped. Finished runs are kept; the same command goes on where this one was.",
@@ -117,7 +125,7 @@ def _settings(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _writable(folder: Path) -> None:
-    """Raises an OSError if no file can be made in the folder."""
+    """Makes the folder, and raises an OSError if no file can be written to it."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
@@ -129,7 +137,7 @@ def _one_line(error: BaseException) -> str:
 
 def _setting(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
-    for read_value in (json.loads, float):  # JSON refuses .1
+    for read_value in (json.loads, float):  # a number may be written as .1, which is not JSON
         try:
             return name, read_value(value)
         except ValueError:
@@ -138,6 +146,8 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _number(kind: type, low: float) -> Any:
+    """The `type` of an argparse argument: a number of at least `low`."""
+
     def number(text: str) -> Any:
         value = kind(text)
         if not value >= low:

@@ -1,4 +1,4 @@
-"""Checks of hyperparameters, shared by the weightings: what was given, what is allowed."""
+"""Checks of arguments. An error names the argument, what was given and what is allowed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,23 @@ T = TypeVar("T")
 
 
 def is_number(value: object) -> bool:
-    """Whether `value` is a real number, NumPy's included."""
+    """Whether `value` is a real number of Python or NumPy; a truth value is none."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def in_interval(name: str, value: float, low: float, high: float, brackets: str) -> float:
-    """`value` if it lies between `low` and `high`; `brackets` tell which ends belong: "[)"."""
+    """Returns `value` as a float if it lies in an interval.
+
+    Args:
+        name: The argument's name, for the error.
+        value: What was given.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        brackets: Which ends belong to the interval: ``"[)"`` includes `low` and excludes `high`.
+
+    Raises:
+        ValueError: If `value` is no number or lies outside.
+    """
     above = is_number(value) and (value >= low if brackets[0] == "[" else value > low)
     below = is_number(value) and (value <= high if brackets[1] == "]" else value < high)
     if not (above and below):
@@ -29,28 +40,29 @@ def in_interval(name: str, value: float, low: float, high: float, brackets: str)
 
 
 def positive_int(name: str, value: int) -> int:
+    """Returns `value` as an int; raises ValueError unless it is an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(f"{name}={value!r} is not allowed: it must be an integer of at least 1.")
     return int(value)
 
 
 def max_weight(value: float | None) -> float | None:
-    """At least 1, which is what every weight starts from."""
+    """Checks an upper bound of the weights. It is at least 1, since every weight starts at 1."""
     return None if value is None else in_interval("max_weight", value, 1.0, math.inf, "[)")
 
 
 def min_weight(value: float | None) -> float | None:
-    """Checks a lower bound of the weights, which start at 1."""
+    """Checks a lower bound of the weights. It is at most 1, since every weight starts at 1."""
     return None if value is None else in_interval("min_weight", value, 0.0, 1.0, "(]")
 
 
 def factor(name: str, value: float) -> float:
-    """A static factor on a loss: finite and not negative."""
+    """Checks a static factor on a loss, which is finite and not negative."""
     return in_interval(name, value, 0.0, math.inf, "[)")
 
 
 def unknown_name(what: str, given: str, known: Iterable[str]) -> ValueError:
-    """The error for a name that is not there: what is, and which of it comes closest."""
+    """The error for an unknown name. It suggests the closest known name and lists all of them."""
     known = list(known)
     close = difflib.get_close_matches(given, known, n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -58,9 +70,21 @@ def unknown_name(what: str, given: str, known: Iterable[str]) -> ValueError:
 
 
 def choose(what: str, given: Any, base: Any, by_name: Mapping[str, Callable[[], T]]) -> T:
-    """An object of class `base`: `given` itself, or a new one made by its name."""
+    """Returns an object of class `base`, which was given itself or by its name.
+
+    Args:
+        what: The argument's name, for the errors.
+        given: An object of class `base`, or a name in any case.
+        base: The class.
+        by_name: For each name a function that makes an object of class `base`.
+
+    Raises:
+        ValueError: If the name is unknown.
+        TypeError: If `given` is neither a name nor an object of class `base`.
+    """
     if isinstance(given, base):
-        return given
+        found: T = given
+        return found
     if isinstance(given, str):
         if given.lower() not in by_name:
             raise unknown_name(what, given, by_name)

@@ -38,24 +38,42 @@ from .weightings import Equal, Weighting
 class Model(StockModel):
     """A ``dde.Model`` with adaptive loss weights.
 
-    Everything that ``dde.Model`` does, it does; `compile` takes more for `loss_weights`.
+    It does everything that ``dde.Model`` does. Its `compile` also takes a strategy for
+    `loss_weights`.
 
     Args:
         data: ``deepxde.data.Data`` instance.
         net: ``deepxde.nn.NN`` instance.
 
     Attributes:
-        losshistory: DeepXDE's loss history, and in `losshistory.loss_weights` the weights that
-            were applied: one mapping from group name to weight for each entry of
-            `losshistory.steps`.
+        losshistory: DeepXDE's loss history. Its additional list `loss_weights` has one entry for
+            each entry of `losshistory.steps`: the weights applied then, as a mapping from a
+            group's name to its weight.
+
+    Example:
+        >>> import deepxde as dde
+        >>> import deepxde_balance as ddb
+        >>> geom = dde.geometry.Interval(0, 1)
+        >>> def pde(x, u):
+        ...     return dde.grad.hessian(u, x) - 1
+        >>> left = dde.icbc.DirichletBC(geom, lambda x: 1, lambda x, on: on and x[0] < 0.5)
+        >>> right = dde.icbc.NeumannBC(geom, lambda x: 1, lambda x, on: on and x[0] > 0.5)
+        >>> data = dde.data.PDE(geom, pde, [left, right], num_domain=30, num_boundary=2)
+        >>> model = ddb.Model(data, dde.nn.FNN([1, 20, 1], "tanh", "Glorot uniform"))
+        >>> model.compile("adam", lr=1e-3, loss_weights="db-kurtosis", verbose=0)
+        >>> losshistory, train_state = model.train(iterations=200, verbose=0)
+        >>> losshistory.loss_weights[0]
+        {'pde': 1.0, 'bc0': 1.0, 'bc1': 1.0}
+        >>> losshistory.loss_weights[-1] == model.weights
+        True
     """
 
-    #: As in DeepXDE: what its losses are multiplied with.
+    #: The numbers that DeepXDE multiplies its losses with, or ``None``.
     loss_weights: Any
 
     def __init__(self, data: dde.data.Data, net: torch.nn.Module):
         super().__init__(data, net)
-        #: The numbers in DeepXDE's `loss_weights` that are applied.
+        #: A copy of the numbers in `loss_weights`, to notice when a script changes them.
         self._numbers: list[float] | None = None
         self._refresh_test_points()
         self.losshistory.loss_weights = []
@@ -79,27 +97,29 @@ class Model(StockModel):
     ) -> None:
         """Configures the model for training.
 
-        All arguments but three are those of ``dde.Model.compile``. The weights start afresh, with
-        1 for all, in every compile but with ``"keep"``; an object given as `loss_weights` is
-        copied, and remains as it was.
+        Arguments that are not described here are those of ``dde.Model.compile``. The weights start
+        afresh, with 1 for all, in each compile except with ``"keep"``. A weighting object given as
+        `loss_weights` is copied, and does not change.
 
-        With a strategy, `loss_train` and `loss_test` hold the unweighted losses, so that they mean
-        the same at every step. With a list of numbers they hold the weighted ones, as in DeepXDE.
+        With a strategy, `loss_train` and `loss_test` hold the unweighted losses, so that losses of
+        different iterations can be compared. With a list of numbers they hold the weighted losses,
+        as in DeepXDE.
 
-        Under L-BFGS and NNCG the weights are frozen within a step of the optimizer (up to 1000
-        L-BFGS iterations, see ``dde.optimizers.set_LBFGS_options``); a strategy updates them
-        between such steps only, every `update_every`-th.
+        Under L-BFGS and NNCG, the weights do not change within a step of the optimizer (up to 1000
+        L-BFGS iterations, see ``dde.optimizers.set_LBFGS_options``). A strategy updates them before
+        every `update_every`-th step.
 
         Args:
             loss_weights: One of
 
-                - the name of a strategy (see :func:`deepxde_balance.weightings.names`), with
-                  parameters if there are any: ``"dn:beta=0.9,update_every=10"``. Type checkers
-                  know the names alone; ``weightings.get("dn:beta=0.9")`` is the typed way to a
-                  name with parameters or one of your own (:func:`deepxde_balance.register`);
+                - the name of a strategy (see :func:`deepxde_balance.weightings.names`), perhaps
+                  with parameters: ``"dn:beta=0.9,update_every=10"``. Type checkers accept plain
+                  names only. For a name with parameters, or a name of your own
+                  (:func:`deepxde_balance.register`), ``weightings.get("dn:beta=0.9")`` has the
+                  right type;
                 - a weighting object, e.g. ``ddb.DB("kurtosis", update_every=10)``;
-                - a list of numbers, one per loss term: fixed weights, as in DeepXDE; a script may
-                  change `model.loss_weights` during training, which under a strategy is a
+                - a list of numbers, one per loss term: fixed weights, as in DeepXDE. A script may
+                  change `model.loss_weights` during training; under a strategy, that raises a
                   ValueError;
                 - ``"keep"``: the weights that the model has now, frozen;
                 - ``None``: weight 1 for all.
@@ -107,30 +127,40 @@ class Model(StockModel):
             loss_groups: Which terms share a weight: a mapping from a group's name to its IC/BC
                 objects or their positions. By default each IC/BC object is a group, named by its
                 kind and position (``"bc0"``, ``"ic1"``, ``"data2"``), and the PDE residuals
-                together are the reference. ``"pde"`` takes positions of the residuals that make
-                up the reference; the other residuals then become groups. ``"unweighted"`` takes
-                conditions that stay at weight 1.
-            gradient_engine: How losses and gradients are computed. ``"one-pass"``: each group's
-                points through their own copies of the parameters, and one backward for all;
-                ``"per-group"``: one backward per group on DeepXDE's own losses. ``None`` takes
-                the one-pass engine wherever it gives the same result, and checks that it does;
-                with fewer than 300 points it takes the other, which is then faster.
-                ``"compiled"``, for long trainings: the one-pass engine's iteration, compiled by
-                ``torch.compile`` (up to a minute) and then faster; equal to rounding. Residuals
-                and conditions may read tensors that change in place, but nothing else that
-                changes during a training: that is checked every 499 iterations, when points
-                change and when training ends, and a RuntimeError (a warning, and training goes
-                on uncompiled, where it is so little that it might be rounding). Not with NNCG or
-                mixed precision; where else it can't be used (no C++ compiler, points that are
-                new more often than every 100 iterations), a warning says so and training goes
-                on uncompiled.
+                together are the reference. The key ``"pde"`` takes positions of the residuals that
+                make up the reference; the other residuals then become groups. The key
+                ``"unweighted"`` takes conditions that stay at weight 1.
+            gradient_engine: How losses and gradients are computed. One of
+
+                - ``"one-pass"``: the network is evaluated on each group's points with copies of
+                  the parameters, and one backward gives the gradients of all groups;
+                - ``"per-group"``: one backward per group on DeepXDE's own losses;
+                - ``"compiled"``: the one-pass engine's iteration, compiled by ``torch.compile``.
+                  Compilation takes up to a minute, so it is for long trainings. The results equal
+                  those of the one-pass engine up to rounding. Residuals and conditions may read
+                  tensors that are changed in place, but nothing else that changes during a
+                  training. This is checked every 499 iterations, when points change and when
+                  training ends; a difference raises a RuntimeError. Where the difference might be
+                  rounding, or the engine can't be used (no C++ compiler, points that are new more
+                  often than every 100 iterations), a warning is given and training continues
+                  uncompiled. NNCG and mixed precision are refused;
+                - ``None``: the one-pass engine where it gives DeepXDE's losses, which is checked,
+                  and the problem has at least 300 points; else the per-group engine.
 
         Raises:
-            ValueError: If a name is unknown, a number of weights is not that of the terms, a
-                weight is negative or not finite, the groups don't fit the conditions, or the
-                strategy can't balance this problem, or an engine is asked for where it can't be
-                right. The model then stays as it was.
+            ValueError: If a name is unknown, the number of weights is not the number of terms, a
+                weight is negative or not finite, the groups don't fit the conditions, the strategy
+                can't balance this problem or work with this optimizer, or the gradient engine can't
+                be used. The model then does not change.
             TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
+
+        Example:
+            ``model`` is that of the example of :class:`Model`::
+
+                model.compile("adam", lr=1e-3, loss_weights=ddb.DB("kurtosis", update_every=10))
+                model.train(iterations=1000)
+                model.compile("L-BFGS", loss_weights="keep")
+                model.train()
         """
         before = self.weighting
         if loss_weights is None and before is not None and before.adapted:
@@ -160,7 +190,7 @@ class Model(StockModel):
             if problem is not None:
                 mend_targets(problem, external_variables(self))
             if numbers is not None and not isinstance(loss_weights, str):
-                self.loss_weights = loss_weights  # the script's own list, which it may change
+                self.loss_weights = loss_weights  # the list itself, which the script may change
             self._numbers = None if numbers is None else checked_numbers(numbers)
             run = self._run
             run.step, run.engine_asked = step, gradient_engine
@@ -173,7 +203,7 @@ class Model(StockModel):
 
     @property
     def train_step(self) -> Callable[..., None] | None:
-        """What makes one iteration of training, by the weights as they are now."""
+        """The function that DeepXDE calls for one training iteration."""
         self._follow_loss_weights()
         return self._train_step_now
 
@@ -182,7 +212,7 @@ class Model(StockModel):
         self._train_step_now = step
 
     def _first_step(self, *batch: Any) -> None:
-        """The first iteration with weight 1 for all, whose terms were not asked for before."""
+        """The first iteration with weight 1 for all: finds the terms and makes the step."""
         run = self._run
         step = start_step(self, Equal(), group_terms(find_terms(self)), run.engine_asked)
         if self._numbers is not None:
@@ -191,12 +221,12 @@ class Model(StockModel):
         step(*batch)
 
     def _follow_loss_weights(self) -> None:
-        """Applies the numbers that a script has set as `loss_weights` since it was compiled."""
+        """Applies the numbers that a script has assigned to `loss_weights` since `compile`."""
         given, run = self.loss_weights, self._run
         if given is None and self._numbers is None:
             return
         if isinstance(given, list) and given == self._numbers:
-            return  # the rule, in every iteration
+            return  # the usual case, which needs no checks
         numbers = None if given is None else checked_numbers(given)
         if numbers == self._numbers:
             return
@@ -207,10 +237,11 @@ class Model(StockModel):
 
     @property
     def weights(self) -> dict[str, float]:
-        """The weights that are applied now, by group name; by term with a list of numbers.
+        """The present weights: a mapping from a group's name to its weight.
 
-        Terms listed as ``"unweighted"`` are not in it. With weight 1 for all, it is empty until
-        the first evaluation of the losses.
+        With a list of numbers, the names are those of the terms. Terms listed as ``"unweighted"``
+        are left out. With weight 1 for all, the mapping is empty until the losses are evaluated for
+        the first time.
         """
         self._follow_loss_weights()
         if self._run.step is not None:
@@ -221,10 +252,10 @@ class Model(StockModel):
 
     @property
     def loss_terms(self) -> list[str]:
-        """The names of the loss terms, in the order of `losshistory.loss_train`'s columns.
+        """The names of the loss terms, in the order of the columns of `losshistory.loss_train`.
 
-        With weight 1 for all, it is empty until the first evaluation of the losses. An L1
-        regularization, DeepXDE's last column, is no loss term.
+        With weight 1 for all, the list is empty until the losses are evaluated for the first time.
+        An L1 regularization, the last column, is no loss term.
         """
         return [term.name for term in self._terms]
 
@@ -240,9 +271,8 @@ class Model(StockModel):
     def gradient_engine(self) -> str:
         """The gradient engine in use: ``"one-pass"``, ``"compiled"`` or ``"per-group"``.
 
-        See `compile`.
-
-        ``"per-group"`` also where DeepXDE's own step trains, with weight 1 for all.
+        It is described in `compile`. Where DeepXDE's own step trains, with weight 1 for all, it is
+        ``"per-group"``.
         """
         if self._run.step is not None:
             return self._run.step.engine.name
@@ -253,16 +283,22 @@ class Model(StockModel):
     def _outputs_losses(
         self, training: bool, inputs: Any, targets: Any, auxiliary_vars: Any
     ) -> list[np.ndarray]:
-        """DeepXDE's leaves every parameter trainable, or frozen if it is interrupted."""
+        """DeepXDE's outputs and losses; the parameters' `requires_grad` does not change.
+
+        DeepXDE's own method leaves every parameter trainable, or frozen if it is interrupted.
+        """
         trainable = [(p, p.requires_grad) for p in self.net.parameters()]
         try:
-            return super()._outputs_losses(training, inputs, targets, auxiliary_vars)
+            both: list[np.ndarray] = super()._outputs_losses(
+                training, inputs, targets, auxiliary_vars
+            )
+            return both
         finally:
             for parameter, was_trainable in trainable:
                 parameter.requires_grad_(was_trainable)
 
     def _refresh_test_points(self) -> bool:
-        """Whether DeepXDE's test points had to follow the conditions' points."""
+        """Samples new test points if the conditions' points have changed; returns whether."""
         if reason_against(self.data, self.net) is not None:
             return False
         run = self._run
@@ -274,41 +310,53 @@ class Model(StockModel):
         if self._refresh_test_points():
             self.train_state.set_data_test(*self.data.test())
         super()._test(verbose=verbose)
-        if not hasattr(self.losshistory, "loss_weights"):  # a script has started another one
+        if not hasattr(self.losshistory, "loss_weights"):  # a script has replaced the history
             self.losshistory.loss_weights = []
         self.losshistory.loss_weights.append(self.weights)
         run = self._run
         if run.step is not None:
             run.step.check_at_record()
-            # Now, for callbacks may soon change points and numbers for what comes next; each of
-            # L-BFGS's long steps may be its last.
+            # This may be the last record of the training (always, for a step of L-BFGS). The check
+            # comes before callbacks, which may change points or weights.
             if run.in_training and run.last_step in (None, self.train_state.step):
                 run.step.engine.confirm()
 
     @property
     def weighting(self) -> Weighting | None:
-        """The weighting at work, with its state; ``None`` before training with weight 1 for all."""
+        """The model's weighting with its state; ``None`` before training with weight 1 for all."""
         step = self._run.step
         return None if step is None else step.weighting
 
     def save(self, save_path: str, protocol: str = "backend", verbose: int = 0) -> str:
-        """Saves all that a run needs to go on as if it had never stopped.
+        """Saves the complete state of a run, so that it can continue as if it had not stopped.
 
-        That is: network, external variables, optimizer, learning rate scheduler, weighting and
-        groups, step counters, loss history, random states, and the points where they are
-        resampled. A stock ``dde.Model`` restores network and optimizer from it. The file is
-        written beside, then renamed: it is never half there.
+        The state is: network, external variables, optimizer, learning rate scheduler, weighting and
+        groups, step counters, loss history, random states, sampled points and the state of
+        callbacks. A stock ``dde.Model`` can restore network and optimizer from the file. The file
+        is written under a temporary name and then renamed, so that it is never incomplete.
 
         Args:
-            save_path: Prefix of the file's name.
-            protocol: ``"backend"``; with ``"pickle"``, the network alone, as in DeepXDE.
-            verbose: Whether to print where the model was saved.
+            save_path: Prefix of the file's name. The folder must exist.
+            protocol: ``"backend"``. With ``"pickle"``, only the network is saved, as in DeepXDE.
+            verbose: Above 0, the path is printed.
 
         Returns:
-            The path, `save_path` and the iteration: ``"{save_path}-{iteration}.pt"``.
+            The path of the file: ``"{save_path}-{iteration}.pt"``.
+
+        Raises:
+            TypeError: If the state of a callback has values other than numbers, text, arrays and
+                tensors.
+
+        Example:
+            ``model`` is that of the example of :class:`Model`, after training. `restore` loads the
+            file into a model that was made and compiled the same way::
+
+                path = model.save("poisson")  # "poisson-200.pt"
+                model.restore(path)
         """
         if protocol != "backend":
-            return super().save(save_path, protocol=protocol, verbose=verbose)
+            path: str = super().save(save_path, protocol=protocol, verbose=verbose)
+            return path
         path = f"{save_path}-{self.train_state.iteration}.pt"
         checkpoint.write(self, self._run, path)
         if verbose > 0:
@@ -316,24 +364,24 @@ class Model(StockModel):
         return path
 
     def restore(self, save_path: str, device: str | None = None, verbose: int = 0) -> None:
-        """Restores what `save` saved, into a model that was compiled the same way.
+        """Restores what `save` saved into a model that was compiled the same way.
 
-        Training then goes on as the unbroken run would, on the CPU to the last bit. A checkpoint
-        from the middle of a `train` is gone on with in its middle: the record that DeepXDE makes
-        when training begins is left out, and callbacks of the same classes take their counters up
-        again. The weights of a phase with ``"keep"`` are restored into a model that was compiled
-        without `loss_weights`. From a checkpoint of a stock ``dde.Model`` the weights start afresh,
-        and a warning says so.
+        Training then continues as the uninterrupted run would, on the CPU to the last bit. If the
+        checkpoint is from the middle of a `train`, the next `train` continues there: the record
+        that DeepXDE makes when training begins is left out, and callbacks get the saved state of
+        a callback of their class. The weights of a phase with ``"keep"`` are restored into a model
+        that was compiled without `loss_weights`. With a checkpoint of a stock ``dde.Model``, the
+        weights start afresh, with a warning.
 
         Args:
             save_path: The path that `save` returned.
-            device: Device to load it on; by default that of the model.
-            verbose: Whether to print the path.
+            device: The device to load the file on; by default that of the model.
+            verbose: Above 0, the path is printed.
 
         Raises:
             FileNotFoundError: If there is no such file.
             CheckpointError: If the file is damaged, or of another network, optimizer, strategy
-                or other groups. The model stays as it was.
+                or of other groups. The model then does not change.
             ValueError: If the model is not compiled yet.
         """
         if self.opt is None:
@@ -360,7 +408,7 @@ class Model(StockModel):
                 super()._train_sgd(iterations, display_every, verbose=verbose)
 
     def _train_pytorch_lbfgs(self, verbose: int = 1) -> None:
-        """DeepXDE's counts an optimizer's earlier iterations again."""
+        """Trains by L-BFGS, counting each iteration once, which DeepXDE's own method does not."""
         run = self._run
         if run.pending is None or not run.pending.state["in_train"]:
             run.lbfgs_start = lbfgs.iterations(self.opt)
@@ -370,9 +418,9 @@ class Model(StockModel):
 
     @contextmanager
     def _training(self) -> Iterator[None]:
-        """Around the iterations, after training has begun."""
+        """Encloses the iterations of a `train`, after the callbacks' `on_train_begin`."""
         run = self._run
-        # A checkpoint is to hold what the other callbacks did in the same iteration.
+        # Checkpoints come last, to include what other callbacks do in the same iteration.
         self.callbacks.callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
         if run.pending is not None:
             run.pending.begin(self)

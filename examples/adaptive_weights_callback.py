@@ -1,6 +1,6 @@
 """Adaptive weights for a stock ``dde.Model``: the wave equation u_tt = 4 u_xx on [0, 1]^2.
 
-Where the model's class can't be changed, a callback weighs the losses.
+A callback weighs the losses where the model's class can't be changed.
 """
 
 import deepxde as dde

@@ -1,6 +1,6 @@
-"""Several strategies on one problem of the library, from the same initial network.
+"""Compares several strategies on one benchmark problem, from the same initial network.
 
-The command line does this and more: ``deepxde-balance compare klein-gordon --weights ...``.
+The command line does the same: ``deepxde-balance compare klein-gordon --weights ...``.
 """
 
 import matplotlib.pyplot as plt
@@ -9,7 +9,7 @@ import deepxde_balance as ddb
 from deepxde_balance import plots
 
 ITERATIONS = 2000
-POINTS = 0.1  # of the paper's
+POINTS = 0.1  # factor on the paper's numbers of points
 
 STRATEGIES = ["equal", "gw-mean", "dn", "db-mean", "db-kurtosis"]
 

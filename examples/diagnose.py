@@ -1,7 +1,8 @@
-"""Are the loss terms balanced? One look before training, and a record during it.
+"""Shows whether the loss terms are balanced, before training and during it.
 
-Poisson's equation u_xx + u_yy = f on the unit square: second derivatives of an oscillating
-solution are large, and so is the residual's gradient, which drowns those of the boundary.
+The problem is Poisson's equation u_xx + u_yy = f on the unit square. Second derivatives of an
+oscillating solution are large. The gradient of the residual is then much larger than those of the
+boundary conditions, which are hardly learned.
 """
 
 import deepxde as dde

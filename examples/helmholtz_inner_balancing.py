@@ -1,6 +1,6 @@
 """Inner-balancing: the Helmholtz equation u_xx + u_yy + u = q on [-1, 1]^2, u = 0 on its boundary.
 
-There is one kind of condition, so there is nothing to balance between conditions, until the
+There is one kind of condition, and so nothing to balance between conditions. Therefore the
 boundary is split into its x-sides and its y-sides.
 """
 

@@ -1,6 +1,6 @@
 """An inverse problem: C1 and C2 of u_t + C1 u u_x - C2 u_xx = 0 from 300 values of u.
 
-Adam with adaptive weights, then L-BFGS with the weights that Adam ended with.
+Adam trains with adaptive weights, then L-BFGS with the weights at the end of Adam.
 """
 
 import deepxde as dde

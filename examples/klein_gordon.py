@@ -1,6 +1,6 @@
 """The Klein-Gordon equation with adaptive loss weights: u_tt - u_xx + u^3 = f on [0, 1]^2.
 
-Plain DeepXDE but for the two lines that are marked.
+This is a DeepXDE script. The two comments "was ..." mark the lines that differ.
 """
 
 import deepxde as dde

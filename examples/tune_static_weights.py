@@ -1,7 +1,8 @@
-"""Searching static weights, beside a strategy that needs no search, at the same total cost.
+"""Compares a search for the best static weights with a strategy that needs no search.
 
-scikit-optimize (DeepXDE requires it too) looks for the best weights of boundary and initial
-conditions by CALLS short trainings; db-mean trains once, for as many iterations as all of them.
+scikit-optimize, which DeepXDE requires too, searches the weights of the boundary and the initial
+conditions in CALLS short trainings. db-mean trains once, for as many iterations as all of these
+together.
 """
 
 import numpy as np
@@ -11,10 +12,10 @@ from skopt.space import Real
 import deepxde_balance as ddb
 
 CALLS = 12
-ITERATIONS = 500  # of each call
-POINTS = 0.02  # of the paper's
+ITERATIONS = 500  # in each short training
+POINTS = 0.02  # factor on the paper's numbers of points
 
-LOG_WEIGHTS = [Real(-1.0, 3.0, name="bc"), Real(-1.0, 3.0, name="ic")]  # of 10
+LOG_WEIGHTS = [Real(-1.0, 3.0, name="bc"), Real(-1.0, 3.0, name="ic")]  # log10 of the weights
 
 
 def train(weights, iterations):
@@ -30,7 +31,7 @@ def objective(logs):
     # One weight for each loss term: residual, u at x = 0 and x = 1, u and u_t at t = 0.
     error, _ = train([1.0, bc, bc, ic, ic], ITERATIONS)
     print(f"bc {bc:8.3g}  ic {ic:8.3g}  L2RE {error:.2%}", flush=True)
-    return min(error, 1e3)  # a run may have diverged
+    return error if error < 1e3 else 1e3  # the error is nan if training diverged
 
 
 found = gp_minimize(

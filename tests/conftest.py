@@ -1,4 +1,5 @@
 import os
+from types import SimpleNamespace
 
 os.environ["DDE_BACKEND"] = "pytorch"
 
@@ -6,11 +7,32 @@ import deepxde as dde
 import pytest
 import torch
 
-from deepxde_balance.gradients import choose as engine
+from deepxde_balance.gradients import choose
 from deepxde_balance.gradients.compiled import engine as compiled
 from deepxde_balance.gradients.compiled import limits
 
 torch.set_num_threads(1)  # the tensors of the tests are small
+
+
+def global_state():
+    """What a test could leave behind for the tests after it."""
+    return {
+        "float type": (dde.config.default_float(), dde.config.mixed, torch.get_default_dtype()),
+        "autodiff": dde.config.autodiff,
+        "L-BFGS options": dict(dde.optimizers.LBFGS_options),
+        "NNCG options": dict(dde.optimizers.NNCG_options),
+        "few points": choose.FEW_POINTS,
+        "threads": torch.get_num_threads(),
+        "gradients": torch.is_grad_enabled(),
+    }
+
+
+@pytest.fixture(autouse=True)
+def _seeded_and_left_as_found():
+    dde.config.set_random_seed(1234)
+    before = global_state()
+    yield
+    assert global_state() == before
 
 
 @pytest.fixture
@@ -21,16 +43,38 @@ def float64():
     dde.config.set_default_float("float32")
 
 
-@pytest.fixture(autouse=True)
-def _as_if_there_were_many_points(monkeypatch):
-    """The tests' problems are small; they take the engine that large ones take."""
-    monkeypatch.setattr(engine, "FEW_POINTS", 0)
+@pytest.fixture
+def mixed_precision():
+    """DeepXDE in mixed precision for one test."""
+    dde.config.set_default_float("mixed")
+    yield
+    dde.config.mixed = False
+    dde.config.set_default_float("float32")
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    dde.config.set_random_seed(1234)
-    torch.set_default_dtype(torch.float32)
+@pytest.fixture
+def forward_autodiff():
+    """Derivatives of the network by forward-mode differentiation for one test."""
+    dde.config.set_default_autodiff("forward")
+    yield
+    dde.config.set_default_autodiff("reverse")
+
+
+@pytest.fixture
+def optimizer_options():
+    """DeepXDE's options of L-BFGS and NNCG, as `.lbfgs` and `.nncg`, to be changed in one test."""
+    options = SimpleNamespace(lbfgs=dde.optimizers.LBFGS_options, nncg=dde.optimizers.NNCG_options)
+    before = [dict(options.lbfgs), dict(options.nncg)]
+    yield options
+    for changed, original in zip((options.lbfgs, options.nncg), before, strict=True):
+        changed.clear()
+        changed.update(original)
+
+
+@pytest.fixture
+def large_problem(monkeypatch):
+    """A small problem takes the engine that a large one takes by default, the one-pass engine."""
+    monkeypatch.setattr(choose, "FEW_POINTS", 0)
 
 
 @pytest.fixture
@@ -50,13 +94,3 @@ def compilations(monkeypatch):
 def points_may_change_often(monkeypatch):
     """The compiled engine follows new points however often they come; its limits are as if off."""
     monkeypatch.setattr(limits, "FEWEST_EVALUATIONS", 0)
-
-
-@pytest.fixture
-def lbfgs_options():
-    """20 iterations of L-BFGS, in steps of 5."""
-    dde.optimizers.set_LBFGS_options(maxiter=20)
-    dde.optimizers.config.LBFGS_options["iter_per_step"] = 5
-    yield
-    dde.optimizers.set_LBFGS_options()
-    dde.optimizers.config.LBFGS_options["iter_per_step"] = 1000

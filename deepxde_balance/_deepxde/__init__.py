@@ -1,1 +1,1 @@
-"""The one place that touches DeepXDE's insides."""
+"""The only code that touches the internals of DeepXDE."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def choose_backend() -> None:
-    """Chooses PyTorch for our own command line, whose user has no script to choose it in."""
+    """Chooses PyTorch for the package's command line, where no script can choose a backend."""
     command = Path(sys.argv[0]).stem if sys.argv else ""
     module = command == "-m" and "deepxde_balance" in sys.orig_argv
     if "deepxde" not in sys.modules and (command == "deepxde-balance" or module):

@@ -1,7 +1,8 @@
-"""The points of one training iteration, and the problem that they are of."""
+"""The points of one training iteration, and which of them belong to which condition."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import deepxde as dde
@@ -9,7 +10,14 @@ import numpy as np
 
 
 class Batch(NamedTuple):
-    """What DeepXDE hands to a training step."""
+    """The arguments that DeepXDE passes to a training step.
+
+    Args:
+        inputs: Points of shape (N, d), the conditions' points first; of another form where the data
+            is no ``dde.data.PDE``.
+        targets: Target values, if the data has any.
+        auxiliary_vars: Auxiliary variables at the points, if there are any.
+    """
 
     inputs: Any
     targets: Any = None
@@ -17,19 +25,19 @@ class Batch(NamedTuple):
 
 
 class BatchSnapshot:
-    """A batch as it was when it was seen.
+    """A copy of a batch that can tell whether another batch has the same points.
 
     Args:
-        batch: The batch, whose arrays may be changed in place later on.
+        batch: The batch. Its arrays are copied, since a script may change them in place.
     """
 
     def __init__(self, batch: Batch):
         self._original = batch
-        #: The same in arrays of its own.
+        #: The copy.
         self.batch = Batch(_copied(batch.inputs), batch.targets, _copied(batch.auxiliary_vars))
 
     def is_(self, batch: Batch) -> bool:
-        """Whether a batch is the same arrays of points and auxiliary variables, unchanged."""
+        """Whether `batch` consists of the very arrays that were copied, with unchanged values."""
         return batch is self.batch or (
             batch.inputs is self._original.inputs
             and batch.auxiliary_vars is self._original.auxiliary_vars
@@ -49,8 +57,16 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def problem_of(data: dde.data.Data) -> dde.data.PDE | None:
-    """The data object that holds residuals and IC/BC objects, if there is one."""
-    for holder in (data, getattr(data, "pde", None)):  # PDEOperator has its problem in `pde`
+    """The ``dde.data.PDE`` that holds the residuals and IC/BC objects; ``None`` without one."""
+    for holder in (data, getattr(data, "pde", None)):  # a PDEOperator holds its problem in `pde`
         if isinstance(holder, dde.data.PDE):
             return holder
     return None
+
+
+def condition_spans(problem: dde.data.PDE) -> list[tuple[int, int]]:
+    """For each IC/BC object the first and last + 1 row of its points in a batch.
+
+    The rows after those of the last condition are the residual's.
+    """
+    return list(itertools.pairwise(itertools.accumulate(problem.num_bcs, initial=0)))

@@ -1,4 +1,4 @@
-"""Training by L-BFGS, which can be taken up in its middle."""
+"""Training by L-BFGS that can be resumed in the middle."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from deepxde.optimizers.config import LBFGS_options
 
 
 def train(model: dde.Model, start: int, verbose: int) -> None:
-    """DeepXDE's loop over steps of many iterations, but with each iteration counted once.
+    """Trains as DeepXDE's own L-BFGS loop does, but counts each iteration once.
+
+    DeepXDE's loop counts the optimizer's iterations from earlier trainings again.
 
     Args:
-        model: The model, when its training has begun.
-        start: Iterations that the optimizer had made when this training began; it ends after
-            ``LBFGS_options["maxiter"]`` more.
-        verbose: Whether to print the records.
+        model: The model, after its callbacks' `on_train_begin`.
+        start: The optimizer's iterations before this training. Training ends after
+            ``LBFGS_options["maxiter"]`` further iterations.
+        verbose: Above 0, losses are printed at each record.
     """
     done = iterations(model.opt)
     while done - start < LBFGS_options["maxiter"] and not model.stop_training:
@@ -35,6 +37,6 @@ def train(model: dde.Model, start: int, verbose: int) -> None:
 
 
 def iterations(optimizer: torch.optim.Optimizer) -> int:
-    """Iterations that an L-BFGS optimizer has made so far."""
+    """The number of iterations that an L-BFGS optimizer has made so far."""
     state = optimizer.state_dict()["state"]
     return state[0]["n_iter"] if state else 0

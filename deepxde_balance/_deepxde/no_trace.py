@@ -1,4 +1,4 @@
-"""Evaluations that leave the random states as they were."""
+"""Evaluations that leave random states and the network as they were."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 
 
 @contextmanager
-def kept_random_states(tensors: Iterable[Tensor]) -> Iterator[None]:
-    """Puts Python's, NumPy's and PyTorch's random states back.
+def unchanged_random_states(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Restores the random states of Python, NumPy and PyTorch when the context ends.
 
     Args:
-        tensors: Those of the evaluation, on whose GPUs random numbers may be drawn.
+        tensors: The tensors of the evaluation. The random states of their GPUs are restored too.
     """
     devices = list({t.device for t in tensors if t.device.type == "cuda"})
     numpy_state, python_state = np.random.get_state(), random.getstate()
@@ -30,11 +30,14 @@ def kept_random_states(tensors: Iterable[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def no_trace(net: torch.nn.Module) -> Iterator[None]:
-    """Puts back the random states, the network's mode and its buffers (batch normalization)."""
+    """Restores random states and the network's mode and buffers when the context ends.
+
+    Buffers are, for example, the running means of batch normalization.
+    """
     training = net.training
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
     try:
-        with kept_random_states(net.parameters()):
+        with unchanged_random_states(net.parameters()):
             yield
     finally:
         net.train(mode=training)

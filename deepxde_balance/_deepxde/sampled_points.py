@@ -1,4 +1,4 @@
-"""What a data object has drawn at random: points, functions, mini-batches."""
+"""The random samples of a data object: points, functions and mini-batches."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _POINTS = (
     "test_aux_vars",
 )
 
-#: What draws for itself. Other data is given to DeepXDE, and is the script's to keep.
-_DRAWING = (
+#: Data classes that sample their points. Other classes are given their points by the script.
+_SAMPLING = (
     dde.data.PDE,
     dde.data.PDEOperator,
     dde.data.PDEOperatorCartesianProd,
@@ -38,17 +38,24 @@ _DRAWING = (
 
 
 def points(data: Any) -> dict[str, Any] | None:
-    """The points and functions of a data object; ``None`` if it was given them."""
-    if not isinstance(data, _DRAWING):
+    """The sampled points and functions of a data object; ``None`` if a script gave them to it."""
+    if not isinstance(data, _SAMPLING):
         return None
     return {name: getattr(data, name) for name in _POINTS if hasattr(data, name)}
 
 
 def put_back(data: Any, saved: dict[str, Any]) -> None:
-    """Gives a data object the points that :func:`points` found in another of its kind."""
-    there, here = _shape(saved["train_x"]), _shape(data.train_x)
+    """Gives a data object the saved points of another one of its class.
+
+    Warns if the numbers of points differ, or if the points can't be replaced.
+
+    Args:
+        data: The data object.
+        saved: What :func:`points` returned for the other one.
+    """
+    saved_shape, own_shape = _shape(saved["train_x"]), _shape(data.train_x)
     if isinstance(data, dde.data.FPDE):
-        if there != here or not np.array_equal(saved["train_x"], data.train_x):
+        if saved_shape != own_shape or not np.array_equal(saved["train_x"], data.train_x):
             warnings.warn(
                 "The checkpoint's training points are not put back: this "
                 f"{type(data).__name__} has drawn others, and a matrix that belongs to them. "
@@ -56,9 +63,10 @@ def put_back(data: Any, saved: dict[str, Any]) -> None:
                 stacklevel=6,
             )
         return
-    if there != here:
+    if saved_shape != own_shape:
         warnings.warn(
-            f"The checkpoint's training points, of shape {there}, replace the model's, {here}.",
+            f"The checkpoint's training points, of shape {saved_shape}, replace the model's, "
+            f"{own_shape}.",
             stacklevel=6,
         )
     for name, value in saved.items():
@@ -67,20 +75,20 @@ def put_back(data: Any, saved: dict[str, Any]) -> None:
 
 
 def samplers(data: Any) -> Iterator[BatchSampler]:
-    """What draws mini-batches, for the data or one of its conditions."""
+    """The objects that draw the mini-batches of the data and of its conditions."""
     for owner in (data, *getattr(problem_of(data), "bcs", ())):
         yield from (value for value in vars(owner).values() if isinstance(value, BatchSampler))
 
 
 def conditions_in_batches(data: Any) -> list[Any]:
-    """The conditions that take a mini-batch of their points at a time."""
+    """The conditions that use a mini-batch of their points in each iteration."""
     bcs = getattr(problem_of(data), "bcs", ())
     return [bc for bc in bcs if hasattr(bc, "batch_indices")]
 
 
 @contextmanager
-def kept_batches(data: Any) -> Iterator[None]:
-    """Puts the mini-batches back that are drawn while the context lasts."""
+def unchanged_samplers(data: Any) -> Iterator[None]:
+    """Restores the samplers when the context ends, so that they draw the same batches again."""
     before = [(sampler, copy.deepcopy(vars(sampler))) for sampler in samplers(data)]
     try:
         yield

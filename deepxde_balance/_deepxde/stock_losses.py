@@ -1,4 +1,4 @@
-"""The losses as DeepXDE's data object makes them, before DeepXDE weighs and stacks them."""
+"""The losses that a DeepXDE data object computes, before DeepXDE weights and stacks them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .batch import Batch
 
 
 class DeepXDELosses(NamedTuple):
-    """What a data object gave to DeepXDE.
+    """The losses of one evaluation.
 
     Args:
-        losses: The unweighted losses.
-        loss_fn: DeepXDE's loss function, or one for each term.
+        losses: The unweighted loss of each term, shape ().
+        loss_fn: The loss function, or a list of one for each term.
     """
 
     losses: list[Tensor]
@@ -25,25 +25,25 @@ class DeepXDELosses(NamedTuple):
 
 
 def deepxde_losses(model: dde.Model, batch: Batch, loss_fn: Any = None) -> DeepXDELosses:
-    """DeepXDE's training losses, unweighted, as they are before it stacks them.
+    """Evaluates DeepXDE's unweighted training losses and returns them unstacked.
 
-    A loss cut out of the stack would drag every other loss's graph through its backward, and
-    hide which parameters it does not depend on.
+    The backward of a loss taken from DeepXDE's stack would run through the graphs of all losses,
+    and could not tell which parameters the loss does not depend on.
 
     Args:
         model: A compiled model.
         batch: The points.
-        loss_fn: What takes the place of the model's loss function, if anything.
+        loss_fn: Replaces the model's loss function, or its list of one for each term.
     """
-    with _recorded_losses(model.data, loss_fn) as recorded:
+    with _captured_losses(model.data, loss_fn) as captured:
         model.outputs_losses_train(*batch)
-    return recorded[0]
+    return captured[0]
 
 
 @contextmanager
-def _recorded_losses(data: dde.data.Data, other_loss_fn: Any) -> Iterator[list[DeepXDELosses]]:
-    """Notes what `data` returns to DeepXDE while the context lasts."""
-    recorded: list[DeepXDELosses] = []
+def _captured_losses(data: dde.data.Data, other_loss_fn: Any) -> Iterator[list[DeepXDELosses]]:
+    """Yields a list to which each evaluation in the context appends the losses of `data`."""
+    captured: list[DeepXDELosses] = []
     original = data.losses_train
 
     def losses_train(targets: Any, outputs: Any, loss_fn: Any, *args: Any, **kwargs: Any) -> Any:
@@ -51,13 +51,13 @@ def _recorded_losses(data: dde.data.Data, other_loss_fn: Any) -> Iterator[list[D
             loss_fn = other_loss_fn
         losses = original(targets, outputs, loss_fn, *args, **kwargs)
         listed = losses if isinstance(losses, list) else [losses]
-        recorded.append(DeepXDELosses(listed, loss_fn))
+        captured.append(DeepXDELosses(listed, loss_fn))
         return losses
 
     own = vars(data).get("losses_train")
     data.losses_train = losses_train
     try:
-        yield recorded
+        yield captured
     finally:
         if own is None:
             del data.losses_train

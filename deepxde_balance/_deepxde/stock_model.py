@@ -1,7 +1,6 @@
-"""Stock DeepXDE's model, whatever a script has put in its place.
+"""DeepXDE's own model class.
 
-A script may say ``dde.Model = ddb.Model`` at its top: what means the stock class must not look it
-up there.
+A script may set ``dde.Model = ddb.Model``. Code that needs the stock class imports it from here.
 """
 
 from deepxde.model import Model as StockModel

@@ -1,8 +1,8 @@
-"""Targets and test points that are never stale.
+"""A cache of target values and boundary normals that is never stale.
 
-DeepXDE 1.15 caches a condition's target values and boundary normals by the `id` of the points. A
-new array of points often has the `id` of one that is gone, and then gets that one's values; and
-targets that depend on a trainable ``dde.Variable`` stay what they were at first (its issue 2074).
+DeepXDE 1.15 caches a condition's target values and boundary normals by the `id` of the array of
+points. A new array often has the `id` of a deleted one, and then gets the values of the deleted
+points. Targets that depend on a trainable ``dde.Variable`` never change (DeepXDE issue 2074).
 """
 
 from __future__ import annotations
@@ -16,14 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .no_trace import kept_random_states
+from .batch import condition_spans
+from .no_trace import unchanged_random_states
 
-#: Arrays of points whose values are kept, per condition: DeepXDE's batch and our own slices of it.
-_KEPT = 8
+#: Entries in the cache of one condition. DeepXDE's batch and the gradient engines' own arrays of
+#: the same points need one each.
+_MAX_ENTRIES = 8
 
 
-class _Kept(NamedTuple):
-    """Values, with the array of points that they belong to and what was in it."""
+class _Entry(NamedTuple):
+    """The values at a range of points.
+
+    Args:
+        X: The array of all points. While the entry exists, no other array can have its `id`.
+        points: A copy of the range of points.
+        values: The function's values at these points.
+    """
 
     X: np.ndarray
     points: np.ndarray
@@ -31,33 +39,33 @@ class _Kept(NamedTuple):
 
 
 class TargetCache:
-    """Values of a function of the points, kept for as long as the points are the same.
+    """A function of the points that is evaluated again only when the points change.
 
     Args:
-        function: From points of shape (N, d) to a tensor of their values.
+        function: From points of shape (N, d) to a tensor of N values or rows of values.
     """
 
     def __init__(self, function: Callable[[np.ndarray], Tensor]):
         self.function = function
-        #: Whether the values change while the points do not; then nothing is kept.
+        #: Whether the values may change at unchanged points. Then nothing is cached.
         self.live = False
-        self._kept: dict[tuple[int, int, int], _Kept] = {}
+        self._entries: dict[tuple[int, int, int], _Entry] = {}
 
     def __call__(self, X: np.ndarray, beg: int, end: int, _: Any = None) -> Tensor:
         key = (id(X), beg, end)
-        kept = self._kept.get(key)  # which holds X, so no other array can have its id
-        if kept is not None and np.array_equal(kept.points, X[beg:end]):
-            return kept.values
+        entry = self._entries.get(key)
+        if entry is not None and np.array_equal(entry.points, X[beg:end]):
+            return entry.values
         values = self.function(X[beg:end])
         if not (self.live or values.requires_grad):
-            self._kept[key] = _Kept(X, X[beg:end].copy(), values)
-            if len(self._kept) > _KEPT:
-                del self._kept[next(iter(self._kept))]
+            self._entries[key] = _Entry(X, X[beg:end].copy(), values)
+            if len(self._entries) > _MAX_ENTRIES:
+                del self._entries[next(iter(self._entries))]
         return values
 
 
 def mend_targets(problem: dde.data.PDE, variables: Sequence[Tensor]) -> None:
-    """Puts a :class:`TargetCache` in place of DeepXDE's in every condition of a problem.
+    """Replaces DeepXDE's cache by a :class:`TargetCache` in every condition of a problem.
 
     Args:
         problem: The data object that holds the conditions.
@@ -68,24 +76,18 @@ def mend_targets(problem: dde.data.PDE, variables: Sequence[Tensor]) -> None:
             cached = getattr(condition, name)
             if not isinstance(cached, TargetCache):
                 if len(inspect.signature(cached).parameters) != 1:
-                    continue  # a function of auxiliary variables too: DeepXDE does not cache it
-                cached = TargetCache(_one_layer_down(cached))
+                    continue  # DeepXDE does not cache a function of auxiliary variables
+                # Only DeepXDE's own wrapper is removed; a decorator of the script stays.
+                cached = TargetCache(getattr(cached, "__wrapped__", cached))
                 setattr(condition, name, cached)
             if name == "func":
-                start = sum(problem.num_bcs[:i])
-                points = problem.train_x_bc[start : start + problem.num_bcs[i]]
+                beg, end = condition_spans(problem)[i]
+                points = problem.train_x_bc[beg:end]
                 cached.live = _depends_on(cached.function, points, variables)
 
 
-def _one_layer_down(wrapper: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The function that DeepXDE's cache wraps; what the user has wrapped stays so."""
-    function: Callable[..., Tensor] = inspect.unwrap(
-        wrapper, stop=lambda function: function is not wrapper
-    )
-    return function
-
-
 def _cached_by_deepxde(condition: Any) -> list[str]:
+    """The names of the condition's attributes that DeepXDE wraps in a cache."""
     names = []
     valued = (
         dde.icbc.DirichletBC,
@@ -104,22 +106,22 @@ def _cached_by_deepxde(condition: Any) -> list[str]:
 def _depends_on(
     function: Callable[[np.ndarray], Tensor], points: np.ndarray, variables: Sequence[Tensor]
 ) -> bool:
-    """Whether the function's values change when the variables do: tried out, and put back."""
+    """Whether the function's values change with the variables, which are changed and restored."""
     if not variables or not len(points):
         return False
 
     def values() -> Tensor:
-        with kept_random_states(variables):
+        with unchanged_random_states(variables):
             return function(points).clone()
 
-    there = values()
-    if not torch.equal(there, values()):
-        return False  # noise of its own, which DeepXDE draws once
+    unchanged = values()
+    if not torch.equal(unchanged, values()):
+        return False  # the function draws noise, which DeepXDE evaluates once
     before = [variable.clone() for variable in variables]
     try:
         for variable in variables:
             variable.mul_(1.01).add_(0.01)
-        return not torch.equal(there, values())
+        return not torch.equal(unchanged, values())
     finally:
         for variable, value in zip(variables, before, strict=True):
             variable.copy_(value)

@@ -1,1 +1,1 @@
-"""DeepXDE callbacks."""
+"""The callbacks, which also work with a stock ``dde.Model``."""

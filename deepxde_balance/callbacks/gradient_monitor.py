@@ -1,4 +1,4 @@
-"""A callback that watches the gradients of the loss terms."""
+"""A callback that observes the gradients of the loss terms during training."""
 
 from __future__ import annotations
 
@@ -19,41 +19,55 @@ from ..terms.groups import LossGroups
 
 
 class GradientMonitor(dde.callbacks.Callback):
-    """Records losses, gradients and weights by group during training, which it does not change.
+    """Observes losses, gradients and weights by group during training.
 
-    For a :class:`~deepxde_balance.Model`, for a stock ``dde.Model``, and for one beside a
-    :class:`~deepxde_balance.LossWeighting`. It looks when training begins, then every `period`
-    iterations; under L-BFGS, after each step of DeepXDE's that crosses the period. A look costs
-    about one iteration with an update of the weights.
+    It works with a :class:`~deepxde_balance.Model` and with a stock ``dde.Model``, also beside a
+    :class:`~deepxde_balance.LossWeighting`, and does not change the training. The first
+    observation is at the first iteration, then there is one every `period` iterations. Under
+    L-BFGS, DeepXDE makes many iterations in a step, and an observation follows each step that
+    passes a multiple of `period`. An observation takes about as long as an iteration that updates
+    the weights.
 
-    Where training goes on from a checkpoint of :class:`~deepxde_balance.Model`, so does the
-    record.
+    If training goes on from a checkpoint of :class:`~deepxde_balance.Model`, the lists below do
+    too.
 
     Args:
-        period: Iterations from one look to the next.
-        loss_groups: The groups to look at, see :meth:`deepxde_balance.Model.compile`. By default
-            those of the strategy; in a stock model and with weight 1 for all, every term by itself.
-        csv: A file to write to at every look, with columns ``iteration``, ``quantity``
-            (``loss``, ``gradient_norm``, ``weight``, ``share``, ``cosine``), ``group``,
-            ``other`` (the other group of a cosine) and ``value``. A run replaces what the file
-            holds from its first iteration on.
+        period: Iterations from one observation to the next.
+        loss_groups: The groups to observe, see :meth:`deepxde_balance.Model.compile`. By default
+            the strategy's groups; but every term by itself in a stock model, and in a model that
+            is compiled without a strategy and without `loss_groups`.
+        csv: A file to which every observation is appended, with columns ``iteration``,
+            ``quantity`` (``loss``, ``gradient_norm``, ``weight``, ``share``, ``cosine``),
+            ``group``, ``other`` (the other group of a cosine) and ``value``. Training removes
+            the rows of its first iteration and later ones from an existing file.
         tensorboard: A folder for TensorBoard (``pip install deepxde-balance[tensorboard]``).
-        warn_ratio: How far the weighted gradient norms of two groups may be apart.
-        warn_after: After so many looks in a row with more than that, one warning is given.
+        warn_ratio: Largest ratio of two groups' weighted gradient norms that needs no warning,
+            above 1.
+        warn_after: Number of observations in a row above `warn_ratio` after which the one warning
+            is given.
 
     Attributes:
-        steps: The iterations, a list that those below are as long as.
-        losses: Losses by group, neither weighted nor scaled.
-        gradient_norms: Norms of their gradients with respect to the network's parameters.
-        weights: Weights by group, see :class:`~deepxde_balance.observation.Observation`.
-        shares: Each group's part in the sum of the weighted norms,
-            ||lambda_i g_i|| / sum_j ||lambda_j g_j||.
-        cosines: Of the gradients of two groups, by pair of names.
+        steps: The iterations of the observations. Each list below has one value for each of them.
+        losses: The losses by group, without weights and static factors.
+        gradient_norms: The 2-norms of the gradients of these losses with respect to the network's
+            parameters, by group.
+        weights: The weights by group, static factors included.
+        shares: ||lambda_i g_i|| / sum_j ||lambda_j g_j|| by group, the share of the group's
+            weighted gradient norm.
+        cosines: The cosine between the gradients of two groups, by pair of names.
 
     Raises:
         ValueError: If an argument is out of its range, or `csv` is a file of another kind.
-        FileNotFoundError: If the folder of `csv` is not there.
-        ImportError: If TensorBoard is asked for and not installed.
+        FileNotFoundError: If the folder of `csv` does not exist.
+        ImportError: If `tensorboard` is given and TensorBoard is not installed.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> model = ddb.problems.get("harmonic").model("dn", verbose=0)
+        >>> monitor = ddb.GradientMonitor(period=10)
+        >>> losshistory, train_state = model.train(iterations=20, callbacks=[monitor], verbose=0)
+        >>> monitor.steps, list(monitor.losses)
+        ([0, 10, 20], ['pde', 'ic'])
     """
 
     def __init__(
@@ -74,8 +88,11 @@ class GradientMonitor(dde.callbacks.Callback):
         self._csv = None if csv is None else CsvFile(csv)
         self._board = None if tensorboard is None else _Board(tensorboard)
         self._observer: Observer | None = None
+        #: Whether this training has had no iteration yet.
         self._begins = True
+        #: The iteration at the end of the last step.
         self._last = 0
+        #: For each pair above `warn_ratio` the number of observations in a row.
         self._apart: dict[Pair, int] = {}
         self._warned = False
 
@@ -104,16 +121,17 @@ class GradientMonitor(dde.callbacks.Callback):
         return self.log.cosines
 
     def init(self) -> None:
-        """Called by DeepXDE with a new model: a new record."""
+        """Called by DeepXDE with a new model: empties the log."""
         self._observer = Observer(self.model, self.loss_groups)
         self.log, self._apart, self._warned = GradientLog(), {}, False
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint of the model keeps."""
+        """The state of the monitor, for a checkpoint of the model."""
         apart = [[strong, weak, number] for (strong, weak), number in self._apart.items()]
         return {"log": self.log.state_dict(), "apart": apart, "warned": self._warned}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Loads what :meth:`state_dict` returned."""
         self.log = GradientLog.from_state_dict(state["log"])
         self._apart = {(strong, weak): number for strong, weak, number in state["apart"]}
         self._warned = state["warned"]
@@ -121,10 +139,11 @@ class GradientMonitor(dde.callbacks.Callback):
     def on_train_begin(self) -> None:
         self._begins = True
         if self._csv is not None:
-            self._csv.begin_anew()
+            self._csv.begin_training()
 
     def on_batch_begin(self) -> None:
-        """The first look: by now all callbacks have begun, and a checkpoint has been taken up."""
+        # The first observation is here, not in `on_train_begin`, where other callbacks still
+        # change the model, and after which a restored checkpoint takes effect.
         if self._begins:
             self._begins = False
             self._last = self.model.train_state.step
@@ -174,9 +193,10 @@ class GradientMonitor(dde.callbacks.Callback):
 
 
 def _ratios_above(limit: float, measures: Measures) -> dict[Pair, float]:
-    """Pairs of a stronger and a weaker group by the ratio of their weighted gradient norms.
+    """The ratio of weighted gradient norms of each pair where it is above the limit.
 
-    A norm that is 0 or not finite is not compared: what is met exactly needs no weight.
+    A pair is a stronger and a weaker group. A norm that is not finite is not compared, nor one
+    that is 0: a condition that is met exactly needs no weight.
     """
     norms = measures.weighted_norms
     usable = [i for i in range(len(norms)) if np.isfinite(norms[i]) and norms[i] > 0]
@@ -190,7 +210,7 @@ def _ratios_above(limit: float, measures: Measures) -> dict[Pair, float]:
 
 
 class _Board:
-    """Scalars for TensorBoard, under ``loss/bc0``, ``cosine/pde, bc0``, ..."""
+    """Writes observations for TensorBoard, tagged ``loss/bc0``, ``cosine/pde, bc0``, ..."""
 
     def __init__(self, folder: str | os.PathLike[str]):
         self.folder = folder
@@ -204,7 +224,8 @@ class _Board:
         self._writer: Any = None
 
     def add(self, rows: list[Row]) -> None:
-        if self._writer is None:  # TensorBoard then hides what a broken run wrote after this step
+        if self._writer is None:
+            # `purge_step` hides what a run that was killed has written for later iterations.
             self._writer = self._make(os.fspath(self.folder), purge_step=rows[0][0])
         for step, quantity, group, other, value in rows:
             tag = f"{quantity}/{group}, {other}" if quantity == COSINE else f"{quantity}/{group}"

@@ -1,4 +1,4 @@
-"""A DeepXDE callback: adaptive weights for a stock model."""
+"""A callback that gives a stock ``dde.Model`` adaptive weights."""
 
 from __future__ import annotations
 
@@ -22,26 +22,44 @@ from ..weightings import Keep, StrategyName, Weighting
 
 
 class LossWeighting(dde.callbacks.Callback):
-    """Adaptive loss weights for a stock ``dde.Model``, whose class you can't change.
+    """Adaptive loss weights for a stock ``dde.Model``, where its class can't be changed.
 
-    The same strategies as :class:`~deepxde_balance.Model`, with the same weights and the same
-    cost. Compile the model without `loss_weights` and pass this to its `train`. While it trains,
-    this callback stands in for the model's training step, and puts it back afterwards.
-    `loss_train` holds the unweighted losses; `losshistory.loss_weights` the weights, as with
-    :class:`~deepxde_balance.Model`. Given again to a later `train` of the same model, it goes on
-    from where it was, also when the model was compiled anew with another optimizer.
+    The strategies, their weights and their cost are those of :class:`~deepxde_balance.Model`.
+    Compile the model without `loss_weights` and pass this callback to ``model.train``. During that
+    training it replaces the model's training step. `losshistory.loss_train` has the unweighted
+    losses, and `losshistory.loss_weights` the weights.
+
+    The same object may be given to a later ``train`` of the same model. Its weights then go on
+    from where they were, even if the model has been compiled with another optimizer in between.
 
     Args:
         weighting: The name of a strategy, with parameters if there are any
-            (``"dn:beta=0.9"``), or a weighting object, which is copied; for type checkers see
-            :meth:`deepxde_balance.Model.compile`. ``"keep"``: the weights that the last
-            LossWeighting of this model ended with, frozen.
+            (``"dn:beta=0.9"``), or a weighting object, which is copied. ``"keep"`` freezes the
+            last weights of the LossWeighting that trained this model before. For type checkers
+            see :meth:`deepxde_balance.Model.compile`.
         loss_groups: Which terms share a weight, see :meth:`deepxde_balance.Model.compile`.
 
     Raises:
         ValueError: If the name is unknown. At the start of training: if the groups don't fit
-            the conditions, or the model was compiled with weights of its own.
+            the conditions, or the model was compiled with `loss_weights`.
         TypeError: If `weighting` is neither a name nor a weighting object.
+
+    Example:
+        >>> import deepxde as dde
+        >>> import deepxde_balance as ddb
+        >>> geometry = dde.geometry.TimeDomain(0, 1)
+        >>> ic = dde.icbc.IC(geometry, lambda t: 1, lambda t, on_initial: on_initial)
+        >>> def decay(t, u):
+        ...     return dde.grad.jacobian(u, t) + u
+        >>> data = dde.data.PDE(geometry, decay, [ic], num_domain=30, num_boundary=2)
+        >>> model = dde.Model(data, dde.nn.FNN([1, 20, 1], "tanh", "Glorot normal"))
+        >>> model.compile("adam", lr=1e-3, verbose=0)
+        >>> weighting = ddb.LossWeighting("dn")
+        >>> losshistory, train_state = model.train(
+        ...     iterations=20, callbacks=[weighting], verbose=0
+        ... )
+        >>> list(weighting.weights)
+        ['pde', 'ic0']
     """
 
     def __init__(self, weighting: StrategyName | Weighting, loss_groups: LossGroups | None = None):
@@ -49,13 +67,13 @@ class LossWeighting(dde.callbacks.Callback):
         self.weighting = copy.deepcopy(weightings.get(weighting))
         self.loss_groups = loss_groups
         self._step: TrainStep | None = None
-        #: What the step was made for.
+        #: The groups and the optimizer that the step was made for.
         self._groups: TermGroups | None = None
         self._optimizer: Any = None
 
     @property
     def weights(self) -> dict[str, float]:
-        """The weights that are applied now, by group name; empty before training."""
+        """The present weights by group name; empty before training."""
         return {} if self._step is None else self._step.group_weights()
 
     def set_model(self, model: dde.Model) -> None:
@@ -67,18 +85,17 @@ class LossWeighting(dde.callbacks.Callback):
     def on_train_begin(self) -> None:
         model, run = self.model, run_of(self.model)
         self._refuse_weighted(model)
-        there = model.train_step
-        deepxde_step = there.stands_in_for if isinstance(there, TrainStep) else there
+        present = model.train_step
+        deepxde_step = present.stands_in_for if isinstance(present, TrainStep) else present
         groups = group_terms(find_terms(model), self.loss_groups)
-        this_record = len(model.losshistory.steps) - 1  # that of the beginning has been made
+        this_record = len(model.losshistory.steps) - 1  # DeepXDE has recorded the initial losses
         if isinstance(self.weighting, Keep):
-            step = keep_step(model, self._phase_before(run.step), first_record=this_record)
+            step = keep_step(model, self._step_before(run.step), first_record=this_record)
         elif self._step is None or self._step.model is not model or self._groups != groups:
             check_reads(model, self.weighting)
             step = start_step(model, self.weighting, groups, first_record=this_record)
-        elif self._optimizer is not model.opt:  # compiled anew: the weights go on
-            scale = self._step.engine.scale
-            step = step_with(model, self.weighting, groups, scale)
+        elif self._optimizer is not model.opt:  # the model was compiled again: the weights go on
+            step = step_with(model, self.weighting, groups, self._step.engine.scale)
         else:
             step = self._step
         if self._optimizer is not model.opt:
@@ -86,10 +103,14 @@ class LossWeighting(dde.callbacks.Callback):
         self._step, self._groups, self._optimizer = step, step.engine.groups, model.opt
         step.stands_in_for, step.gives_way = deepxde_step, self._gives_way
         run.step = model.train_step = step
-        self._record()
+        self._record_weights()
 
-    def _phase_before(self, before: TrainStep | None) -> TrainStep:
-        """The step of the last LossWeighting of this model, whose weights are kept."""
+    def _step_before(self, before: TrainStep | None) -> TrainStep:
+        """The step of the last LossWeighting of this model, for `"keep"`.
+
+        Raises:
+            ValueError: If there is none, or its groups are not those of `loss_groups`.
+        """
         if before is not None:
             groups = before.engine.groups
             if self.loss_groups is None or group_terms(groups.terms, self.loss_groups) == groups:
@@ -104,16 +125,19 @@ class LossWeighting(dde.callbacks.Callback):
 
     def on_batch_end(self) -> None:
         if len(self.model.losshistory.steps) > len(self.model.losshistory.loss_weights):
-            self._record()
+            self._record_weights()
 
     def on_train_end(self) -> None:
         assert self._step is not None
         self.model.train_step = self._step.stands_in_for
 
     def _gives_way(self) -> bool:
-        """Puts DeepXDE's step back in a training without this callback.
+        """Puts DeepXDE's step back if the model is now trained without this callback.
 
-        One that was interrupted has left ours behind.
+        That is needed after a training that was interrupted, where `on_train_end` was not called.
+
+        Returns:
+            Whether DeepXDE's step has been put back.
         """
         if self in self.model.callbacks.callbacks:
             return False
@@ -134,14 +158,15 @@ class LossWeighting(dde.callbacks.Callback):
         if sum(isinstance(c, LossWeighting) for c in model.callbacks.callbacks) > 1:
             raise ValueError("Another LossWeighting weighs this model: give `train` one of them.")
 
-    def _record(self) -> None:
-        """Brings `losshistory.loss_weights` up to the length of `losshistory.steps`."""
+    def _record_weights(self) -> None:
+        """Appends the weights to `losshistory.loss_weights`, which gets as long as its `steps`."""
         assert self._step is not None
         history = self.model.losshistory
         weights = self._step.group_weights()
         if not hasattr(history, "loss_weights"):
             history.loss_weights = []
-        for _ in range(len(history.steps) - len(history.loss_weights) - 1):
-            history.loss_weights.append(dict.fromkeys(weights, 1.0))  # trained without us
+        missing = len(history.steps) - len(history.loss_weights) - 1
+        for _ in range(missing):  # records of a training without this callback
+            history.loss_weights.append(dict.fromkeys(weights, 1.0))
         history.loss_weights.append(weights)
         self._step.check_at_record()

@@ -1,4 +1,4 @@
-"""A progress bar."""
+"""A callback that shows a progress bar."""
 
 from __future__ import annotations
 
@@ -12,28 +12,35 @@ from tqdm.notebook import tqdm as notebook_tqdm
 
 from .. import _checks
 
-#: Seconds from one refreshment to the next, where each is a new line: in a log file.
+#: Seconds between two updates of a bar in a log file, where every update is a new line.
 LOG_INTERVAL = 30.0
 
 _IN_NOTEBOOK = issubclass(tqdm, notebook_tqdm)
 
 
 class Progress(dde.callbacks.Callback):
-    """A tqdm progress bar over the iterations.
+    """Shows a tqdm progress bar over the iterations.
 
-    Behind it stand the sum of the losses, the metrics if the model has any, and the largest
-    weight, as DeepXDE has recorded them last: see `display_every` of ``train``. It works on a
-    terminal, in a notebook and, with few lines, in a log file.
+    The bar ends with the sum of the losses, the metrics if the model has any, and the largest
+    weight, each as DeepXDE last recorded it (see `display_every` of ``train``). It works on a
+    terminal, in a notebook and, with fewer updates, in a log file.
 
-    Where training goes on from a checkpoint of :class:`~deepxde_balance.Model`, or with the same
-    object after it was stopped, the bar goes on too.
+    The bar goes on where it was if training goes on from a checkpoint of
+    :class:`~deepxde_balance.Model`, or if the same object is given to the next ``train`` after
+    training was stopped.
 
     Args:
-        iterations: How many there will be; ``None`` if that is not known.
-        description: What stands in front of the bar.
+        iterations: The number of iterations; ``None`` if it is not known.
+        description: A text in front of the bar.
 
     Raises:
-        ValueError: If `iterations` is no positive integer.
+        ValueError: If `iterations` is not a positive integer.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> model = ddb.problems.get("harmonic").model("dn", verbose=0)
+        >>> bar = ddb.Progress(20, description="harmonic")
+        >>> losshistory, train_state = model.train(iterations=20, callbacks=[bar], verbose=0)
     """
 
     def __init__(self, iterations: int | None = None, description: str | None = None):
@@ -43,26 +50,29 @@ class Progress(dde.callbacks.Callback):
         self.iterations = iterations
         self.description = description
         self._bar: tqdm | None = None
+        #: The model's iteration at the start of the bar.
         self._start: int | None = None
+        #: The number of DeepXDE's records when the losses were last shown.
         self._shown = 0
 
     def init(self) -> None:
-        """Called by DeepXDE with a new model: a new bar."""
+        """Called by DeepXDE with a new model: the next training starts a new bar."""
         self._start = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint of the model keeps: the iteration where the bar begins."""
+        """The state of the bar, for a checkpoint of the model."""
         return {"start": self._start}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Loads what :meth:`state_dict` returned."""
         self._start = state["start"]
-        if self._bar is not None and self._start is not None:  # open already, from 0
+        if self._bar is not None and self._start is not None:  # `on_train_begin` opened it at 0
             done = self.model.train_state.step - self._start
             self._bar.n = self._bar.initial = self._bar.last_print_n = done
             self._bar.refresh()
 
     def on_train_begin(self) -> None:
-        self._close()  # one that an exception has left open: DeepXDE tells no callback of it
+        self._close()  # after an exception DeepXDE does not call `on_train_end`
         step, start = self.model.train_state.step, self._start
         if start is None or self.iterations is None or step - start >= self.iterations:
             self._start = start = step
@@ -91,20 +101,20 @@ class Progress(dde.callbacks.Callback):
             self._bar = None
 
     def _show_record(self) -> None:
-        """Puts the last record behind the bar; all of it is on the host already."""
+        """Shows DeepXDE's last record after the bar, without waiting for the device."""
         assert self._bar is not None
         self._shown = len(self.model.losshistory.steps)
-        self._bar.set_postfix(_record(self.model), refresh=False)
+        self._bar.set_postfix(_last_record(self.model), refresh=False)
 
 
-def _record(model: dde.Model) -> dict[str, str]:
-    """What stands behind the bar."""
+def _last_record(model: dde.Model) -> dict[str, str]:
+    """The losses, metrics and largest weight that DeepXDE last recorded, as texts by name."""
     state = model.train_state
     shown = {} if state.loss_train is None else {"loss": f"{np.sum(state.loss_train):.2e}"}
     values = np.ravel([] if state.metrics_test is None else state.metrics_test)
     functions = model.metrics or []
     for i, value in enumerate(values):
-        # Data with several outputs have one value for each output and metric.
+        # With several outputs there is one value for each metric and output.
         function = functions[i * len(functions) // len(values)]
         name = getattr(function, "__name__", "metric")
         outputs = len(values) // len(functions)
@@ -117,5 +127,5 @@ def _record(model: dde.Model) -> dict[str, str]:
 
 
 def refresh_interval() -> float:
-    """Seconds from one refreshment of a bar to the next, longer where it can't be overwritten."""
+    """Seconds between two updates of a bar; longer in a log file, where each is a new line."""
     return 0.1 if _IN_NOTEBOOK or sys.stderr.isatty() else LOG_INTERVAL

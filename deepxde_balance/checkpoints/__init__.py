@@ -1,1 +1,1 @@
-"""What a run is, on disk."""
+"""Checkpoints: the complete state of a run in a file."""

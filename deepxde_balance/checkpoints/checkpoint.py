@@ -1,4 +1,4 @@
-"""Complete checkpoints: a restored run goes on as the unbroken one would."""
+"""Complete checkpoints: a restored run continues as the uninterrupted one would."""
 
 from __future__ import annotations
 
@@ -21,41 +21,65 @@ from ..training.step import TrainStep
 from ..weightings import Equal, Fixed
 from . import run_state
 
+#: The key of this package's part of a checkpoint. The other keys are those of DeepXDE.
 _OURS = "deepxde_balance"
-#: Of our part of a checkpoint. It goes up by one whenever what is in it changes; files of another
-#: format are refused by that number.
+
+#: The number of the format of this package's part. It goes up by one with every change of the
+#: content; a file with another number is refused.
 FORMAT = 3
 
-#: What DeepXDE's NNCG keeps outside its `state_dict`.
+#: Attributes of DeepXDE's NNCG that belong to its state but are not in its `state_dict`.
 _OPTIMIZER_ATTRIBUTES = ("n_iters", "U", "S", "rho", "old_dir")
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that can't be read, or is not one of this model."""
+    """Raised for a checkpoint that is damaged, or does not fit the model.
+
+    Example:
+        >>> import tempfile
+        >>> import deepxde as dde
+        >>> import deepxde_balance as ddb
+        >>> def model(width):
+        ...     data = dde.data.Function(dde.geometry.Interval(0, 1), lambda x: x**2, 10, 10)
+        ...     model = ddb.Model(data, dde.nn.FNN([1, width, 1], "tanh", "Glorot uniform"))
+        ...     model.compile("adam", lr=1e-3, verbose=0)
+        ...     return model
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = model(width=20).save(f"{folder}/model")
+        ...     try:
+        ...         model(width=30).restore(path)
+        ...     except ddb.CheckpointError as error:
+        ...         print(str(error).split(": ")[-1])
+        its parameter linears.0.weight has shape [20, 1], the model's [30, 1].
+    """
 
 
 def write(model: dde.Model, run: TrainingRun, path: str) -> None:
-    """Writes a checkpoint; stock DeepXDE reads its network and optimizer."""
-    with replaced(path) as beside:
-        torch.save(_capture(model, run), beside)
+    """Writes a checkpoint. DeepXDE can restore the network and the optimizer from it."""
+    with replaced(path) as temporary:
+        torch.save(_capture(model, run), temporary)
 
 
 def read(path: str, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """Reads a checkpoint of ours or of DeepXDE.
+    """Reads a checkpoint written by :func:`write` or by DeepXDE.
+
+    Args:
+        path: The file.
+        device: The device for its tensors.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        CheckpointError: If it is damaged or no checkpoint.
+        CheckpointError: If the file is damaged or no checkpoint.
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no checkpoint {path}.")
     try:
-        with zipfile.ZipFile(path) as archive:  # what torch.save writes
+        with zipfile.ZipFile(path) as archive:  # torch.save writes zip files
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"bad checksum of {damaged}")
         checkpoint = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # whatever a damaged file makes of its reader
+    except Exception as error:  # a damaged file may raise any exception
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} is damaged or no checkpoint: {reason}") from error
     parts = ("model_state_dict", "optimizer_state_dict")
@@ -69,23 +93,25 @@ def read(path: str, device: str | torch.device = "cpu") -> dict[str, Any]:
 
 
 def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path: str) -> None:
-    """Puts a checkpoint into a compiled model and its run.
+    """Restores a compiled model and its run from a checkpoint.
 
-    What waits for training to begin is then `run.pending`; ``None`` with a checkpoint of DeepXDE's
-    own.
+    The part of the state that is applied when training begins is put into `run.pending`. That is
+    ``None`` for a checkpoint written by DeepXDE.
 
     Args:
-        model: The model. What it holds (network, optimizer, points, counters) stays as it was if
-            this raises; its attributes and the run are the caller's to put back.
-        run: Its run.
-        checkpoint: What :func:`read` gave.
-        path: Where it is from, for messages.
+        model: The model. If an error is raised, its network, optimizer, points and counters are as
+            before; the caller must restore its attributes and the run
+            (:func:`~deepxde_balance.training.run.unchanged_on_error`).
+        run: The model's run.
+        checkpoint: What :func:`read` returned.
+        path: The file, for messages.
 
     Raises:
-        CheckpointError: If it is of another network, optimizer, strategy or of other groups.
+        CheckpointError: If the checkpoint is of another network, optimizer, strategy, or of other
+            groups.
     """
     try:
-        _take_kept_weights(model, run, checkpoint.get(_OURS))
+        _prepare_for_kept_weights(model, run, checkpoint.get(_OURS))
         difference = _difference(model, run, checkpoint)
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged or no checkpoint: {error!r}") from error
@@ -99,8 +125,10 @@ def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path
         raise CheckpointError(f"{path} can't be restored: {error}") from error
 
 
-def _take_kept_weights(model: dde.Model, run: TrainingRun, ours: dict[str, Any] | None) -> None:
-    """Lets a model that was compiled without weights take those that a phase had kept."""
+def _prepare_for_kept_weights(
+    model: dde.Model, run: TrainingRun, ours: dict[str, Any] | None
+) -> None:
+    """Prepares a model that was compiled without weights for the kept weights of a checkpoint."""
     saved = None if ours is None else ours["weighting"]
     if saved is None or not (run.step is None or isinstance(run.step.weighting, Equal)):
         return
@@ -110,6 +138,7 @@ def _take_kept_weights(model: dde.Model, run: TrainingRun, ours: dict[str, Any] 
 
 
 def _capture(model: dde.Model, run: TrainingRun) -> dict[str, Any]:
+    """The content of a checkpoint: DeepXDE's two parts, and this package's."""
     step = run.step
     return {
         "model_state_dict": model.net.state_dict(),
@@ -155,6 +184,7 @@ def _weighting_state(step: TrainStep) -> dict[str, Any]:
 
 
 def _apply(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) -> None:
+    """Loads a checkpoint that fits the model."""
     ours = checkpoint.get(_OURS)
     model.net.load_state_dict(checkpoint["model_state_dict"])
     model.opt.load_state_dict(checkpoint["optimizer_state_dict"])
@@ -170,23 +200,23 @@ def _apply(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) -> No
             variable.copy_(value)
     if ours["lr_scheduler"] is not None:
         model.lr_scheduler.load_state_dict(ours["lr_scheduler"]["state"])
-    given_to_compile = (Equal, Fixed)
-    if run.step is not None and not isinstance(run.step.weighting, given_to_compile):
+    # The weights of Equal and Fixed were given to `compile`.
+    if run.step is not None and not isinstance(run.step.weighting, (Equal, Fixed)):
         run.step.weighting.load_state_dict(ours["weighting"]["state"])
         run.step.load_state_dict(ours["step"])
     run.lbfgs_start = ours["lbfgs_start"]
-    made = run.test_points is not None and run.test_points.are_made()
+    test_points = run.test_points
+    sampled = test_points is not None and test_points.are_sampled()
     run_state.restore_points(model, ours["run"])
-    if made:
-        assert run.test_points is not None
-        run.test_points.adopt()
+    if test_points is not None and sampled:
+        test_points.mark_as_sampled()
     run_state.restore_counters(model, ours["run"])
     run_state.restore_draws(model, ours["run"])
     run.pending = run_state.PendingRun(ours["run"], checkpoint["model_state_dict"])
 
 
 def _difference(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) -> str | None:
-    """What is different in the model, in words; ``None`` if nothing is."""
+    """Describes why the checkpoint does not fit the model; ``None`` if it fits."""
     network = _network_difference(checkpoint["model_state_dict"], model.net.state_dict())
     if network is not None:
         return network
@@ -197,47 +227,57 @@ def _difference(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) 
         return f"it has format {ours['format']}, this version reads format {FORMAT}."
     if ours["optimizer"] != type(model.opt).__name__:
         return f"its optimizer is {ours['optimizer']}, the model's {type(model.opt).__name__}."
-    saved, here = (
+    saved, own = (
         None if s is None else s["name"] for s in (ours["lr_scheduler"], _scheduler_state(model))
     )
-    if saved != here:
-        return f"its decay of the learning rate is {saved}, the model's {here}."
+    if saved != own:
+        return f"its decay of the learning rate is {saved}, the model's {own}."
     shapes = [list(v.shape) for v in ours["external_variables"]]
-    if shapes != [list(v.shape) for v in external_variables(model)]:
+    own_shapes = [list(v.shape) for v in external_variables(model)]
+    if shapes != own_shapes:
         return (
             f"it has {len(shapes)} external variable(s) of shapes {shapes}, the model has "
-            f"{[list(v.shape) for v in external_variables(model)]}."
+            f"{own_shapes}."
         )
     return _weighting_difference(ours["weighting"], run.step)
 
 
-def _network_difference(saved: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> str | None:
-    if set(saved) != set(here):
-        names = sorted(set(saved) ^ set(here))
+def _network_difference(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
+    """Describes how the saved network differs from the model's; ``None`` if it does not."""
+    if set(saved) != set(own):
+        names = sorted(set(saved) ^ set(own))
         whose = "it" if names[0] in saved else "the model"
         return f"only {whose} has the parameter {names[0]}."
     for name, value in saved.items():
-        if value.shape != here[name].shape:
+        if value.shape != own[name].shape:
             return (
                 f"its parameter {name} has shape {list(value.shape)}, the model's "
-                f"{list(here[name].shape)}."
+                f"{list(own[name].shape)}."
             )
     return None
 
 
-def _options_difference(saved: dict[str, Any], here: dict[str, Any]) -> str | None:
-    """For a checkpoint that does not name its optimizer."""
-    groups = [saved["param_groups"], here["param_groups"]]
+def _options_difference(saved: dict[str, Any], own: dict[str, Any]) -> str | None:
+    """Describes how the saved optimizer differs from the model's; ``None`` if it does not.
+
+    A checkpoint of DeepXDE does not name its optimizer, so that options are compared.
+    """
+    groups = [saved["param_groups"], own["param_groups"]]
     for a, b in zip(*groups, strict=False):
-        options, own = (set(group) - {"initial_lr"} for group in (a, b))  # which a decay adds
-        if options != own:
-            return f"its optimizer has the options {sorted(options)}, the model's {sorted(own)}."
+        # A decay of the learning rate adds "initial_lr".
+        saved_options, own_options = (sorted(set(group) - {"initial_lr"}) for group in (a, b))
+        if saved_options != own_options:
+            return f"its optimizer has the options {saved_options}, the model's {own_options}."
     if [len(g["params"]) for g in groups[0]] != [len(g["params"]) for g in groups[1]]:
         return "its optimizer trains another number of parameters than the model's."
     return None
 
 
 def _weighting_difference(saved: dict[str, Any] | None, step: TrainStep | None) -> str | None:
+    """Describes how the saved weighting differs from the model's; ``None`` if it does not.
+
+    Other hyperparameters are no difference, but a warning.
+    """
     strategy = "Equal" if saved is None else saved["strategy"]
     own_strategy = "Equal" if step is None else step.weighting.strategy
     if strategy != own_strategy:
@@ -256,11 +296,11 @@ def _weighting_difference(saved: dict[str, Any] | None, step: TrainStep | None) 
     ):
         if saved[what] != own[what]:
             return f"its {name} are {saved[what]}, the model's {own[what]}."
-    there, here = saved["hyperparameters"], own["hyperparameters"]
+    saved_values, own_values = saved["hyperparameters"], own["hyperparameters"]
     differing = [
-        f"{name}={there.get(name)!r} there, {here.get(name)!r} here"
-        for name in sorted(there.keys() | here.keys())
-        if there.get(name) != here.get(name)
+        f"{name}={saved_values.get(name)!r} there, {own_values.get(name)!r} here"
+        for name in sorted(saved_values.keys() | own_values.keys())
+        if saved_values.get(name) != own_values.get(name)
     ]
     if differing:
         warnings.warn(

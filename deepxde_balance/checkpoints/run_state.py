@@ -1,4 +1,4 @@
-"""Where a training run stands, beside its parameters: what a resumed run goes on from."""
+"""The state of a run besides network, optimizer and weights: counters, points, callbacks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._deepxde import sampled_points as drawn
+from .._deepxde import sampled_points
 from .._deepxde.batch import problem_of
 from ..training.run import Pending
 
-#: What DeepXDE's callbacks remember from one iteration to the next.
-_REMEMBERED = {
+#: The attributes that make up the state of DeepXDE's callbacks.
+_CALLBACK_STATE = {
     dde.callbacks.PDEPointResampler: ("epochs_since_last_resample",),
     dde.callbacks.ModelCheckpoint: ("epochs_since_last_save", "best"),
     dde.callbacks.EarlyStopping: ("wait", "best", "stopped_epoch"),
@@ -42,13 +42,13 @@ _HISTORY = ("steps", "loss_train", "loss_test", "metrics_test", "loss_weights")
 
 
 class PendingRun:
-    """A run's state that waits for training to begin.
+    """A restored state of a run that is applied when training begins.
 
-    Training begins with an evaluation, a record and the callbacks' `on_train_begin`. A run that is
-    taken up in the middle of a `train` has had all that: `begin` undoes it.
+    Training begins with an evaluation, a record and the callbacks' `on_train_begin`. A run that was
+    saved in the middle of a `train` has done all this before, so `begin` undoes it.
 
     Args:
-        state: What :func:`capture` gave.
+        state: What :func:`capture` returned.
         buffers: The network's buffers (batch normalization, ...), by name.
     """
 
@@ -60,31 +60,31 @@ class PendingRun:
         """Called when training begins, after the callbacks' `on_train_begin`."""
         if self.state["in_train"]:
             self._undo_beginning(model)
-        waiting = list(_unplain(self.state["callbacks"]))
+        unmatched = list(_from_plain(self.state["callbacks"]))
         for callback in _callbacks(model):
             if not (self.state["in_train"] or hasattr(callback, "load_state_dict")):
-                continue  # DeepXDE's own start afresh in each train
-            for saved in waiting:
+                continue  # DeepXDE's own callbacks start afresh in each `train`
+            for saved in unmatched:
                 if saved["name"] == type(callback).__name__:
-                    waiting.remove(saved)
-                    _recall(callback, saved["state"])
+                    unmatched.remove(saved)
+                    _load_callback(callback, saved["state"])
                     break
         if self.state["in_train"]:
             model.stop_training = self.state["stop_training"] and self._stops_again(model)
 
     def _undo_beginning(self, model: dde.Model) -> None:
+        """Restores what DeepXDE changes when it begins a `train`."""
         with torch.no_grad():
             for name, buffer in model.net.named_buffers():
                 if name in self.buffers:
                     buffer.copy_(self.buffers[name])
-        disregarded = model.train_state.best_loss_train == np.inf
-        restore_counters(model, self.state, but_best=disregarded)
+        restore_counters(model, self.state)
         restore_draws(model, self.state)
 
     def _stops_again(self, model: dde.Model) -> bool:
-        """Whether what stopped the saved run is still there: a nan, or no progress.
+        """Whether the reason that stopped the saved run still holds: a nan, or no progress.
 
-        The end of a time limit, or a script's own reason, is not: then the run goes on.
+        A time limit or a script's own reason does not hold any more, and training continues.
         """
         return model.stop_training or any(
             isinstance(callback, dde.callbacks.EarlyStopping) and callback.wait >= callback.patience
@@ -93,73 +93,74 @@ class PendingRun:
 
 
 def capture(model: dde.Model, in_train: bool, pending: Pending | None) -> dict[str, Any]:
-    """The run's counters, history, random states, points and callbacks.
+    """Returns the run's counters, loss history, random states, points and callbacks' states.
 
-    Everything in it is a plain Python value or a tensor: ``torch.load`` reads it with
+    All values are plain Python values or tensors, so that ``torch.load`` can read them with
     ``weights_only=True``.
 
     Args:
         model: The model.
-        in_train: Whether the model is in the middle of a `train`.
-        pending: What has been restored and waits for training to begin, which is then part of
-            the state.
+        in_train: Whether a `train` is in progress.
+        pending: A restored state that has not been applied yet. It is saved again.
 
     Raises:
-        TypeError: If a callback's state holds anything that can't be saved.
+        TypeError: If a callback's state has a value of another type.
     """
     state = {
         "train_state": _plain(_attributes(model.train_state, _TRAIN_STATE)),
         "losshistory": _plain(_attributes(model.losshistory, _HISTORY)),
-        "points": [_plain(drawn.points(owner)) for owner in _owners(model.data)],
+        "points": [_plain(sampled_points.points(owner)) for owner in _owners(model.data)],
     }
     if pending is not None:
         return pending.state | state
+    conditions = sampled_points.conditions_in_batches(model.data)
     return state | {
         "in_train": in_train,
         "stop_training": bool(model.stop_training),
-        "samplers": [_plain(vars(sampler)) for sampler in drawn.samplers(model.data)],
-        "chosen": _plain([bc.batch_indices for bc in drawn.conditions_in_batches(model.data)]),
-        "callbacks": [_callback_state(callback) for callback in _callbacks(model)],
+        "samplers": [_plain(vars(sampler)) for sampler in sampled_points.samplers(model.data)],
+        "chosen": _plain([bc.batch_indices for bc in conditions]),
+        "callbacks": [_named_state(callback) for callback in _callbacks(model)],
         "random": _random_state(),
     }
 
 
 def restore_points(model: dde.Model, state: dict[str, Any]) -> None:
-    """Puts the points that :func:`capture` found back into the model's data."""
-    for owner, points in zip(_owners(model.data), _unplain(state["points"]), strict=False):
+    """Restores the sampled points of the model's data."""
+    for owner, points in zip(_owners(model.data), _from_plain(state["points"]), strict=False):
         if points is not None:
-            drawn.put_back(owner, points)
+            sampled_points.put_back(owner, points)
 
 
-def restore_counters(model: dde.Model, state: dict[str, Any], but_best: bool = False) -> None:
-    """Puts counters, best values and loss history back into the model."""
+def restore_counters(model: dde.Model, state: dict[str, Any]) -> None:
+    """Restores the model's counters, best values and loss history."""
     for target, key in ((model.train_state, "train_state"), (model.losshistory, "losshistory")):
-        for name, value in _unplain(state[key]).items():
-            if not (but_best and name.startswith("best_")):
-                setattr(target, name, value)
+        for name, value in _from_plain(state[key]).items():
+            setattr(target, name, value)
 
 
 def restore_draws(model: dde.Model, state: dict[str, Any]) -> None:
-    """Puts the random states and the mini-batches back."""
-    samplers, conditions = list(drawn.samplers(model.data)), drawn.conditions_in_batches(model.data)
+    """Restores the random states and the mini-batches."""
+    samplers = list(sampled_points.samplers(model.data))
+    conditions = sampled_points.conditions_in_batches(model.data)
     if (len(samplers), len(conditions)) == (len(state["samplers"]), len(state["chosen"])):
-        for sampler, saved in zip(samplers, _unplain(state["samplers"]), strict=True):
+        for sampler, saved in zip(samplers, _from_plain(state["samplers"]), strict=True):
             vars(sampler).update(saved)
-        for condition, chosen in zip(conditions, _unplain(state["chosen"]), strict=True):
+        for condition, chosen in zip(conditions, _from_plain(state["chosen"]), strict=True):
             condition.batch_indices = chosen
     _set_random_state(state["random"])
 
 
 def _owners(data: Any) -> list[Any]:
-    """What has points: the data, and an operator's problem in it."""
+    """The objects that hold points: the data and, for a PDEOperator, the problem in it."""
     problem = problem_of(data)
     return [data] if problem is None or problem is data else [data, problem]
 
 
-def _callback_state(callback: Any) -> dict[str, Any]:
+def _named_state(callback: Any) -> dict[str, Any]:
+    """A callback's class and its state, in plain values."""
     name = type(callback).__name__
     try:
-        return {"name": name, "state": _plain(_remembered(callback))}
+        return {"name": name, "state": _plain(_state_of(callback))}
     except TypeError as error:
         raise TypeError(f"The state_dict of the callback {name} can't be saved: {error}") from error
 
@@ -168,19 +169,22 @@ def _callbacks(model: dde.Model) -> list[Any]:
     return [] if model.callbacks is None else model.callbacks.callbacks
 
 
-def _remembered(callback: Any) -> dict[str, Any]:
+def _state_of(callback: Any) -> dict[str, Any]:
+    """A callback's `state_dict`, or the attributes that are known to be its state."""
     if hasattr(callback, "state_dict"):
-        return callback.state_dict()
+        state: dict[str, Any] = callback.state_dict()
+        return state
     if isinstance(callback, dde.callbacks.ModelCheckpoint) and callback.save_better_only:
-        best = min(callback.best, callback.get_monitor_value())  # it notes that after saving
+        # ModelCheckpoint sets `best` after it has saved the model.
+        best = min(callback.best, callback.get_monitor_value())
         return _attributes(callback, ("epochs_since_last_save",)) | {"best": best}
-    for kind, names in _REMEMBERED.items():
+    for kind, names in _CALLBACK_STATE.items():
         if isinstance(callback, kind):
             return _attributes(callback, names)
     return {}
 
 
-def _recall(callback: Any, state: dict[str, Any]) -> None:
+def _load_callback(callback: Any, state: dict[str, Any]) -> None:
     if hasattr(callback, "load_state_dict"):
         callback.load_state_dict(state)
     else:
@@ -205,20 +209,20 @@ def _random_state() -> dict[str, Any]:
 def _set_random_state(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
     kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *map(_unplain, rest)))
+    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *map(_from_plain, rest)))
     torch.set_rng_state(state["torch"].cpu())
     if len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
 
 
 def _plain(value: Any) -> Any:
-    """Arrays as marked tensors, in lists and mappings of any depth.
+    """Replaces NumPy's arrays and numbers by marked tensors, in lists and mappings of any depth.
 
     Raises:
-        TypeError: If there is anything else than numbers, text, arrays and tensors.
+        TypeError: If a value is no number, text, array or tensor.
     """
     if isinstance(value, (np.ndarray, np.generic)):
-        array = np.array(value)  # a copy: the run goes on with the original
+        array = np.array(value)  # a copy, since the run changes the original
         if array.dtype.kind not in "biufc":
             raise TypeError(f"an array of {array.dtype}")
         return {"__array__": torch.from_numpy(array), "scalar": isinstance(value, np.generic)}
@@ -233,13 +237,13 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{value!r} of type {type(value).__name__}")
 
 
-def _unplain(value: Any) -> Any:
-    """What :func:`_plain` was given."""
+def _from_plain(value: Any) -> Any:
+    """Undoes :func:`_plain`."""
     if isinstance(value, dict) and "__array__" in value:
         array = value["__array__"].cpu().numpy().copy()
         return array[()] if value["scalar"] else array
     if isinstance(value, dict):
-        return {key: _unplain(item) for key, item in value.items()}
+        return {key: _from_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_unplain(item) for item in value)
+        return type(value)(_from_plain(item) for item in value)
     return value

@@ -1,1 +1,1 @@
-"""Looking at a model's loss terms."""
+"""Observation of a model's losses, gradients and weights."""

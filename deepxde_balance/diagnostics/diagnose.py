@@ -1,4 +1,4 @@
-"""Whether a model's loss terms are balanced, told before it is trained."""
+"""`diagnose`: whether a model's loss terms are balanced, before it is trained."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ from .measures import Measures, measure, rounded
 from .observation import Observer, current_batch, training_step
 
 #: Gradient norms within this factor of each other are called balanced: Adam's first steps then
-#: lower all losses. A convention, as is the next.
+#: lower all losses. The number is a convention.
 BALANCED_WITHIN = 10.0
 
-#: Beyond this factor, the weaker term adds less than a hundredth to the first steps' direction.
+#: Gradient norms beyond this factor are called unbalanced: the weaker term then adds less than a
+#: hundredth to the direction of the first steps. The number is a convention.
 STARVED_BEYOND = 100.0
 
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """One evaluation of a model's loss terms; ``str`` of it is a table with a verdict.
+    """The balance of a model's K loss terms or groups; ``str`` gives a table with a verdict.
 
     Args:
         names: Names of the terms or groups, residuals first.
-        points: How many points each is evaluated at; ``None`` where the data does not tell.
-        losses: Their losses, neither weighted nor scaled, shape (K,).
-        gradient_norms: Norms of their gradients with respect to the network's parameters,
-            shape (K,).
-        weights: What they are multiplied with, shape (K,).
-        ratios: Norms of their weighted gradients over that of the reference's, shape (K,); all
-            residuals together are the reference.
-        reference: ``"residual"``; the first name where the data does not tell what is a residual.
-        verdict: What follows, in a sentence or two.
+        points: Number of points of each; ``None`` where the data object does not tell.
+        losses: The losses L_i, without weights and static factors, shape (K,).
+        gradient_norms: The 2-norms of the gradients g_i of these losses with respect to the
+            network's parameters, shape (K,).
+        weights: The weights lambda_i, static factors included, shape (K,).
+        ratios: ||lambda_i g_i|| divided by the norm of the reference's weighted gradient, shape
+            (K,). The reference is the sum of all residuals.
+        reference: The name of the reference: ``"residual"``, or ``names[0]`` where the data object
+            does not tell which terms are residuals.
+        verdict: Whether the terms are balanced, and what to try if not.
     """
 
     names: tuple[str, ...]
@@ -76,18 +78,31 @@ class Diagnosis:
 def diagnose(
     model: dde.Model, loss_groups: LossGroups | None = None, verbose: int = 1
 ) -> Diagnosis:
-    """Looks once at a compiled model's losses and gradients; nothing in the model changes.
+    """Evaluates a model's losses and gradients once, and says whether they are balanced.
+
+    The model does not change.
 
     Args:
-        model: A compiled model, ours or a stock ``dde.Model``, before training or after.
-        loss_groups: Which terms to take together, see :meth:`deepxde_balance.Model.compile`. By
-            default the groups of the strategy; in a stock model and with weight 1 for all, every
-            term by itself.
-        verbose: Whether to print the table.
+        model: A compiled :class:`~deepxde_balance.Model` or stock ``dde.Model``, before training
+            or after.
+        loss_groups: Which terms to add up, see :meth:`deepxde_balance.Model.compile`. By default
+            the strategy's groups; but every term by itself in a stock model, and in a model that
+            is compiled without a strategy and without `loss_groups`.
+        verbose: 1 prints the table, 0 does not.
+
+    Returns:
+        The losses, gradient norms, weights and ratios, with a verdict.
 
     Raises:
         ValueError: If the model is not compiled, a condition has no points, or the groups don't
             fit the conditions.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
+        >>> diagnosis = ddb.diagnose(model, verbose=0)
+        >>> diagnosis.names, diagnosis.points
+        (('pde', 'ic'), (100, 2))
     """
     if model.opt is None:
         raise ValueError("The model is not compiled yet: compile it, then diagnose it.")
@@ -96,9 +111,9 @@ def diagnose(
     groups, measures = observer.groups, measure(observation)
     reference, rows = _reference(groups)
     weighted = observation.gradients.values * observation.weights.unsqueeze(1)
-    of_reference = GroupGradients(weighted[rows].sum(dim=0, keepdim=True)).norm(2).item()
+    reference_norm = GroupGradients(weighted[rows].sum(dim=0, keepdim=True)).norm(2).item()
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = measures.weighted_norms / of_reference
+        ratios = measures.weighted_norms / reference_norm
     diagnosis = Diagnosis(
         measures.names,
         tuple(_number_of_points(model, groups, row) for row in groups.rows),
@@ -115,24 +130,24 @@ def diagnose(
 
 
 def _reference(groups: TermGroups) -> tuple[str, list[int]]:
-    """What the others are compared with: its name, and its rows."""
+    """The name of the reference, and its rows among those of `groups`."""
     if REFERENCE in groups.names:
         return "residual", [groups.names.index(REFERENCE)]
-    if not groups.terms[0].name.startswith(REFERENCE):  # losses of which nothing else is known
+    if not groups.terms[0].name.startswith(REFERENCE):  # no term is known to be a residual
         return groups.names[0], [0]
     residual = [groups.terms[row[0]].condition is None for row in groups.rows]
     return "residual", [k for k, is_residual in enumerate(residual) if is_residual]
 
 
 def _number_of_points(model: dde.Model, groups: TermGroups, row: tuple[int, ...]) -> int | None:
-    """The points of a row's terms; residuals share theirs."""
+    """The number of points of a row's terms. All residuals have the same points."""
     data = model.data
     if not isinstance(data, dde.data.PDE) or not groups.terms[0].name.startswith(REFERENCE):
         return None
     conditions = [i for i, term in enumerate(groups.terms) if term.condition is not None]
-    number_of = dict(zip(conditions, data.num_bcs, strict=True))
-    number: int = sum(number_of.get(i, 0) for i in row)
-    if any(i not in number_of for i in row):
+    of_condition = dict(zip(conditions, data.num_bcs, strict=True))
+    number: int = sum(of_condition.get(i, 0) for i in row)
+    if any(i not in of_condition for i in row):
         number += len(current_batch(model).inputs) - sum(data.num_bcs)
     return number
 
@@ -140,40 +155,40 @@ def _number_of_points(model: dde.Model, groups: TermGroups, row: tuple[int, ...]
 def _verdict(measures: Measures, advice: str) -> str:
     names, norms = measures.names, measures.weighted_norms
     finite = np.isfinite(measures.losses) & np.isfinite(norms)
-    said = []
+    sentences = []
     if not finite.all():
         wrong = [name for name, is_finite in zip(names, finite, strict=True) if not is_finite]
-        said.append(
+        sentences.append(
             f"Broken: the loss or gradient of {', '.join(wrong)} is not finite. Look for a "
             "division by 0, or the root or logarithm of a negative number."
         )
     for i in np.flatnonzero(finite & (norms == 0)):
         if measures.weights[i] == 0:
-            said.append(f"{names[i]} has weight 0: it is not trained.")
+            sentences.append(f"{names[i]} has weight 0: it is not trained.")
         elif measures.losses[i] == 0:
-            said.append(f"{names[i]} is met exactly already: its loss and gradient are 0.")
+            sentences.append(f"{names[i]} is met exactly already: its loss and gradient are 0.")
         else:
-            said.append(
+            sentences.append(
                 f"{names[i]} can't be learned: its gradient is 0, no trainable parameter of the "
                 "network changes it (frozen layers, or an output transform that fixes it)."
             )
     compared = np.flatnonzero(finite & (norms > 0))
     if len(compared) < 2:
-        return " ".join([*said, "There are no two terms to balance."])
+        return " ".join([*sentences, "There are no two terms to balance."])
     weak = compared[norms[compared].argmin()]
     strong = compared[norms[compared].argmax()]
     factor = norms[strong] / norms[weak]
     smaller = f"{names[weak]}'s gradient is {rounded(factor)} times smaller than {names[strong]}'s"
     if factor <= BALANCED_WITHIN:
-        said.append(
+        sentences.append(
             f"Balanced: gradient norms within a factor of {BALANCED_WITHIN:g}. That may change in "
             "training: ddb.GradientMonitor shows it."
         )
     elif factor <= STARVED_BEYOND:
-        said.append(f"Uneven: {smaller}. {advice}")
+        sentences.append(f"Uneven: {smaller}. {advice}")
     else:
-        said.append(f"Unbalanced: {smaller}: it will be learned last. {advice}")
-    return " ".join(said)
+        sentences.append(f"Unbalanced: {smaller}: it will be learned last. {advice}")
+    return " ".join(sentences)
 
 
 def _advice(model: dde.Model, groups: TermGroups) -> str:
@@ -188,10 +203,10 @@ def _advice(model: dde.Model, groups: TermGroups) -> str:
         return "Try a list of numbers as loss_weights."
     strategy = "db-kurtosis" if len(conditions) > 1 else "dn"
     ours = isinstance(model, Model)
-    given = f'loss_weights="{strategy}"' if ours else f'callbacks=[LossWeighting("{strategy}")]'
+    argument = f'loss_weights="{strategy}"' if ours else f'callbacks=[LossWeighting("{strategy}")]'
     if len(conditions) > 1:
-        return f"Try {given}."
-    return f"Try {given}, or split_bc on {conditions[0].name} and then a db strategy."
+        return f"Try {argument}."
+    return f"Try {argument}, or split_bc on {conditions[0].name} and then a db strategy."
 
 
 def _numbers(values: np.ndarray) -> list[str]:

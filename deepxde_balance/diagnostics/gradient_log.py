@@ -1,4 +1,4 @@
-"""What a GradientMonitor has seen: series by group in memory, rows in a CSV file."""
+"""The observations of a GradientMonitor: in memory a series by group, in a CSV file as rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .measures import Measures
 
 HEADER = ("iteration", "quantity", "group", "other", "value")
 
-#: Names of the quantities by group, as the attributes of a log and as in the CSV.
+#: The quantities that every group has: the attribute of a log, and the name in the CSV file.
 BY_GROUP = {
     "losses": "loss",
     "gradient_norms": "gradient_norm",
@@ -26,20 +26,23 @@ BY_GROUP = {
 COSINE = "cosine"
 
 Pair = tuple[str, str]
+#: Iteration, quantity, group, the other group of a cosine (or ""), value.
 Row = tuple[int, str, str, str, float]
 
 
 @dataclass
 class GradientLog:
-    """Series of observations; each list has the length of `steps`, nan where a group was not there.
+    """The observations so far. Each list has one value per iteration in `steps`.
+
+    The value is nan where a group was not observed.
 
     Args:
         steps: The iterations.
-        losses: Losses by group, neither weighted nor scaled.
-        gradient_norms: Norms of their gradients by group.
-        weights: Weights by group.
+        losses: The losses by group, without weights and static factors.
+        gradient_norms: The 2-norms of the gradients of these losses by group.
+        weights: The weights by group.
         shares: ||lambda_i g_i|| / sum_j ||lambda_j g_j|| by group.
-        cosines: Of the gradients of two groups, by pair, in the order of the groups.
+        cosines: The cosine between two groups' gradients, by pair of names in the groups' order.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -67,19 +70,19 @@ class GradientLog:
         values.append(value)
 
     def drop_from(self, step: int) -> None:
-        """Forgets the observations at iteration `step` and later ones."""
-        kept = sum(s < step for s in self.steps)
-        del self.steps[kept:]
+        """Removes the observations at iteration `step` and later."""
+        number_before = sum(s < step for s in self.steps)
+        del self.steps[number_before:]
         for series in self._series():
             for values in series.values():
-                del values[kept:]
+                del values[number_before:]
 
     def _series(self) -> Iterator[dict[Any, list[float]]]:
         yield from (getattr(self, name) for name in BY_GROUP)
         yield self.cosines
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values, none of them shared with the log."""
+        """A copy of the log, as plain values."""
         return {
             "steps": list(self.steps),
             **{name: _copied(getattr(self, name)) for name in BY_GROUP},
@@ -88,6 +91,7 @@ class GradientLog:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> GradientLog:
+        """A new log from what :meth:`state_dict` returned."""
         log = cls(list(state["steps"]), cosines=_copied(state["cosines"]))
         for name in BY_GROUP:
             setattr(log, name, _copied(state[name]))
@@ -95,11 +99,11 @@ class GradientLog:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> GradientLog:
-        """The log in a CSV file of a GradientMonitor.
+        """Reads the CSV file of a GradientMonitor.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is another one.
+            ValueError: If the file is not the CSV of a GradientMonitor.
         """
         log = cls()
         by_step: dict[int, list[Row]] = {}
@@ -111,7 +115,12 @@ class GradientLog:
 
 
 def rows_of(step: int, measures: Measures) -> list[Row]:
-    """One observation as rows: iteration, quantity, group, other group of a cosine, value."""
+    """The rows of one observation.
+
+    Args:
+        step: The iteration.
+        measures: The losses, norms, weights and cosines at that iteration.
+    """
     values = {
         "losses": measures.losses,
         "gradient_norms": measures.norms,
@@ -129,45 +138,45 @@ def rows_of(step: int, measures: Measures) -> list[Row]:
 
 
 class CsvFile:
-    """The rows of a log in a file, written as they come.
+    """A CSV file to which each observation is appended at once.
 
-    A run that goes on replaces the rows of its iterations: those that a run which was broken off
-    wrote after its last checkpoint, or all, when it starts from iteration 0.
+    At the start of every training, the rows of its first iteration and later ones are removed. A
+    run that was killed may have written such rows after its last checkpoint.
 
     Args:
         path: The file.
 
     Raises:
-        ValueError: If the file is there, and is no CSV of a GradientMonitor.
-        FileNotFoundError: If its folder is not there.
+        ValueError: If the file exists, and is not the CSV of a GradientMonitor.
+        FileNotFoundError: If the folder of the file does not exist.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
-        self._continues = False
+        #: Whether the rows of later iterations have been removed.
+        self._cut = False
         if self.path.exists():
-            for _ in _read(self.path):
-                break
+            next(_read(self.path), None)  # checks the header
         elif not self.path.parent.is_dir():
             raise FileNotFoundError(f"csv={str(path)!r}: there is no folder {self.path.parent}.")
 
-    def begin_anew(self) -> None:
-        """The next row may be of an earlier iteration than the last one."""
-        self._continues = False
+    def begin_training(self) -> None:
+        """Called at the start of a training: the next `append` removes the later rows first."""
+        self._cut = False
 
     def append(self, rows: list[Row]) -> None:
         """Adds the rows of one observation."""
-        if not self._continues:
+        if not self._cut:
             before = list(_read(self.path)) if self.path.exists() else []
             with replaced(self.path) as beside, beside.open("w", newline="") as file:
                 csv.writer(file).writerows([HEADER, *(r for r in before if r[0] < rows[0][0])])
-            self._continues = True
+            self._cut = True
         with self.path.open("a", newline="") as file:
             csv.writer(file).writerows(rows)
 
 
 def _read(path: Path) -> Iterator[Row]:
-    """The rows of a file; a last one that was not written to its end is left out."""
+    """The rows of a file, without a last row that was not written to its end."""
     with path.open(newline="") as file:
         header = next(csv.reader(file), None)
         if header is not None and tuple(header) != HEADER:

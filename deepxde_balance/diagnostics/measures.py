@@ -11,14 +11,15 @@ from .observation import Observation
 
 
 class Measures(NamedTuple):
-    """Losses, gradient norms, weights and angles of K groups, on the host.
+    """Losses, gradient norms, weights and cosines of K groups, on the host.
 
     Args:
         names: Names of the groups.
-        losses: Their losses, neither weighted nor scaled, shape (K,).
-        norms: The 2-norms ||g_i|| of their gradients, shape (K,).
-        weights: Their weights, shape (K,), see :class:`~deepxde_balance.observation.Observation`.
-        cosines: Of each pair of gradients, shape (K, K); nan with a gradient of norm 0.
+        losses: The losses L_i, without weights and static factors, shape (K,).
+        norms: The 2-norms ||g_i|| of the gradients of these losses, shape (K,).
+        weights: The weights lambda_i, shape (K,), see
+            :class:`~deepxde_balance.diagnostics.observation.Observation`.
+        cosines: The cosine between each two gradients, shape (K, K); nan if one of them is 0.
     """
 
     names: tuple[str, ...]
@@ -42,13 +43,13 @@ class Measures(NamedTuple):
 
 
 def measure(observation: Observation) -> Measures:
-    """The measures of an observation; copies them to the host, at once."""
+    """Computes the measures of an observation, in double precision."""
     names, losses, gradients, weights = observation
     norms = gradients.norm(2)
     units = gradients.values / norms.unsqueeze(1)
     cosines = (units @ units.T).clamp(-1, 1)
-    together = torch.cat([torch.stack([losses, norms, weights]).to(cosines), cosines])
-    numbers = together.cpu().double().numpy()
+    rows = torch.cat([torch.stack([losses, norms, weights]).to(cosines), cosines])
+    numbers = rows.cpu().double().numpy()  # one copy to the host, as each waits for the device
     return Measures(names, numbers[0], numbers[1], numbers[2], numbers[3:])
 
 

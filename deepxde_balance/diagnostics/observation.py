@@ -1,4 +1,4 @@
-"""Looks at a model's loss terms: losses, gradients and weights by group, without training it."""
+"""Observes a model: losses, gradients and weights by group, without training it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from ..weightings.group_gradients import GroupGradients
 
 
 class Observation(NamedTuple):
-    """What one evaluation of a model on its training points shows.
+    """The result of one evaluation of a model on its training points.
 
     Args:
-        names: Names of the groups, the reference first; ``"unweighted"`` for the terms listed so.
-        losses: The groups' losses, neither weighted nor scaled, shape (K,).
-        gradients: Their gradients with respect to the network's parameters.
-        weights: What the groups' losses are multiplied with now, static factors included, shape
-            (K,). For a group of terms with different weights, the norm of its weighted gradient
-            over that of its gradient. With a weight per point (SA), the mean of their squares.
+        names: Names of the groups, the reference first; the last is ``"unweighted"`` if
+            `loss_groups` lists unweighted terms.
+        losses: The groups' losses, without weights and static factors, shape (K,).
+        gradients: The gradients of these losses with respect to the network's parameters.
+        weights: The present weights of the groups, static factors included, shape (K,). If the
+            terms of a group have different weights, its weight is ||weighted gradient|| /
+            ||gradient||. If points have weights (SA), it is the mean of their squares.
     """
 
     names: tuple[str, ...]
@@ -40,13 +41,13 @@ class Observation(NamedTuple):
 
 
 def observe(model: dde.Model, loss_groups: LossGroups | None = None) -> Observation:
-    """Evaluates the losses and gradients of a compiled model once; nothing in it changes.
+    """Evaluates the losses and gradients of a compiled model once. The model does not change.
 
     Args:
-        model: A compiled model, ours or DeepXDE's.
+        model: A compiled :class:`~deepxde_balance.Model` or stock ``dde.Model``.
         loss_groups: Which terms share a row, see :meth:`deepxde_balance.Model.compile`. By
-            default the groups of the strategy at work; every term by itself in a stock model
-            and with weight 1 for all.
+            default the strategy's groups; but every term by itself in a stock model, and in a
+            model that is compiled without a strategy and without `loss_groups`.
 
     Raises:
         ValueError: If the groups don't fit the conditions.
@@ -55,13 +56,15 @@ def observe(model: dde.Model, loss_groups: LossGroups | None = None) -> Observat
 
 
 class _Plan(NamedTuple):
-    """How the groups are evaluated.
+    """How to evaluate the groups.
+
+    An engine gives one gradient for terms that share a weight. A group whose terms have different
+    weights is therefore evaluated in several pieces.
 
     Args:
         groups: The groups to observe.
-        pieces: For each of their rows the positions of its rows in the engine's groups: the
-            terms that have one and the same weight.
-        engine: Gives the pieces' gradients.
+        pieces: For each row of `groups` the positions of its pieces among the engine's rows.
+        engine: Computes the gradients of the pieces.
     """
 
     groups: TermGroups
@@ -74,7 +77,7 @@ class _Plan(NamedTuple):
 
 
 class Observer:
-    """:func:`observe`, again and again: what an evaluation needs is built once.
+    """Does what :func:`observe` does, repeatedly; the plan is made once for each compile.
 
     Args:
         model: A compiled model.
@@ -98,8 +101,8 @@ class Observer:
             net.auxiliary_vars = auxiliary_vars
         rows = plan.engine.groups.rows
         gradients = computed.of_network(len(rows))
-        of_terms = self._term_weights().to(computed.losses)
-        weights = torch.stack([of_terms[row[0]] for row in rows])
+        term_weights = self._term_weights().to(computed.losses)
+        weights = torch.stack([term_weights[row[0]] for row in rows])
         losses = torch.stack([computed.losses[list(row)].sum() for row in plan.groups.rows])
         if len(plan.pieces) < len(rows):
             gradients, weights = _gathered(gradients, weights, plan.pieces)
@@ -107,7 +110,7 @@ class Observer:
 
     @property
     def groups(self) -> TermGroups:
-        """The groups that are observed now."""
+        """The groups that the next call observes."""
         return self._current_plan().groups
 
     def _current_plan(self) -> _Plan:
@@ -121,11 +124,11 @@ class Observer:
         terms = find_terms(self.model) if weighted is None else weighted[0].terms
         if self.loss_groups is not None:
             groups = group_terms(terms, self.loss_groups)
-            filled = [k for k, members in enumerate(groups.members) if members]
+            not_empty = [k for k, members in enumerate(groups.members) if members]
             groups = TermGroups(
                 terms,
-                tuple(groups.names[k] for k in filled),
-                tuple(groups.members[k] for k in filled),
+                tuple(groups.names[k] for k in not_empty),
+                tuple(groups.members[k] for k in not_empty),
                 groups.unweighted,
             )
         else:
@@ -134,16 +137,16 @@ class Observer:
         rows: list[tuple[int, ...]] = []
         pieces = []
         for members in groups.rows:
-            kinds = dict.fromkeys(sources[i] for i in members)
-            pieces.append(tuple(range(len(rows), len(rows) + len(kinds))))
-            rows += [tuple(i for i in members if sources[i] == kind) for kind in kinds]
+            own = dict.fromkeys(sources[i] for i in members)
+            pieces.append(tuple(range(len(rows), len(rows) + len(own))))
+            rows += [tuple(i for i in members if sources[i] == source) for source in own]
         names = tuple(f"row {i}" for i in range(len(rows)))
         return _Plan(groups, tuple(pieces), self._engine(TermGroups(terms, names, tuple(rows))))
 
     def _sources(
         self, terms: tuple[Term, ...], weighted: tuple[TermGroups, tuple[float, ...]] | None
     ) -> list[Any]:
-        """For each term what its weight comes from: equal for terms with one and the same."""
+        """Where each term's weight comes from; equal for terms that always have equal weights."""
         if weighted is not None:
             groups, scale = weighted
             row_of = {i: number for number, row in enumerate(groups.rows) for i in row}
@@ -151,7 +154,7 @@ class Observer:
         return list(self._numbers() or [1.0] * len(terms))
 
     def _engine(self, rows: TermGroups) -> GradientEngine:
-        """The engine of the training step if it has these rows, or one of the same kind."""
+        """The training step's engine if it has these rows, or else a new one of the same kind."""
         step = training_step(self.model)
         ones = (1.0,) * len(rows.terms)
         if step is not None and step.engine.scale == ones and step.engine.groups.rows == rows.rows:
@@ -160,8 +163,8 @@ class Observer:
         if step is not None:
             name = step.engine.name
         if name == "per-group":
-            # Also in a stock model, on DeepXDE's own arrays of points: it caches targets by their
-            # ids, which ours must not leave behind there.
+            # It evaluates on DeepXDE's own arrays of points. DeepXDE caches targets by the ids of
+            # such arrays, and a stock model must not cache those of other arrays.
             return PerGroupEngine(self.model, rows, ones)
         return choose_engine(self.model, rows, ones)
 
@@ -175,20 +178,21 @@ class Observer:
         return parameter.detach().new_tensor(numbers)
 
     def _numbers(self) -> tuple[float, ...] | None:
-        """The list of numbers that the model was compiled with, if any."""
+        """The list of numbers that the model was compiled with; ``None`` if there is none."""
         numbers = self.model.loss_weights
         return None if numbers is None else tuple(float(number) for number in numbers)
 
 
 def training_step(model: dde.Model) -> TrainStep | None:
-    """Our training step, if it is one that trains the model now."""
+    """The model's training step if it is ours; ``None`` if it is DeepXDE's."""
     return model.train_step if isinstance(model.train_step, TrainStep) else None
 
 
 def weighted_groups(model: dde.Model) -> tuple[TermGroups, tuple[float, ...]] | None:
-    """The groups that the strategy at work weighs, and the terms' static factors.
+    """The groups that the model's strategy weighs, and the static factors of the terms.
 
-    ``None`` in a stock model, and where all weights are 1 and no groups were asked for.
+    ``None`` in a stock model, and in a model that is compiled without a strategy and without
+    `loss_groups`.
     """
     step = training_step(model)
     if step is None:
@@ -200,11 +204,12 @@ def weighted_groups(model: dde.Model) -> tuple[TermGroups, tuple[float, ...]] | 
 
 
 def current_batch(model: dde.Model) -> Batch:
-    """The points that the model trains on now, without drawing any."""
+    """The present training points of the model; no new points are drawn."""
     data, state = model.data, model.train_state
-    # A PDE's losses read its own points, which callbacks may have resampled since the last step.
-    own = isinstance(data, dde.data.PDE)
-    if own and type(data).train_next_batch is dde.data.PDE.train_next_batch:
+    # The losses of a PDE read its present points, which a callback may have resampled since the
+    # last step set `state`.
+    is_pde = isinstance(data, dde.data.PDE)
+    if is_pde and type(data).train_next_batch is dde.data.PDE.train_next_batch:
         return Batch(*data.train_next_batch())
     if state.X_train is not None:
         return Batch(state.X_train, state.y_train, state.train_aux_vars)
@@ -214,7 +219,7 @@ def current_batch(model: dde.Model) -> Batch:
 def _gathered(
     gradients: GroupGradients, weights: Tensor, pieces: tuple[tuple[int, ...], ...]
 ) -> tuple[GroupGradients, Tensor]:
-    """The groups' gradients and weights from those of their pieces."""
+    """The gradients and weights of the groups, from those of their pieces."""
     values = torch.stack([gradients.values[list(own)].sum(dim=0) for own in pieces])
     used = gradients.used
     if used is not None:
@@ -223,6 +228,6 @@ def _gathered(
     scaled = weights.unsqueeze(1) * gradients.values
     weighted = torch.stack([scaled[list(own)].sum(dim=0) for own in pieces])
     effective = GroupGradients(weighted).norm(2) / whole.norm(2)
-    one = torch.tensor([len(own) == 1 for own in pieces], device=weights.device)
+    has_one_piece = torch.tensor([len(own) == 1 for own in pieces], device=weights.device)
     first = weights[[own[0] for own in pieces]]
-    return whole, torch.where(one, first, effective)
+    return whole, torch.where(has_one_piece, first, effective)

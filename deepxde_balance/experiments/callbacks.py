@@ -1,4 +1,4 @@
-"""Callbacks that write a run's checkpoints and say how far it is."""
+"""Callbacks that write a run's checkpoints and its progress."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .run import checkpoints
 
 
 class Checkpoints(dde.callbacks.ModelCheckpoint):
-    """Saves the model every so many seconds, and keeps the newest checkpoint only.
+    """Saves a checkpoint at intervals of time, and deletes the older ones.
 
     Args:
-        prefix: Of the files' names.
-        seconds: From one checkpoint to the next.
-        last_step: After this step too; ``None`` for none.
+        prefix: The path of the checkpoints, without their number and ``.pt``.
+        seconds: Seconds from one checkpoint to the next.
+        last_step: An iteration after which there is a checkpoint in any case; ``None`` for none.
     """
 
     def __init__(self, prefix: Path, seconds: float, last_step: int | None = None):
@@ -36,7 +36,11 @@ class Checkpoints(dde.callbacks.ModelCheckpoint):
 
 
 class IterationsDone(dde.callbacks.Callback):
-    """Writes the number of iterations done to a file, for whoever watches, once a second."""
+    """Writes the number of finished iterations to a file once a second, for a progress bar.
+
+    Args:
+        path: The file.
+    """
 
     def __init__(self, path: Path):
         super().__init__()
@@ -46,12 +50,12 @@ class IterationsDone(dde.callbacks.Callback):
     def on_batch_end(self) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + 1
-            # Not by `replaced`, whose wait for the disk training would feel once a second.
+            # Not with `replaced`, which waits for the disk: that would slow training down.
             self.path.write_text(str(self.model.train_state.step))
 
 
 def save_only(model: Model, prefix: str) -> None:
-    """Saves a checkpoint, then removes the older ones of the same prefix."""
+    """Saves a checkpoint, then deletes the older ones of the same prefix."""
     newest = Path(model.save(prefix))
     for path in checkpoints(Path(prefix)):
         if path != newest:

@@ -1,4 +1,4 @@
-"""What is written down while a benchmark problem is trained."""
+"""A callback that records errors, coefficients and gradient histograms of a benchmark problem."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import numpy as np
 from ..diagnostics.observation import observe
 from ..problems import Problem
 
-#: Bins of a histogram of gradient entries.
+#: The number of bins in a histogram of gradient entries.
 BINS = 101
 
-#: Parts of a run after which histograms are taken, beside its beginning and its end.
-_HISTOGRAMS_AFTER = (0.1, 0.5)
+#: Fractions of Adam's iterations after which histograms are taken; there is one at the end, too.
+_HISTOGRAMS_AFTER = (0.0, 0.1, 0.5)
 
 
 class Recorder(dde.callbacks.Callback):
-    """Errors, identified coefficients and gradient histograms at the recorded steps.
+    """Records errors, identified coefficients and gradient histograms.
 
-    Its state is part of the model's checkpoints.
+    Errors and coefficients are recorded whenever DeepXDE records the losses. The state is part of
+    the model's checkpoints.
 
     Args:
         problem: The problem that is trained.
@@ -34,8 +35,10 @@ class Recorder(dde.callbacks.Callback):
         self.errors: dict[str, list[float]] = {}
         self.coefficients: dict[str, list[float]] = {}
         self.histograms: list[dict[str, Any]] = []
+        #: The time of training with and without the time for recording.
         self.seconds = 0.0
         self.training_seconds = 0.0
+        #: The clock when time was last added to them.
         self._since = 0.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -72,19 +75,21 @@ class Recorder(dde.callbacks.Callback):
         if len(steps) == recorded:
             return
         self._count_time(training=True)
-        found = self.problem.errors(self.model)
+        errors = self.problem.errors(self.model)
+        coefficients = self.problem.coefficients(self.model)
         for _ in range(len(steps) - recorded):
-            for name, value in found.items():
+            for name, value in errors.items():
                 self.errors.setdefault(name, []).append(value)
-            for name, value in self.problem.coefficients(self.model).items():
+            for name, value in coefficients.items():
                 self.coefficients.setdefault(name, []).append(value)
-        shares = (0.0, *_HISTOGRAMS_AFTER)
         taken = len(self.histograms)
-        if taken < len(shares) and steps[-1] >= shares[taken] * self.problem.iterations:
+        after = _HISTOGRAMS_AFTER
+        if taken < len(after) and steps[-1] >= after[taken] * self.problem.iterations:
             self._take_histograms(steps[-1])
         self._count_time(training=False)
 
     def _take_histograms(self, step: int) -> None:
+        """Adds a histogram of each group's unweighted gradient."""
         names, _, gradients, _ = observe(self.model)
         edges, counts = [], []
         for i in range(len(names)):
@@ -106,6 +111,7 @@ class Recorder(dde.callbacks.Callback):
         )
 
     def _count_time(self, training: bool) -> None:
+        """Adds the time since the last call, as time of training or of recording."""
         now = time.perf_counter()
         self.seconds += now - self._since
         self.training_seconds += (now - self._since) * training

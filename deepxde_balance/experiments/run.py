@@ -1,4 +1,4 @@
-"""A run of a benchmark problem: what decides its result, and where its files lie."""
+"""A run of a benchmark problem: the inputs that decide its result, and the paths of its files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ..weightings import Weighting, words
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What decides the result of a run.
+    """The inputs that decide the result of a run.
 
     Args:
-        problem: Name of a problem.
-        weights: A strategy, with parameters if there are any: ``"dn:beta=0.9"``. It becomes the
-            word of :meth:`deepxde_balance.problems.Problem.full_word`.
-        seed: Of points and network.
+        problem: The name of a problem.
+        weights: A strategy's word, e.g. ``"dn:beta=0.9"``. The attribute becomes the word that
+            :meth:`deepxde_balance.problems.Problem.full_word` makes of it.
+        seed: The seed of the points and of the network.
         points: Factor on the paper's numbers of points.
         settings: Other settings of the problem, e.g. ``{"iterations": 2000}``.
 
@@ -44,38 +44,38 @@ class Run:
         problem = self.make_problem()
         object.__setattr__(self, "problem", problem.name)
         object.__setattr__(self, "weights", problem.full_word(self.weights))
-        self.weighting(problem)  # refuses what can't be run
+        self.weighting(problem)  # raises if there is no such strategy or parameter
 
     def make_problem(self) -> Problem:
         """The problem with this run's settings."""
         return problems.get(self.problem, self.points, **self.settings)
 
     def weighting(self, problem: Problem) -> Weighting:
-        """The weighting, with the paper's parameters where this run gives none."""
+        """A new weighting; parameters that the word leaves out are the problem's."""
         if words.parse(self.weights).name == "keep":
             raise ValueError("'keep' keeps the weights of a phase before: a run has none.")
         return problem.weighting(self.weights)
 
     @property
     def iterations(self) -> int:
-        """Iterations of Adam and of L-BFGS."""
+        """The number of iterations of Adam and L-BFGS together."""
         settings = self.make_problem().settings
         return settings.iterations + settings.lbfgs_iterations
 
     def record(self, folder: str | os.PathLike[str]) -> Path:
-        """Its JSON file."""
+        """The path of the run's JSON file in a folder of records."""
         name = words.file_name(self.weights)
         return Path(folder) / self.problem / name / f"seed{self.seed}.json"
 
     def unfinished(self, folder: str | os.PathLike[str]) -> Path:
-        """Its folder of checkpoints, there until it is finished."""
+        """The path of the run's folder of checkpoints, deleted when the run is finished."""
         return self.record(folder).with_suffix(".unfinished")
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a record must have in common with this run to be its record, as in its JSON."""
+        """The entries by which a record is the record of this run, in the types of JSON."""
         settings = dataclasses.asdict(self.make_problem().settings)
-        return json.loads(
+        identity: dict[str, Any] = json.loads(
             json.dumps(
                 {
                     "problem": self.problem,
@@ -85,19 +85,21 @@ class Run:
                 }
             )
         )
+        return identity
 
 
 class OtherRunError(ValueError):
-    """The folder holds a run of the same name with other settings."""
+    """The folder has a run of the same problem, strategy and seed with other settings."""
 
 
 def finished(run: Run, folder: str | os.PathLike[str]) -> Record | None:
-    """The run's record, if it is finished.
+    """The record of a run; ``None`` if the run is not finished.
 
     Raises:
-        RecordError: If its record is damaged.
-        OtherRunError: If the folder holds another run in its place, finished or not.
-        CheckpointError: If its last checkpoint is damaged.
+        RecordError: If the record is damaged.
+        OtherRunError: If the folder has a run of the same name with other settings, finished or
+            not.
+        CheckpointError: If the last checkpoint of the run is damaged.
     """
     path = run.record(folder)
     if path.exists():
@@ -120,7 +122,7 @@ def finished(run: Run, folder: str | os.PathLike[str]) -> Record | None:
 
 
 def checkpoints(prefix: Path) -> list[Path]:
-    """The checkpoints of a prefix, the oldest first."""
+    """The paths of the checkpoints of a prefix, the oldest first."""
     numbers = {
         path: path.stem.rpartition("-")[2] for path in prefix.parent.glob(f"{prefix.name}-*.pt")
     }
@@ -128,6 +130,7 @@ def checkpoints(prefix: Path) -> list[Path]:
 
 
 def _check_same(run: Run, found: Mapping[str, Any], path: Path) -> None:
+    """Raises an OtherRunError if the entries found in a file are not those of the run."""
     for name, value in run.identity.items():
         if found.get(name) == value:
             continue

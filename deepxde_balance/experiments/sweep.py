@@ -21,13 +21,13 @@ from .training import train
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """Runs that are trained into one folder.
+    """Runs whose records go to one folder.
 
     Args:
         runs: The runs.
-        folder: The folder of their records.
+        folder: The folder of the records.
         device: See :func:`~deepxde_balance.experiments.train`.
-        threads: CPU threads of each run; ``None`` shares the cores among the jobs.
+        threads: CPU threads of each run; ``None`` divides the cores among the jobs.
         checkpoint_every: Seconds from one checkpoint of a run to the next.
         engine: The gradient engine, see :meth:`deepxde_balance.Model.compile`.
     """
@@ -43,7 +43,8 @@ class Sweep:
         """The runs that have no record yet.
 
         Raises:
-            ValueError: If the folder holds a damaged record, or another run in a run's place.
+            ValueError: If a record is damaged, or the folder has a run of the same name with
+                other settings.
         """
         by_record = {run.record(self.folder): run for run in self.runs}  # aliases are one run
         return [run for run in by_record.values() if finished(run, self.folder) is None]
@@ -54,17 +55,18 @@ class Sweep:
         """Trains all runs that are not finished.
 
         Args:
-            jobs: Runs at a time; ``-1``: one for each core, or each worker of Dask.
+            jobs: Number of runs at a time; -1 for one per core, or per worker of Dask.
             backend: A backend of joblib; ``None`` for processes of this machine, ``"dask"``
                 for a Dask cluster, whose workers must see the same folder.
-            scheduler: The address of Dask's scheduler.
+            scheduler: The address of Dask's scheduler, with the backend ``"dask"``.
 
         Returns:
-            The runs that failed, each with the reason.
+            The runs that failed, each with the error's message.
 
         Raises:
-            ValueError: As :meth:`unfinished`, or if `backend` and `scheduler` don't go together.
-            ImportError: If Dask is asked for and not installed.
+            ValueError: As :meth:`unfinished`; or if `jobs` is 0, `backend` is ``"threading"``, or
+                only one of `backend` and `scheduler` is for Dask.
+            ImportError: If the backend is ``"dask"`` and Dask is not installed.
             OSError: If Dask's scheduler does not answer.
         """
         if jobs == 0 or backend == "threading":
@@ -88,7 +90,7 @@ class Sweep:
         return failed
 
 
-#: A worker of Dask may have several threads; a process can train one run only.
+#: Held by a run. A worker of Dask may have several threads, but a process can train one run only.
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -98,9 +100,13 @@ def label(run: Run) -> str:
 
 
 def _train(run: Run, sweep: Sweep, parent: int) -> tuple[Run, str | None]:
-    """Trains one run, in a worker or in the parent; a run that fails does not end the others."""
+    """Trains one run, in a worker or in the parent process.
+
+    Returns:
+        The run, and the message of its error; ``None`` without an error.
+    """
     if os.getpid() != parent and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent ends its workers
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # after Ctrl-C the parent ends its workers
     try:
         with _ONE_AT_A_TIME:
             train(
@@ -118,7 +124,7 @@ def _train(run: Run, sweep: Sweep, parent: int) -> tuple[Run, str | None]:
 
 @contextmanager
 def _where(backend: str | None, scheduler: str | None) -> Iterator[None]:
-    """Where joblib's tasks run while the context lasts."""
+    """A context in which joblib runs its tasks on a backend."""
     if (backend == "dask") != (scheduler is not None):
         raise ValueError(f"backend={backend!r} and scheduler={scheduler!r}: give Dask both.")
     if backend is None:
@@ -142,7 +148,7 @@ def _where(backend: str | None, scheduler: str | None) -> Iterator[None]:
 
 @contextmanager
 def _progress(sweep: Sweep, todo: Sequence[Run]) -> Iterator[tqdm]:
-    """A bar over the iterations of all runs, with the time left, while the context lasts."""
+    """A context with a progress bar over the iterations of all runs."""
     lengths = [run.iterations for run in todo]
 
     def done() -> int:
@@ -161,7 +167,7 @@ def _progress(sweep: Sweep, todo: Sequence[Run]) -> Iterator[tqdm]:
         def show() -> None:
             finished_runs = sum(run.record(sweep.folder).exists() for run in todo)
             bar.set_postfix_str(f"{finished_runs} finished", refresh=False)
-            bar.update(max(done() - before - bar.n, 0))  # a killed run goes on from a bit before
+            bar.update(max(done() - before - bar.n, 0))  # a run that is resumed has done fewer
 
         def watch() -> None:
             while not over.wait(0.5):
@@ -178,7 +184,7 @@ def _progress(sweep: Sweep, todo: Sequence[Run]) -> Iterator[tqdm]:
 
 
 def _done(run: Run, folder: str | os.PathLike[str], iterations: int) -> int:
-    """Iterations that a run has made."""
+    """The number of iterations that a run has finished."""
     if run.record(folder).exists():
         return iterations
     try:

@@ -1,4 +1,4 @@
-"""Trains a run: resumed where it was left, recorded once."""
+"""Trains a run, or resumes it, and writes its record."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ from .callbacks import Checkpoints, IterationsDone
 from .recorder import Recorder
 from .run import Run, checkpoints, finished
 
-#: Records of losses, weights and errors in a run of Adam; in a short one, not of each iteration.
+#: The number of records of losses, weights and errors in a phase of training.
 RECORDS = 200
+#: In a short phase there are fewer records: the least number of iterations from one to the next.
 _BETWEEN_RECORDS = 10
 
 
@@ -43,25 +44,28 @@ def train(
     callbacks: Sequence[dde.callbacks.Callback] = (),
     engine: EngineName | None = None,
 ) -> Record:
-    """Trains a run to its end and writes its record, unless it is there already.
+    """Trains a run to its end and writes its record, or reads the record if it exists already.
 
-    A run that was killed goes on from its last checkpoint, and ends in the same record.
+    A run that was killed goes on from its last checkpoint, and its record is the same.
 
     Args:
         run: The run.
         folder: The folder of the records.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``, ...
-        threads: PyTorch's CPU threads; ``None`` leaves them as they are.
+        threads: The number of PyTorch's CPU threads; ``None`` leaves it as it is.
         checkpoint_every: Seconds from one checkpoint to the next.
         callbacks: More callbacks, e.g. a progress bar.
-        engine: The gradient engine, see :meth:`deepxde_balance.Model.compile`; results differ by
-            rounding.
+        engine: The gradient engine, see :meth:`deepxde_balance.Model.compile`. The results of
+            two engines differ by rounding.
+
+    Returns:
+        The record.
 
     Raises:
-        RecordError: If the record that is there is damaged.
-        OtherRunError: If the folder holds another run in its place.
+        RecordError: If there is a record, and it is damaged.
+        OtherRunError: If the folder has a run of the same name with other settings.
         CheckpointError: If the last checkpoint is damaged.
-        BlockingIOError: If another process trains the same run into the same folder.
+        BlockingIOError: If another process is training the same run into the same folder.
         ValueError: If there is no such device.
     """
     check_device(device)
@@ -69,7 +73,7 @@ def train(
     if record is not None:
         return record
     with _alone(run, folder), _device(device), _threads(threads):
-        # Another process may just have finished it.
+        # Another process may have finished the run before this one got the lock.
         record = finished(run, folder) or _train(run, folder, checkpoint_every, callbacks, engine)
         shutil.rmtree(run.unfinished(folder))
     return record
@@ -90,7 +94,7 @@ def _train(
     write_json(part / "run.json", run.identity)
     common = [*problem.callbacks(), recorder, IterationsDone(part / "iterations"), *callbacks]
     for phase, iterations in problem.phases(model, verbose=0):
-        # To come back to from the second phase.
+        # L-BFGS starts from the last checkpoint of Adam when the run is resumed.
         end = problem.iterations if phase == "adam" and problem.settings.lbfgs_iterations else None
         saving = Checkpoints(part / phase, checkpoint_every, last_step=end)
         _train_phase(model, saving, common, iterations)
@@ -103,7 +107,10 @@ def _train(
 
 @contextmanager
 def _alone(run: Run, folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds a lock on the run's folder of checkpoints; a killed process leaves none behind."""
+    """A context with a lock on the run's folder of checkpoints.
+
+    The lock of a process that was killed is released.
+    """
     part = run.unfinished(folder)
     part.mkdir(parents=True, exist_ok=True)
     try:
@@ -117,14 +124,15 @@ def _alone(run: Run, folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _device(device: str) -> AbstractContextManager[Any]:
-    """Where new tensors lie; nothing if they do anyway, for it slows each operation down."""
+    """A context in which new tensors are on the device."""
     if torch.device(device) == torch.get_default_device():
-        return nullcontext()
+        return nullcontext()  # PyTorch's context slows every operation down
     return torch.device(device)
 
 
 @contextmanager
 def _threads(number: int | None) -> Iterator[None]:
+    """A context with that number of CPU threads; ``None`` changes nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(before if number is None else number)
     try:
@@ -134,7 +142,7 @@ def _threads(number: int | None) -> Iterator[None]:
 
 
 def check_device(device: str) -> None:
-    """Raises a ValueError if there is no such device, or it is of another kind than CPU and GPU."""
+    """Raises a ValueError if there is no such device, or it is neither a CPU nor a CUDA GPU."""
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise ValueError(f"device={device!r} is not allowed: give cpu, cuda or cuda:N.")
     kind = torch.device(device)
@@ -145,11 +153,12 @@ def check_device(device: str) -> None:
 
 
 def _train_phase(model: Model, saving: Checkpoints, callbacks: list[Any], iterations: int) -> None:
-    begun = model.train_state.step
+    """Trains a phase to its end, from its last checkpoint if it has one."""
+    start = model.train_state.step
     done = 0
     for path in checkpoints(Path(saving.filepath))[-1:]:
         model.restore(str(path))
-        done = model.train_state.step - begun
+        done = model.train_state.step - start
     model.train(
         iterations=iterations - done,
         display_every=max(iterations // RECORDS, min(_BETWEEN_RECORDS, iterations)),
@@ -174,6 +183,7 @@ def _write_fields(path: Path, problem: Problem, model: Model, recorder: Recorder
 
 
 def _content(run: Run, problem: Problem, model: Model, recorder: Recorder) -> dict[str, Any]:
+    """The entries of the record."""
     history, terms = model.losshistory, model.loss_terms
     step = run_of(model).step
     assert step is not None
@@ -214,7 +224,7 @@ def _content(run: Run, problem: Problem, model: Model, recorder: Recorder) -> di
 
 
 def machine(device: torch.device) -> str:
-    """What computes: the GPU's or the CPU's name."""
+    """The name of the device's GPU or CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if sys.platform == "linux":

@@ -1,1 +1,1 @@
-"""From loss terms to their losses and gradients, per group."""
+"""From loss terms to losses and the gradients of groups."""

@@ -1,4 +1,4 @@
-"""The losses of one iteration and their gradients, per group of terms."""
+"""The base of the gradient engines, which compute losses of terms and gradients of groups."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ..weightings.group_gradients import GroupGradients
 
 
 class Parameters(NamedTuple):
-    """What a compiled model trains.
+    """The tensors that a compiled model trains.
 
     Args:
         network: The network's trainable parameters, each once.
-        external: What else the optimizer trains: the unknowns of an inverse problem.
+        external: Trainable variables outside the network: the unknowns of an inverse problem.
     """
 
     network: list[Tensor]
@@ -30,24 +30,30 @@ class Parameters(NamedTuple):
 
     @property
     def all(self) -> list[Tensor]:
+        """The network's parameters, then the external variables."""
         return [*self.network, *self.external]
 
 
-#: From a term's position and its errors, one per point, to one number in place of its loss.
+#: A function that replaces the loss functions: from the position of a term and its errors, one per
+#: point, to a scalar.
 Measure = Callable[[int, Tensor], Tensor]
 
 
 class IterationGradients(NamedTuple):
-    """What an engine gives for one iteration.
+    """Losses and gradients of one iteration.
+
+    A row stands for a group, the last one perhaps for the unweighted terms
+    (:attr:`~deepxde_balance.terms.groups.TermGroups.rows`).
 
     Args:
         losses: Unweighted, unscaled loss of every term, shape (number of terms,), detached.
         values: Gradient of each row's loss, shape (rows, P + E): P entries of the network's
-            parameters, then E of the external variables; 0 where unused.
-        used: Which of the network's entries each row's loss depends on, shape (rows, P);
-            ``None`` for all.
+            parameters, then E of the external variables. An entry is 0 where the loss does not
+            depend on the parameter.
+        used: Whether each row's loss depends on each entry of the network's parameters, shape
+            (rows, P); ``None`` if every loss depends on all.
         parameters: The parameters, in the order of the columns.
-        reached: Whether any row depends on it, for each parameter.
+        reached: For each parameter whether any row's loss depends on it.
     """
 
     losses: Tensor
@@ -57,9 +63,13 @@ class IterationGradients(NamedTuple):
     reached: tuple[bool, ...]
 
     def of_network(self, num_groups: int) -> GroupGradients:
-        """The first rows' gradients with respect to the network: what statistics run over."""
+        """The gradients that statistics run over: those with respect to the network's parameters.
+
+        Args:
+            num_groups: The number of groups, which are the first rows.
+        """
         width = sum(p.numel() for p in self.parameters.network)
-        if not width:  # a frozen network, whose gradients are nothing to weigh by
+        if not width:  # the whole network is frozen
             return GroupGradients(self.values.new_zeros(num_groups, 1))
         used = None if self.used is None else self.used[:num_groups]
         return GroupGradients(self.values[:num_groups, :width], used)
@@ -74,9 +84,10 @@ class GradientEngine(ABC):
         scale: One static factor per term.
     """
 
+    #: The engine that is used, by its name in `compile`.
     name: str
 
-    #: Whether `gradients` is the way to take, also where the weighted sum's gradient is enough.
+    #: Whether `gradients` is faster than `losses` and a backward of their weighted sum.
     prefers_gradients: bool = False
 
     def __init__(self, model: dde.Model, groups: TermGroups, scale: Sequence[float]):
@@ -87,13 +98,13 @@ class GradientEngine(ABC):
         self._known = Parameters([], [])
 
     def begin(self) -> None:  # noqa: B027 - nothing to do is the rule
-        """Called when training begins: what changed before is no fault."""
+        """Called when training begins: the model may have changed since the last training."""
 
     def confirm(self) -> None:  # noqa: B027 - nothing to confirm is the rule
-        """Called at the last record of a training, and when it ends.
+        """Called at the last record of a training and at its end, to check what was computed.
 
         Raises:
-            RuntimeError: If what the engine gave was not the model's.
+            RuntimeError: If losses and gradients were not those of the model.
         """
 
     @abstractmethod
@@ -102,13 +113,13 @@ class GradientEngine(ABC):
 
         Args:
             batch: The points.
-            measure: What stands in for each term's loss function, if anything. Only for
-                ``dde.data.PDE``, whose terms have one error per point.
+            measure: Replaces each term's loss function. Only for ``dde.data.PDE``, whose terms
+                have one error per point.
         """
 
     @abstractmethod
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
-        """The losses and the gradients of every row of the groups.
+        """The losses of all terms, and the gradients of all rows of the groups.
 
         Args:
             batch: The points.
@@ -116,7 +127,7 @@ class GradientEngine(ABC):
         """
 
     def parameters(self) -> Parameters:
-        """What the model trains now."""
+        """The parameters that are trainable now."""
         if self._optimizer is not self.model.opt:
             self._optimizer = self.model.opt
             self._known = Parameters(
@@ -140,7 +151,7 @@ class GradientEngine(ABC):
 
 
 def external_variables(model: dde.Model) -> list[Tensor]:
-    """What a compiled model trains besides the network: the unknowns of an inverse problem."""
+    """The trainable variables outside the network: the unknowns of an inverse problem."""
     network = {id(p) for p in model.net.parameters()}
     trained = [p for group in model.opt.param_groups for p in group["params"]]
     variables = {id(v): v for v in (*model.external_trainable_variables, *trained)}
@@ -149,7 +160,7 @@ def external_variables(model: dde.Model) -> list[Tensor]:
 
 @contextmanager
 def without_hooks(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """While the context lasts, hooks are not called: for a single group's gradient, say."""
+    """Disables the parameters' hooks in the context, as for the gradient of a single group."""
     hooked = [(p, p._backward_hooks) for p in parameters if p._backward_hooks]
     for p, _ in hooked:
         p._backward_hooks = None
@@ -161,24 +172,24 @@ def without_hooks(parameters: Sequence[Tensor]) -> Iterator[None]:
 
 
 def grad(
-    losses: Sequence[Tensor], parameters: list[Tensor], keep_graph: bool
+    losses: Sequence[Tensor], parameters: list[Tensor], retain_graph: bool
 ) -> Sequence[Tensor | None]:
-    """The gradient of the losses' sum; ``None`` for a parameter that it does not depend on."""
+    """The gradient of the sum of the losses; ``None`` for a parameter that no loss depends on."""
     losses = [loss for loss in losses if loss.requires_grad]
     if not losses or not parameters:
         return [None] * len(parameters)
     with without_hooks(parameters):
-        return torch.autograd.grad(losses, parameters, retain_graph=keep_graph, allow_unused=True)
+        return torch.autograd.grad(losses, parameters, retain_graph=retain_graph, allow_unused=True)
 
 
 def lay_out(
     losses: Sequence[Tensor], per_row: Sequence[Sequence[Tensor | None]], parameters: Parameters
 ) -> IterationGradients:
-    """Lays gradients out as a matrix, one row per group; ``None`` stands for an unused parameter.
+    """Flattens gradients into a matrix with one row per group.
 
     Args:
         losses: The loss of every term.
-        per_row: For each row the gradients of all parameters.
+        per_row: For each row the gradients of all parameters; ``None`` for an unused parameter.
         parameters: The parameters.
     """
     columns = parameters.all
@@ -188,7 +199,7 @@ def lay_out(
         for g, p in zip(row, columns, strict=True)
     ]
     present = tuple(tuple(g is not None for g in row) for row in per_row)
-    # An unknown made from NumPy may be of another type.
+    # An external variable made from NumPy may have another dtype.
     values = torch.cat([part.to(parts[0]) for part in parts]).view(len(per_row), -1)
     sizes = tuple(p.numel() for p in parameters.network)
     return IterationGradients(
@@ -204,7 +215,16 @@ def lay_out(
 def _used_mask(
     present: tuple[tuple[bool, ...], ...], sizes: tuple[int, ...], device: torch.device
 ) -> Tensor | None:
-    """Which entries of the rows are used; ``None`` if all. The same in every iteration."""
+    """Expands flags per parameter to flags per entry; cached, for they are the same in each call.
+
+    Args:
+        present: For each row whether its loss depends on each of the network's parameters.
+        sizes: The number of entries of each parameter.
+        device: The device of the result.
+
+    Returns:
+        Boolean tensor of shape (rows, P); ``None`` if all are true.
+    """
     if all(all(row) for row in present):
         return None
     flags = torch.tensor(present, device=device)

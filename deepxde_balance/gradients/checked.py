@@ -1,4 +1,4 @@
-"""The one-pass engine, compared with DeepXDE's own losses."""
+"""The one-pass engine, with checks of its losses against DeepXDE's."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from .base import GradientEngine, IterationGradients, Measure
 from .one_pass import OnePassEngine
 from .per_group import PerGroupEngine
 
-#: A check costs about two steps: where points change often, not every change is checked.
+#: A check costs about two iterations. Where points change more often than this, not every change is
+#: checked.
 _EVALUATIONS_BETWEEN_CHECKS = 100
 
 
 class CheckedEngine(GradientEngine):
-    """The one-pass engine, compared with DeepXDE at the first iteration and when points change.
+    """Uses the one-pass engine for as long as it gives DeepXDE's losses.
 
-    Where its losses differ from DeepXDE's on the same points by more than rounding, or depend on
-    the network's parameters past their copies, it hands over to :class:`PerGroupEngine`, and says
-    so once.
+    The losses are compared with DeepXDE's at the first iteration and when points change. If they
+    differ by more than rounding, or depend on the network's parameters themselves and not on the
+    copies, :class:`PerGroupEngine` takes over, with a warning.
 
     Args:
-        model: The model.
+        model: A compiled ``dde.Model``.
         groups: The groups of its terms.
         scale: One static factor per term.
-        must_hold: Whether a difference is an error.
+        must_hold: Whether a difference is a RuntimeError instead.
     """
 
     def __init__(
@@ -56,12 +57,15 @@ class CheckedEngine(GradientEngine):
         return self.checked(batch).gradients(batch, measure)
 
     def checked(self, batch: Batch, new_points: bool = False) -> GradientEngine:
-        """The engine at work.
+        """Returns the engine to use, after a check if one is due.
 
         Args:
             batch: The points.
-            new_points: Whether new ones are to be checked in any case, even if others were a few
-                evaluations before.
+            new_points: Whether to check changed points even if the last check was only a few
+                evaluations ago.
+
+        Raises:
+            RuntimeError: If the check finds a difference and `must_hold` is set.
         """
         self._evaluations += 1
         due = new_points or self._evaluations > _EVALUATIONS_BETWEEN_CHECKS
@@ -73,16 +77,17 @@ class CheckedEngine(GradientEngine):
         return self._engine
 
     def _check(self, batch: Batch) -> None:
+        """Chooses the engine by a comparison with DeepXDE's losses."""
         self._checked_points, self._evaluations = batch.inputs, 0
         with no_trace(self.model.net), torch.enable_grad():
             expected, loss_fn = deepxde_losses(self.model, batch)
-            expected = [loss.detach() for loss in expected]  # and DeepXDE's graph is gone
+            expected = [loss.detach() for loss in expected]  # frees DeepXDE's graph
             engine = self._engine
             if not isinstance(engine, OnePassEngine):
                 engine = OnePassEngine(self.model, self.groups, self.scale, loss_fn)
             difference = self._difference(engine, batch, torch.stack(expected))
             if difference is not None and engine.stacks:
-                engine.stacks = False  # perhaps the network can't be evaluated in a stack
+                engine.stacks = False  # perhaps only the stack is at fault
                 difference = self._difference(engine, batch, torch.stack(expected))
         if difference is None:
             self._engine = engine
@@ -100,13 +105,13 @@ class CheckedEngine(GradientEngine):
         self._engine = PerGroupEngine(self.model, self.groups, self.scale)
 
     def _difference(self, engine: OnePassEngine, batch: Batch, expected: Tensor) -> str | None:
-        """What is different from DeepXDE, in words; ``None`` if nothing is."""
+        """Describes how the engine differs from DeepXDE; ``None`` if it does not."""
         try:
-            apart, bypassed = engine.losses_of_copies(batch)
-            together = engine.losses(batch)
-        except Exception as error:  # what DeepXDE can evaluate must train, if slowly
+            through_copies, bypassed = engine.losses_of_copies(batch)
+            without_copies = engine.losses(batch)
+        except Exception as error:  # a model that DeepXDE can evaluate must train, if slowly
             return f"fails where DeepXDE's losses do not ({error})"
-        for losses in (apart, together):
+        for losses in (through_copies, without_copies):
             wrong = ~_close(torch.stack(losses).detach(), expected)
             if wrong.any():
                 names = [
@@ -119,12 +124,13 @@ class CheckedEngine(GradientEngine):
 
 
 def _close(found: Tensor, expected: Tensor) -> Tensor:
-    """Whether values agree but for rounding, each by itself; nan and infinity agree with anything.
+    """Whether each value equals the expected one up to rounding.
 
-    Sums over thousands of points in another order, and derivatives from matrices of another
-    shape, differ by some thousand units in the last place; a wrong engine by far more than the
-    root of one.
+    Nothing is compared where the expected value is nan or infinite. Sums over thousands of points
+    in another order, and derivatives from matrices of another shape, make relative differences of
+    some thousand eps, the machine precision. The limit, sqrt(eps), is larger, and far below the
+    differences that a wrong engine makes.
     """
     epsilon = torch.finfo(torch.float16 if dde.config.mixed else found.dtype).eps
-    close = (found - expected).abs() <= epsilon**0.5 * expected.abs() + 10 * epsilon
+    close: Tensor = (found - expected).abs() <= epsilon**0.5 * expected.abs() + 10 * epsilon
     return close | ~expected.isfinite()

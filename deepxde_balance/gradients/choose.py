@@ -1,4 +1,4 @@
-"""Chooses how gradients are computed."""
+"""The choice of the gradient engine."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from .per_group import PerGroupEngine
 
 EngineName = Literal["one-pass", "compiled", "per-group"]
 
-#: With fewer points a step is mostly overhead, and one evaluation of all of them costs less than
-#: one for each group, even with a backward for each. A choice, not a tuned value: the two engines
-#: cost about the same there. `gradient_engine` of `compile` overrides it.
+#: With fewer points, an iteration is mostly overhead, and the per-group engine is faster: it
+#: evaluates the network once for all points, the one-pass engine once for each group. A choice, not
+#: a tuned value: at this number the two engines cost about the same. `gradient_engine` of `compile`
+#: overrides it.
 FEW_POINTS = 300
 
 _NOT_POINT_BY_POINT = (
@@ -37,7 +38,7 @@ _NOT_POINT_BY_POINT = (
 
 
 def reason_against(data: dde.data.Data, net: torch.nn.Module) -> str | None:
-    """Why the one-pass engine can't give DeepXDE's losses; ``None`` if it should.
+    """Says why the one-pass engine can't give DeepXDE's losses; ``None`` if it should.
 
     Args:
         data: The data object.
@@ -57,7 +58,7 @@ def reason_against(data: dde.data.Data, net: torch.nn.Module) -> str | None:
 def check_engine_name(
     name: str | None, data: dde.data.Data, net: torch.nn.Module, optimizer: Any
 ) -> None:
-    """Raises a ValueError unless `name` is that of an engine that can be used, or ``None``."""
+    """Raises a ValueError unless `name` is ``None`` or names an engine that can be used."""
     if name is not None and name not in get_args(EngineName):
         raise unknown_name("gradient_engine", str(name), list(get_args(EngineName)))
     reason = reason_against(data, net) if name in ("one-pass", "compiled") else None
@@ -71,7 +72,7 @@ def check_engine_name(
 
 
 def takes_one_pass(data: dde.data.Data, net: torch.nn.Module) -> bool:
-    """Whether the one-pass engine is the choice for a problem: where it holds, and is faster."""
+    """Whether the one-pass engine is chosen: where it gives DeepXDE's losses and is faster."""
     return reason_against(data, net) is None and len(data.train_x) >= FEW_POINTS
 
 
@@ -81,13 +82,16 @@ def choose_engine(
     scale: Sequence[float],
     forced: EngineName | None = None,
 ) -> GradientEngine:
-    """The one-pass engine wherever it gives DeepXDE's losses and pays, else the per-group engine.
+    """Makes the gradient engine for a model.
+
+    By default it is the one-pass engine where that gives DeepXDE's losses and is faster, else the
+    per-group engine.
 
     Args:
         model: The model; it need not be compiled yet.
         groups: The groups of its terms.
         scale: One static factor per term.
-        forced: The engine to use, see :func:`check_engine_name`.
+        forced: The engine to use, checked by :func:`check_engine_name`.
     """
     if forced == "compiled":
         return CompiledEngine(model, groups, scale)

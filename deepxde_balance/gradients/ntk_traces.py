@@ -12,26 +12,26 @@ from torch import Tensor
 from .._deepxde.batch import Batch
 from .base import GradientEngine
 
-#: Points whose gradients are taken at once for an exact trace.
+#: For exact traces, gradients of this many errors are computed at once.
 _CHUNK = 256
 
 
 def kernel_traces(engine: GradientEngine, batch: Batch, exact: bool, probes: int = 1) -> Tensor:
-    """tr K_ii / N_i of every group: the mean over its points of ||d e_p / d theta||^2.
+    """Returns tr K_ii / N_i of every group: the mean over its points of ||d e_p / d theta||^2.
 
     The traces of a group's terms are added up, each a mean over its own points.
 
-    A static factor on a loss counts as one on its squared errors.
+    A static factor on a term's loss multiplies its squared errors, and so its part of the trace.
 
     Args:
-        engine: Evaluates the errors; of a ``dde.data.PDE``.
+        engine: The engine of a model on a ``dde.data.PDE``; it evaluates the errors.
         batch: The points.
-        exact: Whether to differentiate at every point; or else to estimate the traces with
+        exact: Whether to differentiate at every point. Otherwise the traces are estimated with
             vectors of random signs (Hutchinson), each in one backward for all groups.
-        probes: How many such vectors.
+        probes: The number of random vectors.
 
     Returns:
-        Shape (K,), detached.
+        The traces, shape (K,), detached.
     """
     if exact:
         return _exact(engine, batch)
@@ -39,6 +39,8 @@ def kernel_traces(engine: GradientEngine, batch: Batch, exact: bool, probes: int
 
 
 def _estimated(engine: GradientEngine, batch: Batch) -> Tensor:
+    """One estimate of the traces: the squared gradients of randomly signed means of the errors."""
+
     def signed_mean(term: int, errors: Tensor) -> Tensor:
         signs = torch.empty_like(errors).bernoulli_(0.5).mul_(2).sub_(1)
         scale = engine.scale[term]
@@ -51,13 +53,14 @@ def _estimated(engine: GradientEngine, batch: Batch) -> Tensor:
 
 
 def _exact(engine: GradientEngine, batch: Batch) -> Tensor:
+    """The traces from the gradient of every error."""
     errors: dict[int, Tensor] = {}
 
-    def take(term: int, error: Tensor) -> Tensor:
+    def collect(term: int, error: Tensor) -> Tensor:
         errors[term] = error.reshape(-1)
         return error.sum()
 
-    engine.losses(batch, take)
+    engine.losses(batch, collect)
     parameters = engine.parameters().network
     of_terms = [
         _sum_of_squares(errors[i], parameters) / len(errors[i])
@@ -67,7 +70,7 @@ def _exact(engine: GradientEngine, batch: Batch) -> Tensor:
 
 
 def _sum_of_squares(errors: Tensor, parameters: list[Tensor]) -> Tensor:
-    """The squared norm of the errors' Jacobian."""
+    """The squared Frobenius norm of the errors' Jacobian, shape (), detached."""
     total = errors.new_zeros(())
     if not errors.requires_grad:
         return total

@@ -1,10 +1,10 @@
-"""Per-group gradients for the price of one backward.
+"""The one-pass engine: the gradients of all groups in one backward.
 
-DeepXDE evaluates one batch, stacked condition by condition and then residual points, and each loss
-reads its own slice. Here each group's points go through the network by themselves, and through
-their own leaf copies of the parameters. One backward of the sum of all losses then gives each
-group's gradient at its copies. The residual is not evaluated at the conditions' points, which
-DeepXDE does and throws away.
+DeepXDE evaluates the network once on the whole batch (each condition's points, then the residual
+points), and each loss reads its own slice. Here the network is evaluated on each group's points
+separately, with leaf copies of the parameters that belong to the group. One backward of the sum of
+all losses then gives each group's gradient at its copies. Unlike DeepXDE, this engine does not
+evaluate the residual at the conditions' points.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from deepxde.utils import get_num_args
 from torch import Tensor
 from torch.func import functional_call
 
-from .._deepxde.batch import Batch, BatchSnapshot
+from .._deepxde.batch import Batch, BatchSnapshot, condition_spans
 from ..terms.groups import TermGroups
 from .base import GradientEngine, IterationGradients, Measure, Parameters, grad, lay_out
 from .stacking import WORTH_STACKING, compares_values, stacked_outputs
@@ -31,14 +31,14 @@ LossFn = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Block:
-    """Terms whose points go through the network together.
+    """Terms at whose points the network is evaluated together: residuals, or conditions.
 
     Args:
         terms: Positions of the terms.
-        points: The points, shape (N, d), for conditions that look at them as a NumPy array.
-        inputs: The same as a tensor on the network's device.
+        points: The points as a NumPy array, which conditions are given, shape (N, d).
+        inputs: The points as a tensor on the network's device.
         auxiliary_vars: The auxiliary variables at the points, if there are any.
-        slices: For conditions, each one's first and last + 1 point; ``None`` for residuals.
+        slices: For each condition its first and last + 1 point; ``None`` for residuals.
     """
 
     terms: tuple[int, ...]
@@ -49,12 +49,12 @@ class Block:
 
 
 class Part(NamedTuple):
-    """One row's loss in one block.
+    """The part of a row's loss that comes from one block.
 
     Args:
-        row: Which row.
+        row: The number of the row.
         copies: The block's copies of the parameters.
-        loss: The loss.
+        loss: The scaled sum of the losses of the row's terms in the block, shape ().
     """
 
     row: int
@@ -63,13 +63,13 @@ class Part(NamedTuple):
 
 
 class OnePassEngine(GradientEngine):
-    """Block by block, each through its own leaf copies of the parameters; one backward for all.
+    """Evaluates blocks of points, each with its own leaf copies of the parameters.
 
     Args:
         model: A compiled ``dde.Model`` on a ``dde.data.PDE`` or ``TimePDE``.
         groups: The groups of its terms.
         scale: One static factor per term.
-        loss_fn: DeepXDE's loss function, or one for each term.
+        loss_fn: DeepXDE's loss function, or a list of one for each term.
     """
 
     name = "one-pass"
@@ -85,15 +85,16 @@ class OnePassEngine(GradientEngine):
         self._loss_fns = [loss_fn] * len(groups.terms) if callable(loss_fn) else list(loss_fn)
         pde = model.data.pde
         self._pde_takes_auxiliary_vars = pde is not None and get_num_args(pde) == 3
-        named = list(model.net.named_parameters(remove_duplicate=False))  # tied ones twice
+        # A parameter that two layers share has two names.
+        named = list(model.net.named_parameters(remove_duplicate=False))
         self._names = {id(p): [name for name, q in named if q is p] for _, p in named}
-        #: Whether groups whose conditions compare values go through the network as one stack.
+        #: Whether blocks of conditions without derivatives may be evaluated as one stack.
         self.stacks = True
-        #: The points of the last evaluation.
+        #: The points that the blocks were cut from.
         self.seen: BatchSnapshot | None = None
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
-        self._take(batch)
+        self._cut(batch)
         losses: dict[int, Tensor] = {}
         for block in self._shared_blocks:
             losses |= self._block_losses(block, None, measure)
@@ -101,15 +102,16 @@ class OnePassEngine(GradientEngine):
         return [losses[i] for i in range(len(losses))]
 
     def losses_of_copies(self, batch: Batch) -> tuple[list[Tensor], list[str]]:
-        """The losses as `gradients` evaluates them, and what they depend on past the copies.
+        """The losses that depend on the copies, and the parameters that bypass the copies.
 
         Returns:
-            The losses, and the names of the network's parameters whose gradient `gradients` would
-            lose, because a residual, a condition or the network uses them by another way.
+            The losses of all terms as `gradients` evaluates them, and the names of parameters of
+            the network that a residual, a condition or the network uses directly. `gradients`
+            would lose the gradient of that use.
         """
         parameters = self.parameters()
         losses, _ = self._evaluate_rows(batch, parameters)
-        lost = grad(losses, parameters.network, keep_graph=False)
+        lost = grad(losses, parameters.network, retain_graph=False)
         names = [
             self._names[id(p)][0]
             for p, g in zip(parameters.network, lost, strict=True)
@@ -121,9 +123,9 @@ class OnePassEngine(GradientEngine):
         parameters = self.parameters()
         losses, parts = self._evaluate_rows(batch, parameters, measure)
         of_external: list[Sequence[Tensor | None]] = [[] for _ in self.groups.rows]
-        if parameters.external:  # which have no copies: a backward each, up to where they enter
+        if parameters.external:  # They have no copies, so each row takes a backward of its own.
             totals = self.row_losses(losses)
-            of_external = [grad([row], parameters.external, keep_graph=True) for row in totals]
+            of_external = [grad([row], parameters.external, retain_graph=True) for row in totals]
         of_network = _differentiate(parts, len(self.groups.rows))
         per_row = [[*a, *b] for a, b in zip(of_network, of_external, strict=True)]
         return lay_out(losses, per_row, parameters)
@@ -131,8 +133,8 @@ class OnePassEngine(GradientEngine):
     def _evaluate_rows(
         self, batch: Batch, parameters: Parameters, measure: Measure | None = None
     ) -> tuple[list[Tensor], list[Part]]:
-        """All losses by term, each block through its own copies, and what to differentiate."""
-        self._take(batch)
+        """The losses of all terms, each block evaluated with its copies, and their parts by row."""
+        self._cut(batch)
         losses: dict[int, Tensor] = {}
         parts: list[Part] = []
         copies_of = [
@@ -150,12 +152,13 @@ class OnePassEngine(GradientEngine):
         return [losses[i] for i in range(len(losses))], parts
 
     def _by_name(self, parameters: list[Tensor], copies: list[Tensor]) -> dict[str, Tensor]:
+        """The copies by the names of their parameters."""
         pairs = zip(parameters, copies, strict=True)
         return {name: copy for p, copy in pairs for name in self._names[id(p)]}
 
     def _stacked_outputs(self, named: list[dict[str, Tensor]]) -> dict[int, Tensor]:
-        """The outputs of those blocks that are worth a stack, by position."""
-        chosen = self._blocks_of_values
+        """The network's outputs for the blocks that are evaluated as one stack, by position."""
+        chosen = self._stackable
         if not self.stacks or len(chosen) < WORTH_STACKING or not named[0]:
             return {}
         inputs = [self._row_blocks[k].inputs for k in chosen]
@@ -169,18 +172,21 @@ class OnePassEngine(GradientEngine):
         measure: Measure | None,
         outputs: Tensor | None = None,
     ) -> dict[int, Tensor]:
-        """The block's losses by term.
+        """The losses of a block's terms, by position of the term.
 
         Args:
             block: The block.
-            copies: What takes the place of the network's parameters.
-            measure: What takes the place of the loss functions.
-            outputs: The network's outputs, if they are there already.
+            copies: Replace the network's parameters, by name.
+            measure: Replaces the loss functions.
+            outputs: The network's outputs, if they are known already.
         """
         net = self.model.net
 
         def call(x: Tensor) -> Tensor:
-            return net(x) if copies is None else functional_call(net, copies, x, tie_weights=False)
+            outputs: Tensor = (
+                net(x) if copies is None else functional_call(net, copies, x, tie_weights=False)
+            )
+            return outputs
 
         net.auxiliary_vars = block.auxiliary_vars
         x = block.inputs.detach().requires_grad_()
@@ -196,10 +202,11 @@ class OnePassEngine(GradientEngine):
         return {i: measure(i, error) for i, error in zip(block.terms, errors, strict=True)}
 
     def _loss(self, term: int, error: Tensor) -> Tensor:
+        """A term's loss, as ``dde.data.PDE.losses`` computes it."""
         return self._loss_fns[term](torch.zeros_like(error), error)
 
     def _residuals(self, x: Tensor, u: Tensor, call: Callable[[Tensor], Tensor]) -> list[Tensor]:
-        """What the user's PDE gives, as ``dde.data.PDE.losses`` asks it."""
+        """The residuals of the PDE, evaluated as in ``dde.data.PDE.losses``."""
         pde = self.model.data.pde
         outputs = (u, call) if dde.config.autodiff == "forward" else u
         if self._pde_takes_auxiliary_vars:
@@ -208,18 +215,18 @@ class OnePassEngine(GradientEngine):
             residuals = pde(x, outputs)
         return list(residuals) if isinstance(residuals, (list, tuple)) else [residuals]
 
-    def _take(self, batch: Batch) -> None:
-        """Cuts a batch into blocks, unless it is the one that was cut last."""
+    def _cut(self, batch: Batch) -> None:
+        """Cuts a batch into blocks, unless the present blocks are of the same points."""
         if not self.model.net.training:
             self.model.net.train()
         if self.seen is not None and self.seen.is_(batch):
             return
-        starts = np.cumsum([0, *self.model.data.num_bcs])
         residuals = [i for i, term in enumerate(self.groups.terms) if term.condition is None]
         conditions = [i for i, term in enumerate(self.groups.terms) if term.condition is not None]
-        spans = dict(zip(conditions, itertools.pairwise(starts), strict=True))
+        spans = dict(zip(conditions, condition_spans(self.model.data), strict=True))
 
         def of_conditions(terms: Sequence[int]) -> list[Block]:
+            """The block of the conditions among some terms, if there are any."""
             chosen = [i for i in terms if i in spans]
             if not chosen:
                 return []
@@ -228,13 +235,13 @@ class OnePassEngine(GradientEngine):
             where = np.concatenate([np.arange(*spans[i]) for i in chosen])
             return [self._block(batch, chosen, where, slices)]
 
-        rest = np.arange(starts[-1], len(batch.inputs))
+        rest = np.arange(sum(self.model.data.num_bcs), len(batch.inputs))
         of_residuals = [self._block(batch, residuals, rest, None)] if residuals else []
         self._shared_blocks = of_residuals + of_conditions(conditions)
         self._row_blocks = of_residuals + [
             b for row in self.groups.rows for b in of_conditions(row)
         ]
-        self._blocks_of_values = [
+        self._stackable = [
             k
             for k, block in enumerate(self._row_blocks)
             if block.auxiliary_vars is None
@@ -249,6 +256,7 @@ class OnePassEngine(GradientEngine):
         where: np.ndarray,
         slices: tuple[tuple[int, int], ...] | None,
     ) -> Block:
+        """The block of some terms, at the rows `where` of a batch."""
         device = next(self.model.net.parameters()).device
         points = batch.inputs[where]
         auxiliary = batch.auxiliary_vars
@@ -259,19 +267,20 @@ class OnePassEngine(GradientEngine):
 
 
 def _differentiate(parts: Sequence[Part], num_rows: int) -> list[list[Tensor | None]]:
-    """Each row's gradient at its copies.
+    """The gradient of each row's loss: the sum of its parts' gradients at their copies.
 
     Args:
         parts: The rows' losses in the blocks.
-        num_rows: How many rows there are.
+        num_rows: The number of rows.
 
     Returns:
-        For each row a gradient for each parameter, ``None`` where it does not depend on it.
+        For each row a gradient for each parameter; ``None`` for an unused parameter.
     """
     num_parameters = len(parts[0].copies)
     per_row: list[list[Tensor | None]] = [[None] * num_parameters for _ in range(num_rows)]
     passes: list[list[Part]] = []
-    for part in parts:  # a pass takes at most one row of each block, so that no copies are shared
+    # Two parts with the same copies need two passes, or their gradients would be added up.
+    for part in parts:
         for members in passes:
             if all(other.copies is not part.copies for other in members):
                 members.append(part)
@@ -281,9 +290,15 @@ def _differentiate(parts: Sequence[Part], num_rows: int) -> list[list[Tensor | N
     for number, members in enumerate(passes):
         copies = [copy for part in members for copy in part.copies]
         losses = [part.loss for part in members]
-        gradients = iter(grad(losses, copies, keep_graph=number < len(passes) - 1))
+        gradients = iter(grad(losses, copies, retain_graph=number < len(passes) - 1))
         for part in members:
             for k in range(num_parameters):
-                g, before = next(gradients), per_row[part.row][k]
-                per_row[part.row][k] = g if before is None else before if g is None else before + g
+                per_row[part.row][k] = _sum(per_row[part.row][k], next(gradients))
     return per_row
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """The sum of two gradients; ``None`` stands for 0."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b

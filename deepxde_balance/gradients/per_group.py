@@ -1,4 +1,4 @@
-"""One backward per group of terms."""
+"""The per-group engine: one backward per group of terms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from .base import GradientEngine, IterationGradients, Measure, grad, lay_out
 
 
 class PerGroupEngine(GradientEngine):
-    """One backward per group, on the losses that DeepXDE itself makes: right for any data."""
+    """Differentiates each group's loss, as DeepXDE computes it, in a backward of its own.
+
+    It is right for any data class and network.
+    """
 
     name = "per-group"
 
@@ -23,7 +26,7 @@ class PerGroupEngine(GradientEngine):
     def _loss_functions(
         self, measure: Measure | None
     ) -> list[Callable[[Tensor, Tensor], Tensor]] | None:
-        """The measure as DeepXDE's loss functions, one per term, of zeros and the errors."""
+        """The measure as DeepXDE's loss functions: one per term, of targets and outputs."""
         if measure is None:
             return None
         return [partial(_of_errors, measure, i) for i in range(len(self.groups.terms))]
@@ -33,11 +36,12 @@ class PerGroupEngine(GradientEngine):
         losses = self.losses(batch, measure)
         rows = self.row_losses(losses)
         per_row = [
-            grad([loss], parameters.all, keep_graph=i < len(rows) - 1)
+            grad([loss], parameters.all, retain_graph=i < len(rows) - 1)
             for i, loss in enumerate(rows)
         ]
         return lay_out(losses, per_row, parameters)
 
 
 def _of_errors(measure: Measure, term: int, _: Tensor, errors: Tensor) -> Tensor:
+    """A loss function of DeepXDE, whose target is 0 for ``dde.data.PDE``."""
     return measure(term, errors)

@@ -1,7 +1,7 @@
-"""Plots of training and of its outcome, with matplotlib.
+"""Plots of a training and of its results, with matplotlib.
 
-Every function draws into the axes given as `ax`, or into those of a new figure, and returns them.
-Nothing else of matplotlib is touched: neither the backend nor its global settings.
+Every function draws into the axes `ax`, or into those of a new figure, and returns the axes. No
+function changes matplotlib's backend or its global settings. Public are the names in `__all__`.
 """
 
 from .curves import (

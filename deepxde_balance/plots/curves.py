@@ -1,4 +1,4 @@
-"""Curves over the iterations: losses, weights, errors, coefficients; losses against each other."""
+"""Curves of losses, weights, errors and coefficients over the iterations."""
 
 from __future__ import annotations
 
@@ -18,33 +18,77 @@ Band = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 @styled
 def plot_losses(source: Any, ax: Axes | None = None) -> Axes:
-    """The loss of each term over the iterations, log axis.
+    """Plots the loss of each term over the iterations, with a log axis.
 
     Args:
-        source: See :func:`deepxde_balance.plots.sources.losses`.
-        ax: Where to draw.
+        source: A model, its `losshistory`, a GradientMonitor, ...; see
+            :func:`deepxde_balance.plots.sources.losses`.
+        ax: The axes to draw into; ``None`` for a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        TypeError: If `source` has no losses.
+        ValueError: If the curves differ in length.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> from deepxde_balance import plots
+        >>> model = ddb.problems.get("harmonic").model("dn", verbose=0)
+        >>> losshistory, train_state = model.train(iterations=20, display_every=5, verbose=0)
+        >>> plots.plot_losses(model).get_ylabel()
+        'loss'
     """
     return _log_curves(sources.losses(source), "loss", ax)
 
 
 @styled
 def plot_weights(source: Any, ax: Axes | None = None) -> Axes:
-    """The applied weight of each group over the iterations, log axis.
+    """Plots the weight of each group over the iterations, with a log axis.
 
     Args:
-        source: See :func:`deepxde_balance.plots.sources.weights`.
-        ax: Where to draw.
+        source: A model, its `losshistory`, a GradientMonitor, ...; see
+            :func:`deepxde_balance.plots.sources.weights`.
+        ax: The axes to draw into; ``None`` for a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        TypeError: If `source` has no weights.
+        ValueError: If the curves differ in length.
+
+    Example:
+        >>> from deepxde_balance import plots
+        >>> plots.plot_weights({"pde": [1.0, 1.0], "bc": [1.0, 30.0]}).get_yscale()
+        'log'
     """
     return _log_curves(sources.weights(source), "weight", ax)
 
 
 def min_max(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest of the runs, values of shape (runs, S)."""
+    """The range of the runs, a band for :func:`plot_errors`.
+
+    Args:
+        values: The errors of the runs, shape (runs, S), nan where a run has none.
+
+    Returns:
+        The lowest and the highest error at each step, each of shape (S,).
+    """
     return np.nanmin(values, axis=0), np.nanmax(values, axis=0)
 
 
 def mean_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean - and + the sample standard deviation (0 for a single run), values (runs, S)."""
+    """The mean minus and plus the sample standard deviation, a band for :func:`plot_errors`.
+
+    Args:
+        values: The errors of the runs, shape (runs, S), nan where a run has none.
+
+    Returns:
+        The lower and the upper edge at each step, each of shape (S,); both are the mean where
+        there is a single run.
+    """
     number = np.sum(~np.isnan(values), axis=0)
     mean = np.nanmean(values, axis=0)
     squares = np.nansum((values - mean) ** 2, axis=0)
@@ -60,21 +104,25 @@ def plot_errors(
     label: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """The error over the iterations, log axis: the mean of the runs, and a band around it.
+    """Plots the mean error of runs over the iterations and a band around it, with a log axis.
 
-    A run that diverged counts as long as it lasts; a cross marks its last error, and the label
-    says how many did.
+    The mean includes a run that diverged up to its last error, which a cross marks. The label says
+    how many runs diverged.
 
     Args:
-        records: The runs of one strategy.
-        quantity: ``"L2RE"`` or ``"MAE"``.
-        band: :func:`min_max`, :func:`mean_std`, or another function from values of shape
-            (runs, S) to the band's lower and upper edge; ``None`` for no band.
-        label: Of the line; by default the strategy.
-        ax: Where to draw.
+        records: The record of a run, or those of several runs of one strategy.
+        quantity: ``"L2RE"``, the relative L2 error, or ``"MAE"``, the mean absolute error; both
+            are fractions.
+        band: :func:`min_max`, :func:`mean_std`, or another function from the errors, shape
+            (runs, S), to the band's lower and upper edge; ``None`` for no band.
+        label: Label of the line; by default the strategy.
+        ax: The axes to draw into; ``None`` for a new figure.
+
+    Returns:
+        The axes.
 
     Raises:
-        ValueError: If there is no run, or they have no such error.
+        ValueError: If there is no run, or a run has no such error.
     """
     runs = [records] if isinstance(records, Record) else list(records)
     if not runs or any(quantity not in run.errors for run in runs):
@@ -104,13 +152,19 @@ def plot_coefficients(
     steps: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Identified coefficients over the iterations; their true values dashed, in the same colour.
+    """Plots identified coefficients over the iterations; dashed lines are their true values.
 
     Args:
-        source: A record, or a mapping from names to values.
+        source: A record of a run, or a mapping from names to values, each of shape (S,).
         true: The true values by name; by default those of the record.
-        steps: The iterations, with a mapping; 0, 1, ... by default.
-        ax: Where to draw.
+        steps: The iterations of a mapping's values, shape (S,); 0, 1, ... by default.
+        ax: The axes to draw into; ``None`` for a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If values and steps differ in length.
     """
     if isinstance(source, Record):
         curves = sources.mapping(source.coefficients, source.steps)
@@ -129,15 +183,19 @@ def plot_coefficients(
 def plot_loss_trajectory(
     source: Record | Mapping[str, Any], reference: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Each condition's loss L_i against the reference's L_r, log-log.
+    """Plots each condition's loss L_i over the reference's loss L_r, with two log axes.
 
-    Points grow darker with time; a ring marks the start, a pentagon the end (after figure 4 of
+    Points grow darker with time. A ring marks the start, a pentagon the end (after figure 4 of
     Deguchi & Asai 2023).
 
     Args:
-        source: A record, whose losses are summed by group, or a mapping from names to losses.
-        reference: The name of the reference; by default the first.
-        ax: Where to draw.
+        source: A record of a run, whose losses are summed by group, or a mapping from names to
+            losses, each of shape (S,).
+        reference: The name of the reference; by default the first name.
+        ax: The axes to draw into; ``None`` for a new figure.
+
+    Returns:
+        The axes.
 
     Raises:
         ValueError: If there is no such reference.
@@ -150,15 +208,15 @@ def plot_loss_trajectory(
             f"reference={reference!r} is not allowed: it must be one of {', '.join(values)}."
         )
     ax = axes_or_new(ax)
-    across = values.pop(reference)
+    x = values.pop(reference)
     for name, losses in values.items():
-        (line,) = ax.plot(across, losses, linewidth=0.6, alpha=0.35)
+        (line,) = ax.plot(x, losses, linewidth=0.6, alpha=0.35)
         color = line.get_color()
-        ax.scatter(across, losses, s=7, c=_darkening(color, len(losses)), linewidths=0, zorder=2)
-        finite = np.flatnonzero(np.isfinite(across + losses))
+        ax.scatter(x, losses, s=7, c=_darkening(color, len(losses)), linewidths=0, zorder=2)
+        finite = np.flatnonzero(np.isfinite(x + losses))
         start, end = finite[:1], finite[-1:]
-        ax.plot(across[start], losses[start], "o", color=color, mfc="white", ms=7)
-        ax.plot(across[end], losses[end], "p", color=color, mec="black", ms=10, label=name)
+        ax.plot(x[start], losses[start], "o", color=color, mfc="white", ms=7)
+        ax.plot(x[end], losses[end], "p", color=color, mec="black", ms=10, label=name)
     return _finish(ax, f"loss of {reference}", "loss", log="xy")
 
 
@@ -170,14 +228,19 @@ def _darkening(color: Any, number: int) -> np.ndarray:
 
 
 def _together(runs: Sequence[Record], quantity: str) -> tuple[np.ndarray, np.ndarray]:
-    """The steps that any of the runs has, and the errors there, shape (runs, S), nan if none."""
+    """The errors of several runs in one array.
+
+    Returns:
+        The steps at which any run has a finite error, shape (S,), and the errors there, shape
+        (runs, S), nan where a run has none.
+    """
     steps = np.unique(np.concatenate([run.steps for run in runs]))
     values = np.full((len(runs), len(steps)), np.nan)
     for row, run in zip(values, runs, strict=True):
         error = run.errors[quantity]
         row[np.searchsorted(steps, run.steps)] = np.where(np.isfinite(error), error, np.nan)
-    some = ~np.isnan(values).all(axis=0)
-    return steps[some], values[:, some]
+    has_error = ~np.isnan(values).all(axis=0)
+    return steps[has_error], values[:, has_error]
 
 
 def _log_curves(curves: sources.Curves, ylabel: str, ax: Axes | None) -> Axes:
@@ -188,6 +251,7 @@ def _log_curves(curves: sources.Curves, ylabel: str, ax: Axes | None) -> Axes:
 
 
 def _finish(ax: Axes, xlabel: str, ylabel: str, log: str = "") -> Axes:
+    """Sets labels, log axes (`log` is "", "y" or "xy") and, if there are lines, the legend."""
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if "x" in log and np.isfinite(ax.dataLim.minposx):  # a log axis needs something positive
         ax.set_xscale("log")

@@ -19,26 +19,37 @@ def plot_field(
     ax: Axes | None = None,
     **style: Any,
 ) -> Axes:
-    """A field over the evaluation grid: a map in two dimensions, a line in one.
+    """Plots a field on a grid: a map in two dimensions, a line in one.
 
     Args:
-        points: The evaluation grid, a full tensor grid (``ij``-indexed), shape (N, d), d = 1, 2.
-        values: There, shape (N,) or (N, 1).
-        coordinates: The names of the coordinates; the first is drawn horizontally.
-        ax: Where to draw.
-        **style: For matplotlib's `pcolormesh` or `plot`.
+        points: The grid, a full tensor grid (``ij``-indexed), shape (N, d) with d = 1 or 2.
+        values: The field at the points, shape (N,) or (N, 1).
+        coordinates: The names of the coordinates. The first is the horizontal axis of a map, the
+            last that of a line.
+        ax: The axes to draw into; ``None`` for a new figure.
+        **style: Arguments of matplotlib's `pcolormesh` or `plot`.
+
+    Returns:
+        The axes.
 
     Raises:
-        ValueError: If the points are no such grid, or the values don't fit.
+        ValueError: If the points are not such a grid, or the values don't fit.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> from deepxde_balance import plots
+        >>> problem = ddb.problems.get("helmholtz")
+        >>> points = problem.evaluation_points
+        >>> ax = plots.plot_field(points, problem.solution(points), coordinates=("x", "y"))
     """
-    lines, on_grid = _on_grid(points, values)
+    axes, on_grid = _on_grid(points, values)
     ax = axes_or_new(ax)
-    if len(lines) == 1:
-        ax.plot(lines[0], on_grid, **style)
+    if len(axes) == 1:
+        ax.plot(axes[0], on_grid, **style)
         ax.set(xlabel=coordinates[-1])
         return ax
     ax.grid(False)
-    mesh = ax.pcolormesh(*lines, on_grid.T, shading="nearest", rasterized=True, **style)
+    mesh = ax.pcolormesh(*axes, on_grid.T, shading="nearest", rasterized=True, **style)
     ax.figure.colorbar(mesh, ax=ax)
     ax.set(xlabel=coordinates[0], ylabel=coordinates[1])
     return ax
@@ -53,29 +64,32 @@ def plot_snapshots(
     coordinates: Sequence[str] = ("x", "t"),
     ax: Axes | None = None,
 ) -> Axes:
-    """Prediction (dashed) and solution along the first coordinate, at values of the second.
+    """Plots prediction (dashed) and solution along the first coordinate, at values of the second.
 
-    In one dimension there is nothing to choose: both are drawn whole.
+    In one dimension both are plotted along the only coordinate.
 
     Args:
-        points: The evaluation grid, as in :func:`plot_field`.
-        prediction: There, shape (N,) or (N, 1).
-        solution: There, shape (N,) or (N, 1).
-        at: The values of the second coordinate (the nearest grid lines are drawn), or how many,
-            equispaced over the inside.
+        points: The grid, as in :func:`plot_field`.
+        prediction: The prediction at the points, shape (N,) or (N, 1).
+        solution: The solution at the points, shape (N,) or (N, 1).
+        at: Values of the second coordinate, for which the nearest grid lines are plotted; or a
+            number of values, which are then equispaced without the two ends.
         coordinates: The names of the coordinates.
-        ax: Where to draw.
+        ax: The axes to draw into; ``None`` for a new figure.
+
+    Returns:
+        The axes.
 
     Raises:
-        ValueError: If the points are no such grid, or the values don't fit.
+        ValueError: If the points are not such a grid, or the values don't fit.
     """
-    (lines, predicted), (_, solved) = _on_grid(points, prediction), _on_grid(points, solution)
+    (axes, predicted), (_, solved) = _on_grid(points, prediction), _on_grid(points, solution)
     ax = axes_or_new(ax)
-    if len(lines) == 1:
-        _pair(ax, lines[0], predicted, solved, COLORS[0], "prediction")
+    if len(axes) == 1:
+        _pair(ax, axes[0], predicted, solved, COLORS[0], "prediction")
         ax.set(xlabel=coordinates[-1], ylabel="u")
     else:
-        x, t = lines
+        x, t = axes
         times = np.linspace(t[0], t[-1], at + 2)[1:-1] if isinstance(at, int) else np.asarray(at)
         for i, j in enumerate(np.abs(t - time).argmin() for time in times):
             label = f"{coordinates[1]} = {t[j]:.3g}"
@@ -93,7 +107,7 @@ def _pair(
 
 
 def _on_grid(points: np.ndarray, values: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """The grid's coordinates along each dimension, and the values in the grid's shape."""
+    """The grid's coordinates along each dimension, and the values in the shape of the grid."""
     points, values = np.asarray(points), np.asarray(values)
     if points.ndim != 2 or points.shape[1] not in (1, 2):
         raise ValueError(f"points of shape {points.shape} are not allowed: give (N, 1) or (N, 2).")
@@ -101,8 +115,8 @@ def _on_grid(points: np.ndarray, values: np.ndarray) -> tuple[list[np.ndarray], 
         raise ValueError(
             f"values of shape {values.shape} don't fit {len(points)} points: give one for each."
         )
-    lines = [np.unique(column) for column in points.T]
-    grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(lines))
+    axes = [np.unique(column) for column in points.T]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
     if not np.array_equal(grid, points):
         raise ValueError("The points are no full tensor grid, ij-indexed and ascending.")
-    return lines, values.reshape([len(line) for line in lines])
+    return axes, values.reshape([len(axis) for axis in axes])

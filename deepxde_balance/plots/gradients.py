@@ -1,4 +1,4 @@
-"""Plots of the groups' gradients: norms, angles, distributions of their entries."""
+"""Plots of the groups' gradients: norms, cosines, distributions of their entries."""
 
 from __future__ import annotations
 
@@ -16,13 +16,25 @@ from .style import axes_or_new, styled
 def plot_gradient_norms(
     steps: Any, norms_by_name: Mapping[str, Any] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """The norm of each group's gradient over the iterations, log axis.
+    """Plots the norm of each group's gradient over the iterations, with a log axis.
 
     Args:
-        steps: The iterations, shape (S,); or a :class:`~deepxde_balance.GradientMonitor` or its
-            CSV file, alone.
-        norms_by_name: The norms by group, each of shape (S,).
-        ax: Where to draw.
+        steps: A :class:`~deepxde_balance.GradientMonitor` or its CSV file; or the iterations of
+            `norms_by_name`, shape (S,).
+        norms_by_name: The norms by group, each of shape (S,); ``None`` with a monitor.
+        ax: The axes to draw into; ``None`` for a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        TypeError: If `steps` is not a monitor or a file, and `norms_by_name` is missing.
+        ValueError: If norms and steps differ in length.
+
+    Example:
+        >>> from deepxde_balance import plots
+        >>> plots.plot_gradient_norms([0, 100], {"pde": [5.0, 1.0], "bc": [0.1, 0.2]}).get_ylabel()
+        'norm of the gradient'
     """
     if norms_by_name is None:
         log = sources.gradient_log(steps)
@@ -42,13 +54,21 @@ def plot_cosines(
     cosines_by_pair: Mapping[Any, Any] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """The cosine between the gradients of two groups over the iterations: below 0, they conflict.
+    """Plots the cosine between two groups' gradients over the iterations; below 0 they conflict.
 
     Args:
-        steps: The iterations, shape (S,); or a :class:`~deepxde_balance.GradientMonitor` or its
-            CSV file, alone.
-        cosines_by_pair: The cosines by pair, each of shape (S,); a pair is a name or two.
-        ax: Where to draw.
+        steps: A :class:`~deepxde_balance.GradientMonitor` or its CSV file; or the iterations of
+            `cosines_by_pair`, shape (S,).
+        cosines_by_pair: The cosines by pair of groups, each of shape (S,); ``None`` with a
+            monitor. A pair is a tuple of two names, or one name for both.
+        ax: The axes to draw into; ``None`` for a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        TypeError: If `steps` is not a monitor or a file, and `cosines_by_pair` is missing.
+        ValueError: If cosines and steps differ in length.
     """
     if cosines_by_pair is None:
         log = sources.gradient_log(steps)
@@ -74,16 +94,19 @@ def plot_gradient_histograms(
     names: Sequence[str],
     ax: Axes | None = None,
 ) -> Axes:
-    """The distribution of the entries of each group's gradient: density at the filled bins.
+    """Plots the distribution of the entries of each group's gradient, as density with a log axis.
 
-    The axis of the entries is linear, or, if one group's entries reach ten times as far as
-    another's, symmetrically logarithmic.
+    Empty bins are left out. The axis of the entries is linear; it is symmetrically logarithmic if
+    the largest entry of one group is more than ten times that of another.
 
     Args:
         edges: The edges of the bins, shape (G, B + 1).
         counts: The number of entries in each bin, shape (G, B).
-        names: The G groups.
-        ax: Where to draw.
+        names: The names of the G groups.
+        ax: The axes to draw into; ``None`` for a new figure.
+
+    Returns:
+        The axes.
 
     Raises:
         ValueError: If the shapes don't fit.
@@ -95,15 +118,16 @@ def plot_gradient_histograms(
             f"{len(names)} groups: they must be (G, B + 1) and (G, B)."
         )
     ax = axes_or_new(ax)
-    for name, its_edges, its_counts in zip(names, edges, counts, strict=True):
-        filled = (its_counts > 0) & (np.diff(its_edges) > 0)
-        density = its_counts[filled] / (np.diff(its_edges)[filled] * its_counts.sum())
-        ax.plot(((its_edges[1:] + its_edges[:-1]) / 2)[filled], density, label=name)
+    for name, group_edges, group_counts in zip(names, edges, counts, strict=True):
+        widths = np.diff(group_edges)
+        filled = (group_counts > 0) & (widths > 0)
+        density = group_counts[filled] / (widths[filled] * group_counts.sum())
+        ax.plot(((group_edges[1:] + group_edges[:-1]) / 2)[filled], density, label=name)
     ax.set(xlabel="entry of the gradient", ylabel="density", yscale="log")
-    reach = np.abs(edges).max(axis=1)
-    if reach.min() > 0 and reach.max() > 10 * reach.min():
-        linear = reach.min() / 10
-        low, high = np.ceil(np.log10(linear)), np.floor(np.log10(reach.max()))
+    largest = np.abs(edges).max(axis=1)
+    if largest.min() > 0 and largest.max() > 10 * largest.min():
+        linear = largest.min() / 10
+        low, high = np.ceil(np.log10(linear)), np.floor(np.log10(largest.max()))
         decades = 10.0 ** np.unique([low, high])
         ax.set_xscale("symlog", linthresh=linear)
         ax.set_xticks([*-decades[::-1], 0, *decades], minor=False)

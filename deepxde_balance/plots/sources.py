@@ -1,4 +1,4 @@
-"""Where curves come from: records of runs, histories, models, monitors, plain mappings."""
+"""Curves from the objects that have them: records of runs, models, loss histories, monitors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from ..results.record import Record
 
 
 class Curves(NamedTuple):
-    """Curves over iterations: `values` by name, each of the shape of `steps`, (S,)."""
+    """Curves over the iterations.
+
+    Args:
+        steps: The iterations, shape (S,).
+        values: The values at these iterations by name, each of shape (S,).
+    """
 
     steps: np.ndarray
     values: dict[str, np.ndarray]
@@ -25,15 +30,18 @@ class Curves(NamedTuple):
 
 @singledispatch
 def losses(source: Any) -> Curves:
-    """The losses by term: unweighted, unless the model was given a list of numbers.
+    """The losses by term, or by group from a monitor.
+
+    They are unweighted, except those of a model that was compiled with a list of numbers.
 
     Args:
-        source: A :class:`~deepxde_balance.records.Record`; a model or its `losshistory`, which
-            does not know the terms' names; a :class:`~deepxde_balance.GradientMonitor` or its
-            CSV file; a mapping from names to values, at steps 0, 1, ...
+        source: A :class:`~deepxde_balance.results.record.Record`; a
+            :class:`~deepxde_balance.Model`; a model's `losshistory`, which does not know the
+            names of the terms; a :class:`~deepxde_balance.GradientMonitor` or its CSV file; or a
+            mapping from names to values at steps 0, 1, ...
 
     Raises:
-        TypeError: If it is none of them.
+        TypeError: If `source` is something else.
         ValueError: If the curves differ in length.
     """
     raise _no_source(source)
@@ -73,7 +81,15 @@ def _(source: Any) -> Curves:
 
 @singledispatch
 def weights(source: Any) -> Curves:
-    """The applied weights by group; of sources and errors as in :func:`losses`."""
+    """The applied weights by group.
+
+    Args:
+        source: As in :func:`losses`.
+
+    Raises:
+        TypeError: If `source` is something else.
+        ValueError: If the curves differ in length.
+    """
     raise _no_source(source)
 
 
@@ -110,15 +126,15 @@ def _(source: Any) -> Curves:
 
 
 def gradient_log(source: Any) -> GradientLog:
-    """What a monitor has seen.
+    """The observations of a monitor.
 
     Args:
-        source: The monitor, its log, or its CSV file.
+        source: The monitor, its log, or the path of its CSV file.
 
     Raises:
-        TypeError: If it is none of them.
+        TypeError: If `source` is something else.
         FileNotFoundError: If there is no such file.
-        ValueError: If it is another file.
+        ValueError: If the file is not the CSV of a monitor.
     """
     if isinstance(source, GradientMonitor):
         return source.log
@@ -133,7 +149,15 @@ def gradient_log(source: Any) -> GradientLog:
 
 
 def mapping(source: Mapping[str, Any], steps: Any = None) -> Curves:
-    """Curves from plain values; the steps are 0, 1, ... if they are not given."""
+    """Curves from plain values.
+
+    Args:
+        source: The values by name, each of shape (S,).
+        steps: The iterations, shape (S,); 0, 1, ... by default.
+
+    Raises:
+        ValueError: If values and steps differ in length.
+    """
     values = {str(name): np.asarray(v, dtype=float) for name, v in source.items()}
     if steps is None:
         steps = np.arange(max((len(v) for v in values.values()), default=0))

@@ -1,4 +1,4 @@
-"""One look for all plots: colour-blind safe colours, sizes that can be read."""
+"""The style of all plots: colour-blind safe colours, legible sizes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from matplotlib.axes import Axes
 
 P = ParamSpec("P")
 
-#: Okabe & Ito's colours, without their yellow, which can't be seen as a thin line on white.
+#: The colours of Okabe & Ito, but for yellow: a thin yellow line on white can't be seen.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", ":")
 
-#: For ``with plt.rc_context(STYLE)``. Past the seventh line, the colours come again, dashed.
+#: Settings for ``with plt.rc_context(STYLE)``. From the eighth line on, lines are dashed and the
+#: colours repeat.
 STYLE: Any = {
     "axes.prop_cycle": cycler(linestyle=_LINES) * cycler(color=COLORS),
     "axes.axisbelow": True,
@@ -41,7 +42,7 @@ STYLE: Any = {
 
 
 def styled(plot: Callable[P, Axes]) -> Callable[P, Axes]:
-    """`plot`, drawn in :data:`STYLE`."""
+    """Decorates a plot function so that it draws in :data:`STYLE`."""
 
     @wraps(plot)
     def in_style(*args: P.args, **kwargs: P.kwargs) -> Axes:
@@ -52,7 +53,7 @@ def styled(plot: Callable[P, Axes]) -> Callable[P, Axes]:
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
-    """`ax`, with our colours if it is still empty, or the axes of a new figure."""
+    """The axes to draw into: `ax`, which gets our colours if it has no line yet, or new ones."""
     if ax is None:
         return plt.subplots(layout="constrained")[1]
     if not ax.lines:

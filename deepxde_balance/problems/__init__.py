@@ -1,4 +1,7 @@
-"""Benchmark problems, declared in DeepXDE, with their papers' settings."""
+"""Benchmark problems, declared in DeepXDE, with their papers' settings.
+
+Public are the names in `__all__`; the modules may change without notice.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,13 @@ _BY_NAME = {problem.name: problem for problem in _PROBLEMS}
 
 
 def names() -> list[str]:
-    """The names of the problems."""
+    """The names of the problems.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> ddb.problems.names()[:3]
+        ['klein-gordon', 'klein-gordon-plain', 'wave']
+    """
     return list(_BY_NAME)
 
 
@@ -43,14 +52,20 @@ def get(name: str, points: float = 1.0, iterations: int | None = None, **overrid
     """A benchmark problem.
 
     Args:
-        name: One of :func:`names`, case-blind, with ``-`` or ``_``.
-        points: Factor on its paper's numbers of points.
-        iterations: Iterations of Adam; ``None`` for the paper's.
+        name: One of :func:`names`, in upper or lower case, with ``-`` or ``_``.
+        points: Factor on the paper's numbers of points.
+        iterations: Iterations of Adam; ``None`` for the paper's number.
         **overrides: Other settings, see :class:`Settings`.
 
     Raises:
         ValueError: If the name is unknown, or a setting is not allowed.
         TypeError: If there is no such setting.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> problem = ddb.problems.get("helmholtz", points=0.05, update_every=100)
+        >>> problem.settings.num_points
+        {'residual': 1000, 'boundary': 5}
     """
     plain = name.strip().lower().replace("_", "-")
     if plain not in _BY_NAME:

@@ -15,11 +15,13 @@ from .settings import Settings
 
 
 class PeriodicPointsBC(dde.icbc.PeriodicBC):
-    """A ``PeriodicBC`` in x at points of its own; DeepXDE's takes them from the residual points.
+    """A ``PeriodicBC`` in x at given times.
+
+    DeepXDE's own class uses the boundary points among the residual points.
 
     Args:
         geom: The geometry.
-        times: Times at which both ends agree, shape (N,).
+        times: The times at which both ends of the interval agree, shape (N,).
         derivative_order: 0 for u, 1 for u_x.
     """
 
@@ -75,9 +77,9 @@ class AllenCahn(Problem):
 class AllenCahnDN(AllenCahn):
     """Allen-Cahn in mini-batches of residual points; only the initial condition is weighted.
 
-    The mini-batches come from a callback: train with `train`, or hand `callbacks` to
-    ``model.train``. The pool of residual points is drawn uniformly at random, which the paper
-    leaves open.
+    A callback draws the mini-batches: train with :meth:`Problem.train`, or give
+    :meth:`Problem.callbacks` to ``model.train``. The pool of residual points is uniformly random;
+    the paper does not say how it draws it.
     """
 
     name = "allen-cahn-dn"

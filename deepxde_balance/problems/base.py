@@ -1,4 +1,4 @@
-"""What every benchmark problem has: its paper's settings, its data and network, its errors."""
+"""The base class of the benchmark problems: settings, data, network, training and errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .settings import Settings
 Groups = Mapping[str, list[int]]
 
 _LBFGS_ITERATIONS_PER_STEP = 100
-#: Arguments of a compile with Adam that hold for L-BFGS, too.
+#: The arguments of the compile with Adam that the compile with L-BFGS gets too.
 _BOTH_PHASES = ("loss", "metrics", "gradient_engine")
 
 
@@ -33,30 +33,40 @@ class Problem(ABC):
 
     Args:
         points: Factor on every number of points.
-        iterations: Iterations of Adam; ``None`` for the paper's. Those of L-BFGS are shortened in
-            proportion. The learning rate still decays when it does in the paper.
+        iterations: Iterations of Adam; ``None`` for the paper's number. With fewer iterations
+            L-BFGS has proportionally fewer too. The learning rate decays at the same iterations as
+            in the paper.
         **overrides: Other :class:`Settings`, e.g. ``update_every=1``.
 
     Raises:
-        ValueError: If a setting is out of its range, or would have no effect beside the others.
+        ValueError: If a setting is out of its range, or would have no effect with the others.
         TypeError: If there is no such setting.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> problem = ddb.problems.get("klein-gordon", points=0.01, iterations=20)
+        >>> model = problem.model("db-kurtosis", verbose=0)
+        >>> problem.train(model, verbose=0)
+        >>> list(problem.errors(model))
+        ['L2RE', 'MAE']
     """
 
     name: ClassVar[str]
     #: The settings in the problem's paper.
     paper: ClassVar[Settings]
-    #: Groups of terms, by position among the conditions: for the GW and for all other strategies.
+    #: The groups of the GW strategies: positions among the conditions, by name.
     gw_groups: ClassVar[Groups]
+    #: The groups of all other strategies.
     groups: ClassVar[Groups]
     #: Lower and upper corner of the domain.
     domain: ClassVar[tuple[Corner, Corner]]
-    #: Evaluation points in each direction.
+    #: The number of evaluation points in each direction.
     evaluation_size: ClassVar[int] = 201
-    #: The kinds of points that ``draw_from_grid`` draws.
+    #: The kinds of points that :func:`~deepxde_balance.problems.sampling.draw_from_grid` draws.
     drawn_from_grid: ClassVar[Sequence[str]] = ()
     network: ClassVar[NetworkSetup] = DB_SETUP
     num_outputs: ClassVar[int] = 1
-    #: The true values of what :meth:`coefficients` identifies.
+    #: The true values of the coefficients that :meth:`coefficients` identifies.
     true_coefficients: ClassVar[Mapping[str, float]] = {}
 
     def __init__(self, points: float = 1.0, iterations: int | None = None, **overrides: Any):
@@ -76,27 +86,28 @@ class Problem(ABC):
 
     @abstractmethod
     def data(self, rng: np.random.Generator) -> dde.data.PDE:
-        """The DeepXDE data object, with its random points drawn from `rng`."""
+        """A new DeepXDE data object, with random points from `rng`."""
 
     @abstractmethod
     def solution(self, x: np.ndarray) -> np.ndarray:
-        """The reference solution at points x of shape (N, d), shape (N, compared outputs)."""
+        """The reference solution at points x of shape (N, d), shape (N, k)."""
 
     def outputs(self, model: dde.Model, x: np.ndarray) -> np.ndarray:
-        """What is compared with the solution, shape (N, compared outputs)."""
-        return model.predict(x)
+        """The model's values to compare with the solution at points x, shape (N, k)."""
+        outputs: np.ndarray = model.predict(x)
+        return outputs
 
     def variables(self, data: dde.data.PDE) -> list[torch.Tensor]:
         """The external trainable variables of a data object."""
         return []
 
     def coefficients(self, model: dde.Model) -> dict[str, float]:
-        """What the model has identified so far, by name as in `true_coefficients`."""
+        """The coefficients that the model has identified, by the names in `true_coefficients`."""
         values = (variable.item() for variable in self.variables(model.data))
         return dict(zip(self.true_coefficients, values, strict=True))
 
     def callbacks(self) -> list[dde.callbacks.Callback]:
-        """What must go into ``model.train(callbacks=...)``."""
+        """The callbacks that ``model.train`` needs for this problem."""
         return []
 
     def net(self, data: dde.data.PDE) -> dde.nn.FNN:
@@ -106,15 +117,18 @@ class Problem(ABC):
         return self.network(data, self.domain, layers)
 
     def model(self, weights: Any = "db-kurtosis", seed: int = 0, **compile_args: Any) -> Model:
-        """A model compiled with Adam.
+        """A new model, compiled with Adam.
 
         Args:
-            weights: What `loss_weights` of :meth:`deepxde_balance.Model.compile` takes. A
-                strategy's name takes the problem's parameters, see :meth:`weighting`; an object
-                keeps its own.
-            seed: Of the points and of the network's initial parameters.
-            **compile_args: More arguments of :meth:`deepxde_balance.Model.compile`; `loss`,
-                `metrics` and `gradient_engine` are those of L-BFGS in :meth:`train`, too.
+            weights: The `loss_weights` of :meth:`deepxde_balance.Model.compile`. A strategy that
+                is given by its name gets the problem's parameters, see :meth:`weighting`; an
+                object does not.
+            seed: The seed of the points and of the network's initial parameters.
+            **compile_args: More arguments of :meth:`deepxde_balance.Model.compile`. `loss`,
+                `metrics` and `gradient_engine` are also used for L-BFGS in :meth:`train`.
+
+        Raises:
+            ValueError, TypeError: As :meth:`deepxde_balance.Model.compile`.
         """
         dde.config.set_random_seed(seed)
         data = self.data(np.random.default_rng(seed))
@@ -141,24 +155,29 @@ class Problem(ABC):
         return model
 
     def compile_lbfgs(self, model: Model, iterations: int, **compile_args: Any) -> None:
-        """Compiles the second phase: L-BFGS (strong Wolfe, history 100) with the weights kept.
+        """Compiles the second phase: L-BFGS (strong Wolfe, history 100) with frozen weights.
 
-        DeepXDE's options of L-BFGS are global, and stay set. DeepXDE's step makes up to 100
-        iterations, so that callbacks, e.g. one that saves the model, come in between.
+        This sets DeepXDE's options of L-BFGS, which are global. A step of DeepXDE then makes at
+        most 100 iterations, so that callbacks are called often enough to save the model.
 
         Args:
-            model: A model that this problem made, trained.
-            iterations: At most so many iterations.
+            model: A trained model of this problem.
+            iterations: The largest number of iterations, at least 1.
             **compile_args: More arguments of :meth:`deepxde_balance.Model.compile`.
+
+        Raises:
+            ValueError: If `iterations` is below 1.
         """
         if iterations < 1:
             raise ValueError(f"iterations={iterations!r} is not allowed: it must be at least 1.")
         steps = math.ceil(iterations / _LBFGS_ITERATIONS_PER_STEP)
         per_step = iterations // steps
         dde.optimizers.set_LBFGS_options(maxcor=100, maxiter=steps * per_step)
-        options = dde.optimizers.config.LBFGS_options  # DeepXDE sets these two on import only
+        # `set_LBFGS_options` does not set these two.
+        options = dde.optimizers.config.LBFGS_options
         options["iter_per_step"] = per_step
-        options["fun_per_step"] = 25 * per_step  # its line search's limit: iterations end a step
+        # The line search evaluates at most 25 times, so `iter_per_step` is what ends a step.
+        options["fun_per_step"] = 25 * per_step
         model.compile(
             "L-BFGS",
             loss_weights="keep",
@@ -167,14 +186,15 @@ class Problem(ABC):
         )
 
     def phases(self, model: Model, verbose: int = 1) -> Iterator[tuple[str, int]]:
-        """The paper's phases of training: Adam, then L-BFGS unless Adam diverged.
+        """The paper's phases of training: Adam, then L-BFGS.
 
-        L-BFGS comes if `lbfgs_iterations` says so. The model is compiled for a phase when that
-        phase comes out of the iterator; whoever iterates trains it before asking for the next.
+        The second phase is left out if `lbfgs_iterations` is 0 or Adam diverged. The model is
+        compiled for a phase when the iterator yields it, and must be trained before the iterator
+        goes on.
 
         Args:
-            model: A model that this problem made.
-            verbose: Of the second phase's compile.
+            model: A model of this problem, compiled with Adam.
+            verbose: The `verbose` of the compile with L-BFGS.
 
         Yields:
             The phase, ``"adam"`` or ``"lbfgs"``, and its number of iterations.
@@ -187,12 +207,12 @@ class Problem(ABC):
             yield "lbfgs", iterations
 
     def train(self, model: Model, **train_arguments: Any) -> None:
-        """Trains in all phases of the paper, see :meth:`phases`.
+        """Trains a model in all phases of the paper, see :meth:`phases`.
 
         Args:
-            model: A model that this problem made.
-            **train_arguments: Arguments of :meth:`deepxde_balance.Model.train`; `iterations` are
-                those of Adam; `callbacks` are called after the problem's own.
+            model: A model of this problem, compiled with Adam.
+            **train_arguments: Arguments of :meth:`deepxde_balance.Model.train`. `iterations` is
+                the number for Adam. `callbacks` are called after the problem's own callbacks.
         """
         arguments = dict(train_arguments)
         arguments["callbacks"] = [*self.callbacks(), *(arguments.get("callbacks") or [])]
@@ -203,30 +223,38 @@ class Problem(ABC):
             model.train(iterations=iterations, **arguments)
 
     def full_word(self, word: str) -> str:
-        """A strategy's word with what the problem's settings alone don't tell of it.
+        """The word with all parameters that can't be told from the problem's settings.
 
-        That is an `update_every` that the problem was given, for a strategy that is not GW, DN or
-        DB: without, it keeps its own. Weights that never change have none.
+        GW, DN and DB always use the `update_every` of the settings. Other strategies have a
+        default of their own, and use that of the settings only if it was given as an override. In
+        that case their word gets the parameter `update_every`.
 
         Args:
-            word: A strategy's name, with parameters if there are any: ``"dn:beta=0.9"``.
+            word: The name or word of a strategy, see :func:`deepxde_balance.weightings.get`.
 
         Returns:
-            The word as :func:`deepxde_balance.weightings.words.normalized` has it.
+            The word in its one normal form, see
+            :func:`deepxde_balance.weightings.words.normalized`.
+
+        Raises:
+            ValueError, TypeError: As :func:`deepxde_balance.weightings.get`.
         """
         name, parameters = words.parse(word)
         return words.written(name, self._beside_settings(name, parameters) | parameters)
 
     def weighting(self, name: str, **parameters: Any) -> Weighting:
-        """The strategy of that name, with the problem's parameters where none are given.
+        """A new weighting of a strategy, with the problem's parameters where none are given.
 
-        GW, DN and DB take the settings' `update_every`, GW their alpha, DB its paper's average.
-        Other strategies take an `update_every` that the problem was given, and else keep their
-        own; weights that never change have none.
+        These are the settings' `update_every` for GW, DN and DB, the settings' `gw_alpha` for GW,
+        and the running mean for DB. Other strategies get an `update_every` only if it was given
+        as an override, and the weights can change.
 
         Args:
-            name: A strategy's name, with parameters if there are any: ``"dn:beta=0.9"``.
+            name: The name or word of a strategy, see :func:`deepxde_balance.weightings.get`.
             **parameters: More of the strategy's parameters.
+
+        Raises:
+            ValueError, TypeError: As :func:`deepxde_balance.weightings.get`.
         """
         name, given = words.parse(name, **parameters)
         own = from_settings(name, dataclasses.asdict(self.settings))
@@ -242,19 +270,20 @@ class Problem(ABC):
 
     @cached_property
     def evaluation_points(self) -> np.ndarray:
-        """Equispaced points over the domain, its edges included, shape (N, d), ij-indexed."""
+        """Equispaced points over the domain and its edges, shape (N, d), ij-indexed."""
         return grid(*self.domain, self.evaluation_size)
 
     @cached_property
-    def _solution_there(self) -> np.ndarray:
+    def _evaluation_solution(self) -> np.ndarray:
         return self.solution(self.evaluation_points)
 
     def errors(self, model: dde.Model) -> dict[str, float]:
-        """The errors on the evaluation points.
+        """The errors of a model on the evaluation points.
 
         Returns:
-            ``"L2RE"``: relative L2 error; ``"MAE"``: mean absolute error. Fractions, not %.
+            ``"L2RE"``, the relative L2 error, and ``"MAE"``, the mean absolute error; both are
+            fractions, not %.
         """
-        difference = self.outputs(model, self.evaluation_points) - self._solution_there
-        l2 = np.linalg.norm(difference) / np.linalg.norm(self._solution_there)
+        difference = self.outputs(model, self.evaluation_points) - self._evaluation_solution
+        l2 = np.linalg.norm(difference) / np.linalg.norm(self._evaluation_solution)
         return {"L2RE": float(l2), "MAE": float(np.abs(difference).mean())}

@@ -23,7 +23,7 @@ class Residual:
 
     Args:
         c1: Coefficient of the convection, a number or a ``dde.Variable``.
-        c2: Coefficient of the diffusion.
+        c2: Coefficient of the diffusion, a number or a ``dde.Variable``.
     """
 
     c1: float | torch.Tensor
@@ -39,7 +39,7 @@ class Burgers(Problem):
     """u_t + u u_x - (0.01/pi) u_xx = 0, -1 < x < 1, 0 < t < 1, u = -sin(pi x) at t = 0.
 
     Terms: the residual; u = 0 at x = -1 and at x = 1 (group "bc"); u at t = 0 (group "ic"). The
-    paper does not say how it draws the residual points: here uniformly at random.
+    residual points are uniformly random; the paper does not say how it draws them.
     """
 
     name = "burgers"
@@ -79,8 +79,9 @@ class Burgers(Problem):
 class BurgersInverse(Burgers):
     """u_t + C1 u u_x - C2 u_xx = 0 with unknown C1 and C2, from values of u at random points.
 
-    C1 starts at 2.0, C2 at 0.2; they are 1 and 0.01/pi. Conditions as in :class:`Burgers`, and u
-    at the data points (group "data"). First Adam, then L-BFGS with the weights kept.
+    The true values are C1 = 1 and C2 = 0.01/pi; training starts from C1 = 2.0 and C2 = 0.2. Terms:
+    as in :class:`Burgers`, and u at the data points (group "data"). Adam comes first, then L-BFGS
+    with frozen weights.
     """
 
     name = "burgers-inverse"
@@ -110,5 +111,5 @@ class BurgersInverse(Burgers):
         )
 
     def variables(self, data: dde.data.PDE) -> list[torch.Tensor]:
-        """C1 and C2, which are new for every data object."""
+        """C1 and C2; every data object has its own."""
         return [data.pde.c1, data.pde.c2]

@@ -1,4 +1,4 @@
-"""The harmonic oscillator: the loss-balance crisis in one dimension."""
+"""The harmonic oscillator, which fails with equal weights."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ _OMEGA = 2 * np.pi
 class Harmonic(Problem):
     """u'' + w^2 u = 0 on 0 < t < 1 with u(0) = 1, u'(0) = 0: u = cos(w t), w = 2 pi.
 
-    With weight 1 for all, the residual pulls the network to u = 0, which solves the equation and
-    nothing else. Terms: the residual; u and u' at t = 0 (group "ic"). They share a weight, as in
-    the lesson that this is from: each by itself, one point, is met exactly sooner or later, and a
-    weight of its own then grows without bound.
+    With equal weights, the residual pulls the network to u = 0, which solves the equation but not
+    the initial conditions.
 
-    The lesson trains for 2000 iterations. Frequency, interval, network, points, update_every and
-    alpha are ours.
+    Terms: the residual; u and u' at t = 0 (group "ic"). The two conditions share a weight. Each is
+    at one point, which the network will meet exactly at some time, and a weight of its own would
+    then grow without bound.
+
+    The equation, the group and the number of iterations are from a lesson on loss balancing;
+    frequency, interval, network, points, `update_every` and `gw_alpha` are our choice.
     """
 
     name = "harmonic"
@@ -61,6 +63,6 @@ def residual(t: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 
 def velocity(t: torch.Tensor, u: torch.Tensor, _: np.ndarray) -> torch.Tensor:
-    """u'."""
+    """u' at times t of shape (N, 1)."""
     u_t: torch.Tensor = dde.grad.jacobian(u, t)
     return u_t

@@ -14,8 +14,9 @@ from .settings import Settings
 class Helmholtz(Problem):
     """u_xx + u_yy + u = q on [-1, 1]^2 with u = sin(pi x) sin(4 pi y).
 
-    Terms: the residual; u on the four sides. There is one type of condition; inner-balancing
-    weighs the x-sides (group "x") against the y-sides (group "y"), GW all four together ("bc").
+    Terms: the residual; u on each of the four sides. All conditions are of one type, so
+    inner-balancing splits them into the x-sides (group "x") and the y-sides (group "y"). GW has
+    one group of all four ("bc").
     """
 
     name = "helmholtz"

@@ -56,7 +56,7 @@ class KleinGordon(Problem):
 
 
 class PlainKleinGordon(KleinGordon):
-    """The same as a first script has it: inputs as they are, Glorot-normal weights."""
+    """The same with the network of a plain DeepXDE script: unscaled inputs, Glorot-normal."""
 
     name = "klein-gordon-plain"
     network = PLAIN_SETUP
@@ -73,6 +73,6 @@ def residual(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 
 def velocity(x: torch.Tensor, u: torch.Tensor, _: np.ndarray) -> torch.Tensor:
-    """u_t."""
+    """u_t at points x of shape (N, 2), columns x and t."""
     u_t: torch.Tensor = dde.grad.jacobian(u, x, i=0, j=1)
     return u_t

@@ -9,16 +9,20 @@ import numpy as np
 
 
 class PooledTimePDE(dde.data.TimePDE):
-    """A ``TimePDE`` whose residual points can be a random part of a fixed pool.
+    """A ``TimePDE`` that can draw mini-batches of residual points from a fixed pool.
 
-    At first they are the whole pool, which also stays what is tested.
+    Until the first draw, all points of the pool are residual points. The test points are always
+    the whole pool.
 
     Args:
         geometry: The geometry.
         pde: The residual.
         conditions: The IC/BC objects.
-        pool: Residual points, shape (N, d).
-        batch_size: Points in a mini-batch, at most N.
+        pool: The pool of residual points, shape (N, d).
+        batch_size: Number of points in a mini-batch, from 1 to N.
+
+    Raises:
+        ValueError: If `batch_size` is out of its range.
     """
 
     def __init__(
@@ -33,15 +37,19 @@ class PooledTimePDE(dde.data.TimePDE):
         self.batch_size = batch_size
 
     def draw(self) -> None:
-        """Takes other residual points, by NumPy's global random state; the conditions' stay."""
+        """Draws a mini-batch of residual points with NumPy's global random state.
+
+        The points of the conditions do not change.
+        """
         chosen = np.random.choice(len(self.pool), size=self.batch_size, replace=False)
         self.replace_with_anchors(self.pool[chosen])
 
 
 class MiniBatches(dde.callbacks.Callback):
-    """Draws a mini-batch for every iteration, for models on a :class:`PooledTimePDE`.
+    """Draws a mini-batch in every iteration, for a model on a :class:`PooledTimePDE`.
 
-    It holds no state: with the random state restored, a run goes on with the same mini-batches.
+    The callback has no state: a checkpoint restores NumPy's random state, and with it the
+    mini-batches that follow.
     """
 
     def on_batch_begin(self) -> None:

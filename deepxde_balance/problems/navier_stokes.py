@@ -16,13 +16,14 @@ from .settings import Settings
 class NavierStokes(Problem):
     """Steady flow in [0, 1]^2 at Re = 100; the lid y = 1 moves with u = 1.
 
-    The network gives the stream function psi and the pressure: u = psi_y, v = -psi_x, so that
-    continuity holds by itself. Terms: the two momentum residuals; u and v on the left, right and
-    lower side (group "walls") and on the lid (group "lid"). GW weighs all together ("bc").
+    The network's outputs are the stream function psi and the pressure p. With u = psi_y and
+    v = -psi_x the continuity equation always holds. Terms: the two momentum residuals; u and v on
+    the left, right and lower side (group "walls") and on the lid (group "lid"). GW has one group
+    of all conditions ("bc").
 
-    In the lid's corners the velocity jumps, and no network can be both 1 and 0 there. Every point
-    belongs to one part: the two corners to the lid, the lower ones to the walls. The error is that
-    of the speed, and in the corners the reference has the lid's too.
+    The velocity jumps in the lid's corners, where no network can be both 1 and 0. The two points
+    there belong to the lid only, and the reference solution has the lid's speed there. The errors
+    are those of the speed sqrt(u^2 + v^2).
     """
 
     name = "navier-stokes"
@@ -41,7 +42,7 @@ class NavierStokes(Problem):
     num_outputs = 2
 
     def solution(self, x: np.ndarray) -> np.ndarray:
-        """The speed."""
+        """The reference speed at points x of shape (N, 2), shape (N, 1)."""
         norms: np.ndarray = np.linalg.norm(cavity.velocity(x), axis=1, keepdims=True)
         return norms
 
@@ -51,7 +52,7 @@ class NavierStokes(Problem):
 
     def data(self, rng: np.random.Generator) -> dde.data.PDE:
         n = self.settings.num_points["boundary"]
-        below_lid = 1 - 1 / n  # n equispaced points from the lower corner, the upper left out
+        below_lid = 1 - 1 / n  # n equispaced points on a wall, without its corner with the lid
         left, right = (edge(0, at, 0, below_lid, n) for at in (0, 1))
         bottom, lid = (edge(1, at, 0, 1, n) for at in (0, 1))
         conditions = [
@@ -68,7 +69,7 @@ class NavierStokes(Problem):
 
 
 def residual(x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
-    """Both momentum equations' residuals at points x of shape (N, 2), outputs psi and p."""
+    """The two momentum residuals at points x of shape (N, 2), for outputs y = (psi, p)."""
     u, v = u_velocity(x, y), v_velocity(x, y)
     residuals = []
     for j, w in enumerate((u, v)):

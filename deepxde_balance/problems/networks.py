@@ -1,4 +1,4 @@
-"""How the papers set up their networks: initial weights and the scaling of the inputs."""
+"""The networks of the papers: initial parameters and scaling of the inputs."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from torch import Tensor
 from .sampling import Corner
 
 Domain = tuple[Corner, Corner]
-#: From a data object and its domain to what the inputs are shifted and then divided by.
+#: A function from a data object and its domain to the shift and the width, each of shape (d,):
+#: the network's inputs are (x - shift) / width.
 Scaling = Callable[[dde.data.PDE, Domain], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class NetworkSetup:
-    """A tanh network with scaled inputs, and biases 0 at first.
+    """A tanh network with scaled inputs and initial biases of 0.
 
     Args:
-        initializer: Of the weights: what ``dde.nn.FNN`` takes.
-        scaling: Of the inputs.
+        initializer: The initializer of the layers' weights, as for ``dde.nn.FNN``.
+        scaling: The scaling of the inputs.
     """
 
     initializer: str | Callable[[Tensor], Any]
     scaling: Scaling
 
     def __call__(self, data: dde.data.PDE, domain: Domain, layers: list[int]) -> dde.nn.FNN:
-        """A network.
+        """A new network.
 
         Args:
-            data: The data object, with its points.
+            data: The data object, whose points the scaling may use.
             domain: Lower and upper corner of the domain.
             layers: Width of each layer, inputs and outputs included.
         """
@@ -46,29 +47,29 @@ class NetworkSetup:
 
 
 def to_standard(data: dde.data.PDE, domain: Domain) -> tuple[np.ndarray, np.ndarray]:
-    """By mean and standard deviation of the residual points."""
+    """Scales the residual points to mean 0 and standard deviation 1."""
     return data.train_x_all.mean(axis=0), data.train_x_all.std(axis=0)
 
 
 def to_unit_box(data: dde.data.PDE, domain: Domain) -> tuple[np.ndarray, np.ndarray]:
-    """The domain to [-1, 1] in each direction."""
+    """Scales the domain to [-1, 1] in each direction."""
     low, high = np.array(domain[0]), np.array(domain[1])
     return (low + high) / 2, (high - low) / 2
 
 
 def as_they_are(data: dde.data.PDE, domain: Domain) -> tuple[np.ndarray, np.ndarray]:
-    """No scaling."""
+    """Leaves the inputs as they are."""
     return np.zeros(len(domain[0])), np.ones(len(domain[0]))
 
 
 def xavier_normal(weight: Tensor) -> None:
-    """Xavier-normal with tanh's gain, 5/3."""
+    """Initializes a layer's weight Xavier-normal with the gain of tanh, 5/3."""
     torch.nn.init.xavier_normal_(weight, gain=5 / 3)
 
 
-#: Zhou et al. 2025.
+#: The networks of Zhou et al. 2025.
 DB_SETUP = NetworkSetup(xavier_normal, to_standard)
-#: Deguchi & Asai 2023, sec. 4.
+#: The networks of Deguchi & Asai 2023, sec. 4.
 DN_SETUP = NetworkSetup("Glorot normal", to_unit_box)
-#: No paper's: what a first script has.
+#: The network of a plain DeepXDE script, of no paper.
 PLAIN_SETUP = NetworkSetup("Glorot normal", as_they_are)

@@ -1,4 +1,4 @@
-"""The parameters that a strategy has from the problem it is run on."""
+"""The parameters that a strategy gets from the settings of the problem."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _PAPERS: Mapping[str, type[GradientWeighting]] = {
 
 
 def is_papers(name: str) -> bool:
-    """Whether a strategy is one of the papers', so that a problem's settings are made for it."""
+    """Whether a strategy is GW, DN or DB, for which the settings of a problem are meant."""
     return name in _PAPERS
 
 
 def from_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that a strategy has from the settings of a problem, if it is run without.
+    """The parameters that a strategy gets from the settings of a problem.
 
-    GW, DN and DB have the settings' `update_every`, GW their `gw_alpha`, DB its paper's average.
-    Other strategies have none from there, see :meth:`Problem.full_word`.
+    They are `update_every` for GW, DN and DB, the `gw_alpha` for GW, and the running mean for DB.
+    Other strategies get none, see :meth:`Problem.full_word`.
 
     Args:
         name: The strategy, as in :func:`deepxde_balance.weightings.names`.

@@ -17,8 +17,8 @@ _OMEGA = 4 * np.pi
 class Poisson(Problem):
     """u_xx + u_yy = q on [0, 1]^2 with u = cos(w x) sin(w y), w = 4 pi.
 
-    Terms: the residual; u on the four sides together, one mean (group "bc"). The paper does not
-    say how it draws the residual points: here uniformly at random.
+    Terms: the residual; u on the four sides as one term (group "bc"). The residual points are
+    uniformly random; the paper does not say how it draws them.
     """
 
     name = "poisson"

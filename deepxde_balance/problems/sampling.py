@@ -1,4 +1,4 @@
-"""Where the problems' points lie."""
+"""Functions that place the problems' points."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 Corner = Sequence[float]
 
-#: Points in each direction of the grid that the DB experiments draw theirs from.
+#: Points in each direction of the grid from which the DB experiments draw their points.
 GRID_SIZE = 1001
 
 
@@ -20,25 +20,28 @@ def grid(low: Corner, high: Corner, n: int) -> np.ndarray:
 
 
 def draw_from_grid(rng: np.random.Generator, low: Corner, high: Corner, number: int) -> np.ndarray:
-    """`number` different points of the 1001 x 1001 grid, as the DB experiments draw theirs."""
+    """Distinct random points of a 1001 x 1001 grid, as in the DB paper, shape (number, 2)."""
     chosen = rng.choice(GRID_SIZE**2, size=number, replace=False)
     return grid(low, high, GRID_SIZE)[chosen]
 
 
 def draw_uniform(rng: np.random.Generator, low: Corner, high: Corner, number: int) -> np.ndarray:
-    """`number` points, uniformly at random in a box, shape (number, d)."""
+    """Uniformly random points in a box, shape (number, d)."""
     return rng.uniform(low, high, size=(number, len(low)))
 
 
 def edge(axis: int, at: float, low: float, high: float, number: int) -> np.ndarray:
-    """`number` equispaced points on the edge x[axis] = at, the other coordinate in [low, high]."""
+    """Equispaced points on the line x[axis] = at, shape (number, 2).
+
+    The other coordinate runs from `low` to `high`, both included.
+    """
     points = np.full((number, 2), float(at))
     points[:, 1 - axis] = np.linspace(low, high, number)
     return points
 
 
 def space_time(low: float, high: float) -> dde.geometry.GeometryXTime:
-    """low < x < high, 0 < t < 1."""
+    """The domain low < x < high, 0 < t < 1."""
     return dde.geometry.GeometryXTime(
         dde.geometry.Interval(low, high), dde.geometry.TimeDomain(0, 1)
     )

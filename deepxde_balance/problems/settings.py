@@ -1,4 +1,4 @@
-"""The settings of a problem: its paper's, and what can be changed of them."""
+"""The settings of a problem in its paper, and how to change them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,31 @@ from .. import _checks
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The settings of a problem's paper.
+    """The settings of a problem.
 
     Args:
-        width: Neurons in each hidden layer.
+        width: Number of neurons in each hidden layer.
         depth: Number of hidden layers.
-        num_points: Number of points for each kind of term.
+        num_points: Number of points of each kind: ``"residual"``, ``"boundary"``, ...
         iterations: Iterations of Adam.
-        decay_every: Iterations after which the learning rate is multiplied with `decay_rate`;
-            ``None`` for a constant rate.
-        decay_rate: That factor.
-        update_every: Iterations between updates of the weights of GW, DN and DB, the papers'
-            strategies. Others have a default of their own, which this takes the place of only
-            where it is given for a problem; weights that never change have none.
-        gw_alpha: The GW strategies' alpha.
-        lr: Adam's learning rate.
-        betas: Adam's decay rates of its two moments.
-        lbfgs_iterations: Iterations of L-BFGS after Adam, with the weights kept.
+        update_every: Iterations from one update of the weights to the next, for GW, DN and DB,
+            the papers' strategies. Other strategies have a default of their own; they use this
+            setting only if it is given as an override.
+        gw_alpha: The alpha of the GW strategies.
+        decay_every: Iterations after which the learning rate is multiplied by `decay_rate`;
+            ``None`` for a constant learning rate.
+        decay_rate: The factor of `decay_every`.
+        lr: Learning rate of Adam.
+        betas: Decay rates of Adam's two moments.
+        lbfgs_iterations: Iterations of L-BFGS after Adam, with frozen weights.
+
+    Raises:
+        ValueError: If a setting is out of its range.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> ddb.problems.get("poisson").settings.iterations
+        30000
     """
 
     width: int
@@ -62,7 +70,7 @@ class Settings:
 
     @classmethod
     def check_names(cls, names: Iterable[str]) -> None:
-        """Raises a TypeError if there is no setting of such a name."""
+        """Raises a TypeError if a name is not that of a setting."""
         known = [field.name for field in dataclasses.fields(cls)]
         for name in names:
             if name not in known:
@@ -71,7 +79,12 @@ class Settings:
     def changed(
         self, points: float, iterations: int | None, overrides: Mapping[str, Any]
     ) -> Settings:
-        """Other settings, for a :class:`Problem`, which documents the arguments.
+        """These settings with changes; :class:`Problem` has the same arguments.
+
+        Args:
+            points: Factor on every number of points; each is at least 2.
+            iterations: Iterations of Adam; ``None`` for no change.
+            overrides: Other settings by name.
 
         Raises:
             ValueError: If a value is not allowed, or would have no effect.

@@ -14,8 +14,8 @@ from .settings import Settings
 class Wave(Problem):
     """u_tt - 4 u_xx = 0 on [0, 1]^2 with u = sin(pi x) cos(2 pi t) + sin(4 pi x) cos(8 pi t) / 2.
 
-    Terms: the residual; u on the two sides and at t = 0 together, one mean (group "u"); u_t at
-    t = 0 (group "ut").
+    Terms: the residual; u at x = 0, x = 1 and t = 0 as one term (group "u"); u_t at t = 0 (group
+    "ut").
     """
 
     name = "wave"
@@ -61,6 +61,6 @@ def residual(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 
 def velocity(x: torch.Tensor, u: torch.Tensor, _: np.ndarray) -> torch.Tensor:
-    """u_t."""
+    """u_t at points x of shape (N, 2), columns x and t."""
     u_t: torch.Tensor = dde.grad.jacobian(u, x, i=0, j=1)
     return u_t

@@ -1,4 +1,4 @@
-"""A report from the records of runs: tables, beside the published values, and figures."""
+"""A report on runs: tables with the published values beside one's own, and figures."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["report"]
 
 
 def report(folder: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Path:
-    """Writes ``README.md`` and its figures from all runs in a folder.
+    """Writes ``README.md`` and its figures from the records of all runs in a folder.
 
     Args:
-        folder: Where the runs are.
-        out: Where to write; ``report`` in `folder` by default.
+        folder: The folder of the records.
+        out: The folder to write to; ``report`` in `folder` by default.
 
     Returns:
         The path of ``README.md``.
 
     Raises:
-        deepxde_balance.records.RecordError: If a record is damaged.
+        RecordError: If a record is damaged.
         ValueError: If there is no record.
     """
     runs = records.read(folder)

@@ -1,4 +1,4 @@
-"""The report's figures: small multiples by strategy, in the style of the papers'."""
+"""The figures of a report, most of them with a panel for each strategy."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ from .case import Case
 
 
 def save_figures(case: Case, folder: Path) -> dict[str, str]:
-    """Draws all figures of a case; their files' names by caption.
+    """Draws and saves all figures of a case.
 
-    Without the arrays beside a shown run's JSON, those that need them are left out.
+    Figures that need the arrays of a run are left out if the NPZ file of a shown run is missing.
+
+    Args:
+        case: The runs.
+        folder: The folder of the figures.
+
+    Returns:
+        The name of each figure's file, by caption.
     """
     files = {}
     runs = [shown(runs) for runs in case.strategies.values()]
@@ -39,16 +46,16 @@ def save_figures(case: Case, folder: Path) -> dict[str, str]:
 
 
 def shown(runs: Sequence[Record]) -> Record:
-    """The run that stands for a strategy: of those that did not diverge, the lowest seed."""
+    """The run that represents a strategy: that of the lowest seed which did not diverge."""
     return next((run for run in runs if not run.diverged), runs[0])
 
 
 def coordinates(record: Record) -> tuple[str, str]:
-    """The names of the coordinates: a problem with an initial condition has a time."""
+    """The names of the coordinates: x and t with an initial condition, else x and y."""
     return ("x", "t" if any(term.startswith("ic") for term in record.loss_terms) else "y")
 
 
-#: With more strategies than this, the bands over their seeds would hide the curves.
+#: With more strategies than this, the bands over the seeds would hide the curves.
 MOST_BANDS = 8
 
 
@@ -69,7 +76,12 @@ def _errors(case: Case) -> Iterator[Figure]:
 def _by_strategy(
     draw: Callable[[Record, Axes], Axes], share: bool | str
 ) -> Callable[[Case], Iterator[Figure]]:
-    """A figure with a panel for each strategy, drawn by `draw` from the run shown."""
+    """A function that draws a figure with a panel for each strategy.
+
+    Args:
+        draw: Draws a panel from the run that is shown.
+        share: Which axes the panels share: both (True), none (False), or ``"y"``.
+    """
 
     def figures(case: Case) -> Iterator[Figure]:
         figure, axes = _panels(len(case.strategies), share)
@@ -92,7 +104,7 @@ def _histograms(record: Record, ax: Axes) -> Axes:
 
 
 def _fields(case: Case) -> Iterator[Figure]:
-    """Rows: strategies; columns: solution, prediction and absolute error. A figure per output."""
+    """One figure per output: a row for each strategy, with solution, prediction and error."""
     runs = [shown(runs) for runs in case.strategies.values()]
     for output in range(runs[0].fields.solution.shape[1]):
         figure = Figure((10.8, 2.3 * len(runs)), layout="constrained")
@@ -102,14 +114,16 @@ def _fields(case: Case) -> Iterator[Figure]:
 
 
 def _solution_prediction_error(row: Sequence[Axes], run: Record, output: int) -> None:
-    of, styles = run.fields, _NO_STYLES
-    if of.points.shape[1] == 2:  # the same colours for solution and prediction
-        solution = of.solution[:, output]
-        values = {"vmin": solution.min(), "vmax": solution.max()}
-        styles = (values, values, {"cmap": "inferno"})
-    for ax, field, style in zip(row, (of.solution, of.prediction, of.error), styles, strict=True):
+    fields = run.fields
+    styles: Sequence[dict[str, Any]] = ({}, {}, {})
+    if fields.points.shape[1] == 2:  # the same colours for solution and prediction
+        solution = fields.solution[:, output]
+        colors = {"vmin": solution.min(), "vmax": solution.max()}
+        styles = (colors, colors, {"cmap": "inferno"})
+    columns = (fields.solution, fields.prediction, fields.error)
+    for ax, field, style in zip(row, columns, styles, strict=True):
         if np.isfinite(field[:, output]).any():
-            plots.plot_field(of.points, field[:, output], coordinates(run), ax, **style)
+            plots.plot_field(fields.points, field[:, output], coordinates(run), ax, **style)
         else:
             _say_diverged(ax)
     row[0].set_title("solution")
@@ -122,9 +136,9 @@ def _snapshots(case: Case) -> Iterator[Figure]:
     for output in range(runs[0].fields.solution.shape[1]):
         figure, axes = _panels(len(runs), share="y")
         for ax, run in zip(axes, runs, strict=True):
-            of = run.fields
-            values = of.prediction[:, output], of.solution[:, output]
-            plots.plot_snapshots(of.points, *values, coordinates=coordinates(run), ax=ax)
+            fields = run.fields
+            values = fields.prediction[:, output], fields.solution[:, output]
+            plots.plot_snapshots(fields.points, *values, coordinates=coordinates(run), ax=ax)
             _title(ax, run)
         _share_legend(figure, axes, columns=6)
         yield figure
@@ -150,6 +164,7 @@ def _coefficients(case: Case) -> Iterator[Figure]:
     yield figure
 
 
+#: Of each figure its name, its caption, and the function that draws it.
 _FIGURES: tuple[tuple[str, str, Callable[[Case], Iterable[Figure]]], ...] = (
     (
         "errors",
@@ -173,11 +188,12 @@ _FIGURES: tuple[tuple[str, str, Callable[[Case], Iterable[Figure]]], ...] = (
     ("coefficients", "Identified coefficients", _coefficients),
 )
 
-
-_NO_STYLES: tuple[dict[str, Any], ...] = ({}, {}, {})
+#: The figures that need the arrays of a run.
+_FROM_ARRAYS = ("fields", "snapshots", "gradients")
 
 
 def _panels(number: int, share: bool | str) -> tuple[Figure, list[Axes]]:
+    """A figure with that number of panels, three in a row; for `share` see `_by_strategy`."""
     columns = min(number, 3)
     rows = math.ceil(number / columns)
     figure = Figure((3.6 * max(columns, 2), 2.7 * rows + 0.4), layout="constrained")
@@ -191,7 +207,7 @@ def _panels(number: int, share: bool | str) -> tuple[Figure, list[Axes]]:
 
 
 def _share_legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
-    """One legend below, if all the panels have the same."""
+    """Replaces the legends of the panels by one below them, if all panels have the same labels."""
     legends = [ax.get_legend_handles_labels() for ax in axes]
     labels = legends[0][1]
     if not labels or any(other[1] != labels for other in legends):
@@ -203,8 +219,8 @@ def _share_legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
     figure.legend(legends[0][0], labels, loc="outside lower center", ncols=columns)
 
 
-def _title(ax: Axes, run: Record, before: str = "") -> None:
-    text = before + run.weights
+def _title(ax: Axes, run: Record) -> None:
+    text = run.weights
     if run.diverged:
         text += " (diverged)"
     elif run.seed > 0:
@@ -215,6 +231,3 @@ def _title(ax: Axes, run: Record, before: str = "") -> None:
 def _say_diverged(ax: Axes) -> None:
     ax.text(0.5, 0.5, "diverged", ha="center", va="center", transform=ax.transAxes)
     ax.set(xticks=[], yticks=[])
-
-
-_FROM_ARRAYS = ("fields", "snapshots", "gradients")

@@ -1,4 +1,4 @@
-"""The report's tables, as Markdown."""
+"""The tables of a report, as Markdown."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..results.published import Published
 from ..results.record import Record
 from .case import Case, Summary, summary, verdict
 
-#: Marks what was measured with less than in the paper.
+#: Marks runs with less than the paper's points, iterations or seeds, or with other settings.
 MARK = " †"
 
 
 def case_table(case: Case) -> str:
-    """A row for each strategy: errors, beside what was published, and time per iteration."""
+    """A row for each strategy: errors with the published ones beside them, time per iteration."""
     mark = MARK if case.differs or case.few_seeds else ""
     coefficients = list(case.records[0].true_coefficients)
     columns = {
@@ -65,19 +65,20 @@ def summary_table(cases: Sequence[Case]) -> str:
     strategies = dict.fromkeys(strategy for case in cases for strategy in case.strategies)
     columns = {"strategy": [f"`{strategy}`" for strategy in strategies]}
     for case in cases:
-        here = {name: final(runs, "L2RE") for name, runs in case.strategies.items()}
-        best = min((s.mean for s in here.values() if not s.diverged), default=None)
+        summaries = {name: final(runs, "L2RE") for name, runs in case.strategies.items()}
+        best = min((s.mean for s in summaries.values() if not s.diverged), default=None)
         cells = []
         for strategy in strategies:
-            text = percent(here[strategy]) if strategy in here else ""
-            bold = strategy in here and not here[strategy].diverged and here[strategy].mean == best
+            own = summaries.get(strategy)
+            text = "" if own is None else percent(own)
+            bold = own is not None and not own.diverged and own.mean == best
             cells.append(f"**{text}**" if bold else text)
         columns[case.title + (MARK if case.differs or case.few_seeds else "")] = cells
     return table(columns)
 
 
 def statement(case: Case) -> str:
-    """What was shortened or changed, in one paragraph."""
+    """The differences from the paper's settings, in one paragraph."""
     differences = case.differences()
     if not differences:
         whose = "paper" if case.paper_seeds else "problem"
@@ -87,7 +88,7 @@ def statement(case: Case) -> str:
 
 
 def notes(case: Case) -> list[str]:
-    """Where the published values come from, and which runs ended before their time."""
+    """The sources of the published values, and the runs that ended before their last iteration."""
     sources = dict.fromkeys(
         result.source
         for strategy in case.strategies
@@ -106,7 +107,7 @@ def notes(case: Case) -> list[str]:
 
 
 def environment_table(records: Iterable[Record]) -> str:
-    """How many runs had which versions, device, machine, float type and number of threads."""
+    """The number of runs with the same versions, device, machine, float type and threads."""
     counts = Counter(
         (
             ", ".join(f"{name} {version}" for name, version in record.versions.items()),
@@ -123,26 +124,27 @@ def environment_table(records: Iterable[Record]) -> str:
 
 
 def final(runs: Iterable[Record], quantity: str) -> Summary:
-    """Of the errors at the end."""
+    """Summarises the runs' errors at the end of training."""
     return summary(run.final.get(quantity, math.nan) for run in runs)
 
 
 def coefficient_error(runs: Iterable[Record], name: str) -> Summary:
-    """Of |identified - true| at the end."""
+    """Summarises |identified - true| of a coefficient at the end of training."""
     return summary(abs(run.final.get(name, math.nan) - run.true_coefficients[name]) for run in runs)
 
 
 def percent(of: Summary) -> str:
-    """Mean +- standard deviation of fractions, in %: "0.885 ± 0.257"; says what diverged."""
+    """Mean and standard deviation of fractions in %, and the runs that diverged: "0.9 ± 0.2"."""
     return _text(of, 100)
 
 
 def seconds(of: Summary) -> str:
+    """The mean to three digits; empty if there is none."""
     return "" if math.isnan(of.mean) else f"{of.mean:.3g}"
 
 
 def table(columns: dict[str, list[str]]) -> str:
-    """A Markdown table; the first column is aligned left, the others right."""
+    """A Markdown table from the cells of its columns; the first is aligned left, others right."""
     rows = zip(*columns.values(), strict=True)
     lines = [
         "| " + " | ".join(columns) + " |",
@@ -153,6 +155,7 @@ def table(columns: dict[str, list[str]]) -> str:
 
 
 def _text(of: Summary, unit: float) -> str:
+    """Mean and standard deviation times `unit`, and the number of runs that diverged."""
     if of.diverged == of.runs:
         return f"diverged ({of.runs} of {of.runs})"
     text = _mean_spread(unit * of.mean, None if math.isnan(of.std) else unit * of.std)
@@ -160,7 +163,7 @@ def _text(of: Summary, unit: float) -> str:
 
 
 def printed(result: Published | None, unit: float) -> str:
-    """As the papers print it: mean ± spread, and what the spread is if no standard deviation."""
+    """A published result times `unit`; says if its spread is not a standard deviation."""
     if result is None:
         return ""
     text = _mean_spread(unit * result.mean, result.spread and unit * result.spread)
@@ -168,6 +171,6 @@ def printed(result: Published | None, unit: float) -> str:
 
 
 def _mean_spread(mean: float, spread: float | None) -> str:
-    """Three decimals, as in the papers; three digits where that would leave fewer than two."""
+    """Mean ± spread with three decimals, as in the papers; if the mean is below 0.01, 1.23e-03."""
     form = ".3f" if mean == 0 or abs(mean) >= 0.01 else ".2e"
     return f"{mean:{form}}" + ("" if spread is None else f" ± {spread:{form}}")

@@ -1,1 +1,1 @@
-"""The files of a run, and the published values."""
+"""The record of a run, and the results that the papers published."""

@@ -1,7 +1,7 @@
-"""The papers' published results, to set beside one's own.
+"""The results that the papers published, for comparison with one's own.
 
-Sources: Zhou et al. 2025 ("DB": tables 1 to 3, supplement table 2), Deguchi & Asai 2023 ("DN":
-tables 1 to 4). Their means are over 10 runs.
+The sources are Zhou et al. 2025 (here "DB": tables 1 to 3, supplement table 2) and Deguchi & Asai
+2023 (here "DN": tables 1 to 4). Their means are over 10 runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..weightings.words import Word
 
 __all__ = ["SEEDS", "Published", "published"]
 
-#: Runs behind every published mean, in both papers.
+#: The number of runs in every published mean, in both papers.
 SEEDS = 10
 
 
@@ -26,10 +26,10 @@ class Published:
     """A published result.
 
     Args:
-        mean: Over :data:`SEEDS` runs. Fractions, not %.
-        spread: Its standard deviation or standard error; ``None`` if it was not published.
+        mean: The mean over :data:`SEEDS` runs; errors are fractions, not %.
+        spread: The standard deviation or standard error; ``None`` if it was not published.
         source: Paper, table and column.
-        kind: What `spread` is: ``"std"`` or ``"standard error"``.
+        kind: Which of the two `spread` is: ``"std"`` or ``"standard error"``.
     """
 
     mean: float
@@ -39,27 +39,29 @@ class Published:
 
     @property
     def std(self) -> float | None:
-        """The standard deviation over the runs."""
+        """The standard deviation over the runs; ``None`` if no spread was published."""
         if self.spread is None or self.kind == "std":
             return self.spread
         return self.spread * math.sqrt(SEEDS)
 
 
 def published(problem: str, weights: str, quantity: str = "L2RE") -> Published | None:
-    """What the problem's paper gives for a strategy; ``None`` if it gives nothing.
+    """The result in the problem's paper for a strategy; ``None`` if there is none.
 
-    A strategy matches a column of a table if, with what it leaves out filled in from the column
-    of the paper's own choice, its parameters are that column's. Left out, these are: for GW in the
-    DB paper, the problem's alpha; in the DN paper, beta = 0.99 (alpha = 0.01), and DN without bias
-    correction, as in all its tables. GW's alpha and 1 - beta are the same thing. Any other
-    parameter (``max_weight``, ...) makes it another method, which has no published result.
+    The strategy must have the parameters of a column in the paper's tables. Parameters that its
+    word leaves out are those of the paper's main results: GW's alpha is the problem's in the DB
+    paper, and beta is 0.99 (alpha 0.01) in the DN paper. DN has no bias correction in any of the
+    DN paper's tables. A strategy with any other parameter (``max_weight``, ...) is another method,
+    without a published result.
+
     The ablations of the DB paper are ``"db-mean:allocation=pairwise"``,
     ``"db-mean:allocation=average"`` and ``"db-mean:average=ema,alpha=0.5"``.
 
     Args:
         problem: The name of a benchmark problem.
         weights: The strategy's word, e.g. ``"gw-mean:alpha=0.1"``.
-        quantity: ``"L2RE"``, ``"MAE"``; ``"C1"``, ``"C2"``: the coefficients' absolute errors.
+        quantity: ``"L2RE"``, ``"MAE"``, or ``"C1"`` and ``"C2"`` for the absolute errors of the
+            coefficients.
     """
     word = words.parse(words.normalized(weights))
     problem = problem.strip().lower().replace("_", "-")
@@ -75,7 +77,7 @@ class _Column(NamedTuple):
     result: Published
 
 
-# Each row as printed: mean and spread for one problem after another, in %.
+# Each row as printed: mean and standard deviation in %, for one problem after the other.
 _DB_PROBLEMS = [
     "klein-gordon",
     "wave",
@@ -106,7 +108,7 @@ db-mean     0.297 0.092  0.373 0.084 0.055 0.008
 db-std      0.254 0.041  0.128 0.056 0.093 0.025
 db-kurtosis 0.214 0.049  0.293 0.214 0.052 0.009
 """
-# L2RE and MAE on klein-gordon: mean and spread of each.
+# The number of the table, and L2RE and MAE on klein-gordon: mean and standard deviation of each.
 _DB_ABLATIONS = """
 2 db-mean:allocation=pairwise         1.095 0.142 0.376 0.049
 2 db-std:allocation=pairwise          0.969 0.204 0.329 0.070
@@ -124,7 +126,7 @@ _DB_ABLATIONS = """
 3 db-std:average=ema,alpha=0.01       0.913 0.133 0.307 0.046
 3 db-kurtosis:average=ema,alpha=0.01  0.859 0.193 0.292 0.067
 """
-# Errors of the identified C1 and C2, times 1e-3.
+# Absolute errors of the identified C1 and C2, in units of 1e-3.
 _DB_COEFFICIENTS = """
 equal       0.792 0.898
 db-mean     0.397 0.097
@@ -133,8 +135,8 @@ db-kurtosis 0.248 0.181
 """
 _DB_ALPHA = dict(zip(_DB_PROBLEMS, (0.5, 0.1, 0.5, 0.1, 0.1, 0.1), strict=True))
 
-# L2RE times 1e-3, 1e-3 and 1e-2. Table 4 prints Burgers' as 1e-2: its rows for p = 2 are those of
-# table 1, so it is 1e-3.
+# The unit of L2RE in each problem's table. Table 4 says 1e-2 for Burgers, but its rows for p = 2
+# are those of table 1, whose unit is 1e-3.
 _DN_PROBLEMS = {"burgers": 1e-3, "poisson": 1e-3, "allen-cahn-dn": 1e-2}
 _DN_L2RE = """
 equal   -     9.26 1.36 232.29 19.18 22.79 7.35
@@ -152,7 +154,7 @@ dn-linf 0.99  8.60 1.30   1.19  0.13  1.78 0.15
 
 
 def _as_in_the_tables(word: Word) -> dict[str, Any]:
-    """The parameters, GW's alpha as beta = 1 - alpha, without DB's running mean."""
+    """The word's parameters as the tables have them: GW's beta for alpha, no default average."""
     parameters = dict(word.parameters)
     if word.name.startswith("gw-") and is_number(parameters.get("alpha")):
         parameters["beta"] = 1 - parameters.pop("alpha")
@@ -167,7 +169,7 @@ def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 
 def _equal(a: Any, b: Any) -> bool:
     if is_number(a) and is_number(b):
-        return math.isclose(a, b, abs_tol=1e-9)  # 1 - 0.1 is not quite 0.9
+        return math.isclose(a, b, abs_tol=1e-9)  # rounding: 1 - 0.1 is not exactly 0.9
     return bool(a == b)
 
 
@@ -223,7 +225,7 @@ def _dn_results() -> _Results:
     return results
 
 
-# What a strategy without parameters stands for, by problem and name.
+# The parameters of the column that a strategy without parameters means, by problem and name.
 _OWN_COLUMN: dict[tuple[str, str], dict[str, Any]] = {
     **{
         (problem, f"gw-{statistic}"): {"beta": 1 - alpha}

@@ -1,4 +1,4 @@
-"""The files of a run: what was trained, how, and what came of it."""
+"""The record of a run: its problem, settings and results, in a JSON and an NPZ file."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from .._files import replaced
 
 __all__ = ["FORMAT", "Fields", "Record", "RecordError", "read", "write_json"]
 
+#: The number of the JSON format.
 FORMAT = 1
 
 
 class RecordError(ValueError):
-    """A file that is not the record of a run: which one, and what is wrong with it."""
+    """A file is not the record of a run. The message says which file, and what is wrong."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Fields:
-    """The arrays of a run, from the NPZ beside its JSON.
+    """The arrays of a run, from the NPZ file beside its JSON file.
 
     Args:
         points: The evaluation grid, a full tensor grid (``ij``-indexed), shape (N, d).
-        prediction: Shape (N, k).
-        solution: Shape (N, k).
+        prediction: The network's prediction at the points, shape (N, k).
+        solution: The reference solution at the points, shape (N, k).
         histogram_steps: The iterations that have histograms, shape (S,).
         histogram_groups: The names of the groups, shape (G,).
         histogram_edges: The edges of the bins, shape (S, G, B + 1).
-        histogram_counts: How many entries of the group's unweighted gradient lie in each bin,
+        histogram_counts: The number of entries of the group's unweighted gradient in each bin,
             shape (S, G, B).
     """
 
@@ -56,40 +57,40 @@ class Fields:
 
     @property
     def axes(self) -> list[np.ndarray]:
-        """The coordinates of the grid's lines, one array for each dimension."""
+        """The grid's coordinates along each dimension."""
         return [np.unique(column) for column in self.points.T]
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One run. Numbers that were not finite are nan.
+    """The record of one run. Numbers that were not finite are nan.
 
     Args:
-        path: Its JSON file.
-        problem: The problem's name.
-        weights: The strategy, with its parameters if it had any: ``"dn:beta=0.9"``.
-        seed: Of the points and the network.
-        settings: The settings it ran with.
+        path: The JSON file.
+        problem: The name of the problem.
+        weights: The strategy's word, e.g. ``"dn:beta=0.9"``.
+        seed: The seed of the points and of the network.
+        settings: The settings of the run.
         paper: The settings of the problem's paper.
-        versions: Of this package and of what it stands on.
+        versions: The versions of this package, of its main dependencies and of Python.
         device: ``"cpu"``, ``"cuda:0"``, ...
-        machine: What the device is.
-        threads: Of PyTorch.
+        machine: The name of the CPU or GPU.
+        threads: The number of PyTorch's CPU threads.
         dtype: DeepXDE's float type.
         loss_terms: The names of the loss terms.
-        groups: Names of the terms of each group, the reference first.
+        groups: The names of each group's terms, the reference first.
         steps: The recorded iterations, shape (S,).
         losses: The unweighted losses by term, each of shape (S,).
         loss_weights: The applied weights by group, each of shape (S,).
         errors: ``"L2RE"`` and ``"MAE"`` as fractions, each of shape (S,).
-        coefficients: The identified coefficients, each of shape (S,).
-        true_coefficients: Their true values.
+        coefficients: The identified coefficients by name, each of shape (S,).
+        true_coefficients: The true values of the coefficients.
         final: The errors and coefficients at the end.
         weights_now: The weights at the end, by group.
-        seconds: Of the whole training.
-        seconds_per_iteration: Of one iteration.
-        gradient_engine: How gradients were computed at the end; empty in records of before it
-            was noted.
+        seconds: The duration of the training, the time for recording included.
+        seconds_per_iteration: The mean duration of an iteration, without the time for recording.
+        gradient_engine: The gradient engine at the end; empty in a record that was written before
+            records had this entry.
     """
 
     path: Path
@@ -119,11 +120,11 @@ class Record:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Record:
-        """The record in a JSON file.
+        """Reads the record in a JSON file.
 
         Raises:
             RecordError: If the file can't be read, is not JSON, has another format, or lacks
-                something.
+                an entry.
         """
         path = Path(path)
         content = _content(path)
@@ -131,17 +132,17 @@ class Record:
             values = {name: _CONVERT[name](content[name]) for name in _NAMES if name in _CONVERT}
         except (TypeError, ValueError, AttributeError) as error:
             raise RecordError(f"{path}: a value is not what it should be: {error}.") from error
-        there = [name for name in _NAMES if name in content]
-        record = cls(path, **{name: values.get(name, content[name]) for name in there})
+        present = [name for name in _NAMES if name in content]
+        record = cls(path, **{name: values.get(name, content[name]) for name in present})
         _check(record)
         return record
 
     @cached_property
     def fields(self) -> Fields:
-        """The arrays beside it, read at the first use.
+        """The arrays of the run, read at the first use.
 
         Raises:
-            RecordError: If their file is missing, damaged or lacks an array.
+            RecordError: If the NPZ file is missing or damaged, or lacks an array.
         """
         path = self.path.with_suffix(".npz")
         names = [field.name for field in dataclasses.fields(Fields)]
@@ -162,17 +163,17 @@ class Record:
         }
 
     def over_last_fifth(self, quantity: str = "L2RE") -> float:
-        """The median error over the records of the run's last fifth; nan if it diverged.
+        """The median error over the last fifth of the iterations; nan if the run diverged.
 
-        At a constant learning rate errors swing, and where in a swing the last iteration lies is
-        a matter of luck.
+        At a constant learning rate the error oscillates, so that the error at the last iteration
+        is a matter of chance.
         """
         return float(np.median(self.errors[quantity][self.steps >= 0.8 * self.steps[-1]]))
 
     def at_lowest_loss(self, quantity: str = "L2RE") -> float:
-        """The error at the recorded iteration with the lowest unweighted training loss.
+        """The error at the recorded iteration with the lowest sum of unweighted losses.
 
-        DeepXDE's best step, as far as it was recorded; nan if no loss was finite.
+        It is nan if no loss was finite.
         """
         loss = np.sum(list(self.losses.values()), axis=0)
         finite = np.isfinite(loss)
@@ -182,12 +183,12 @@ class Record:
 
     @property
     def diverged(self) -> bool:
-        """Whether its error at the end is no number."""
+        """Whether the error at the end is not finite."""
         return not math.isfinite(self.final.get("L2RE", math.nan))
 
 
 def read(folder: str | os.PathLike[str]) -> list[Record]:
-    """The records of all runs in a folder, by problem, strategy and seed.
+    """Reads the records of all runs in a folder, sorted by problem, strategy and seed.
 
     Raises:
         RecordError: If there is no such folder, or one of the records is damaged.
@@ -199,9 +200,10 @@ def read(folder: str | os.PathLike[str]) -> list[Record]:
 
 
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
-    """Writes a JSON file, one key a line, in the order given; nothing of it is ever half there.
+    """Writes a JSON file with one key per line, in the order of `content`.
 
-    Numbers that are not finite become null; NumPy's numbers and arrays become JSON's.
+    The file is replaced as a whole, so that it is never half written. Numbers that are not finite
+    become null, NumPy's numbers and arrays those of JSON.
     """
     lines = [f"{json.dumps(k)}: {json.dumps(_plain(v))}" for k, v in content.items()]
     with replaced(path) as beside:
@@ -209,6 +211,7 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None
 
 
 def _plain(value: Any) -> Any:
+    """The value in types that JSON has."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (np.ndarray, np.generic)):
@@ -232,12 +235,14 @@ def _series(value: Mapping[str, Iterable[Any]]) -> dict[str, np.ndarray]:
     return {name: np.array([_number(v) for v in values]) for name, values in value.items()}
 
 
+#: The entries of a record's JSON.
 _NAMES = [field.name for field in dataclasses.fields(Record) if field.name != "path"]
 _REQUIRED = [
     field.name
     for field in dataclasses.fields(Record)
     if field.name in _NAMES and field.default is dataclasses.MISSING
 ]
+#: How an entry is made from its JSON; entries that are not named are taken as they are.
 _CONVERT: dict[str, Callable[[Any], Any]] = {
     "seed": int,
     "steps": lambda value: np.array(value, dtype=int),
@@ -254,6 +259,7 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
 
 
 def _content(path: Path) -> dict[str, Any]:
+    """The entries in a JSON file, none of the required ones missing."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -277,7 +283,7 @@ def _check_missing(path: Path, names: Iterable[str], there: Iterable[str]) -> No
 
 
 def _check(record: Record) -> None:
-    """Raises RecordError if a series has not the length of `steps`, or a group an unknown term."""
+    """Raises a RecordError if a series is not as long as `steps`, or a group has unknown terms."""
     for what in ("losses", "loss_weights", "errors", "coefficients"):
         for name, values in getattr(record, what).items():
             if values.shape != record.steps.shape:

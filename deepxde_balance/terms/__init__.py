@@ -1,1 +1,1 @@
-"""Loss terms, and the groups that share a weight."""
+"""The loss terms of a problem, and the groups of terms that share a weight."""

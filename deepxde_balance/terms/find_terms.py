@@ -1,4 +1,4 @@
-"""Finds out which loss terms a problem has, before training."""
+"""Finds the loss terms of a problem before training."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import deepxde as dde
 
 from .._deepxde.batch import Batch, problem_of
 from .._deepxde.no_trace import no_trace
-from .._deepxde.sampled_points import kept_batches
+from .._deepxde.sampled_points import unchanged_samplers
 from .._deepxde.stock_losses import deepxde_losses
 from .term import Term, check_points, name_terms
 
 
 def find_terms(model: dde.Model) -> tuple[Term, ...]:
-    """The loss terms of a model, from one evaluation of its losses that leaves no trace.
+    """Returns the loss terms of a model.
+
+    The losses are evaluated once, which leaves random states and the network as they were.
 
     Args:
         model: A compiled ``dde.Model``.
@@ -27,7 +29,7 @@ def find_terms(model: dde.Model) -> tuple[Term, ...]:
     """
     with (
         no_trace(model.net),
-        kept_batches(model.data),
+        unchanged_samplers(model.data),
         _counted_residuals(problem_of(model.data)) as counts,
     ):
         losses = deepxde_losses(model, Batch(*model.data.train_next_batch())).losses
@@ -38,14 +40,17 @@ def find_terms(model: dde.Model) -> tuple[Term, ...]:
 
 @contextmanager
 def _counted_residuals(problem: dde.data.PDE | None) -> Iterator[list[int]]:
-    """Notes how many residuals a problem's PDE gives while the context lasts; 0 before."""
+    """Yields a list whose last entry is the number of residuals of the PDE, once evaluated.
+
+    It stays 0 for a problem without a PDE.
+    """
     counts = [0]
     if problem is None or problem.pde is None:
         yield counts
         return
     pde = problem.pde
 
-    @wraps(pde)  # DeepXDE looks at its signature
+    @wraps(pde)  # DeepXDE reads the number of arguments
     def counted(*args: Any) -> Any:
         residuals = pde(*args)
         counts.append(len(residuals) if isinstance(residuals, (list, tuple)) else 1)

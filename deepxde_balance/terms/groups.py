@@ -1,4 +1,4 @@
-"""The loss terms of a data object: their names and kinds, and the groups that share a weight."""
+"""Groups of loss terms that share a weight."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ UNWEIGHTED = "unweighted"
 
 @dataclass(frozen=True)
 class TermGroups:
-    """Which terms share a weight.
+    """The loss terms of a problem, divided into groups that share a weight.
 
     Args:
         terms: All terms, in the order of DeepXDE's losses: residuals, then conditions.
         names: Names of the weighted groups, the reference first.
         members: For each weighted group the positions of its terms in `terms`.
-        unweighted: Positions of the terms that stay at weight 1 and are in no group.
+        unweighted: Positions of the terms that belong to no group and have weight 1.
     """
 
     terms: tuple[Term, ...]
@@ -34,23 +34,30 @@ class TermGroups:
 
     @property
     def rows(self) -> tuple[tuple[int, ...], ...]:
-        """Positions of the terms whose gradients are summed: the groups, then the unweighted."""
+        """The rows of a gradient matrix, each as the positions of the terms that it sums.
+
+        There is a row for each group, and a last one for the unweighted terms, if there are any.
+        """
         return self.members + ((self.unweighted,) if self.unweighted else ())
 
     def scale_factors(
         self, scale: Mapping[str, float] | Sequence[float] | None
     ) -> tuple[float, ...]:
-        """One static factor per term from a weighting's `scale`.
+        """Returns one static factor per term.
+
+        Args:
+            scale: A weighting's `scale`: one factor per term, or a mapping from names of terms and
+                groups to factors. The factors of a term and of its group are multiplied.
 
         Raises:
-            ValueError: If the number of factors, or a name, is not that of the terms or groups.
+            ValueError: If the number of factors is not the number of terms, or a name is unknown.
         """
         if scale is None:
             return (1.0,) * len(self.terms)
         if not isinstance(scale, Mapping):
             check_length("scale", scale, self.terms)
             return tuple(scale)
-        positions = {name: m for name, m in zip(self.names, self.members, strict=True)}
+        positions = dict(zip(self.names, self.members, strict=True))
         positions |= {term.name: (i,) for i, term in enumerate(self.terms)}
         factors = [1.0] * len(self.terms)
         for name, factor in scale.items():
@@ -62,7 +69,9 @@ class TermGroups:
 
 
 def group_terms(terms: Sequence[Term], loss_groups: LossGroups | None = None) -> TermGroups:
-    """Forms the groups: by default all residuals are the reference, each condition a group.
+    """Divides the loss terms into groups.
+
+    By default all residuals together are the reference, and each condition is a group.
 
     Args:
         terms: The loss terms, residuals first.
@@ -74,7 +83,8 @@ def group_terms(terms: Sequence[Term], loss_groups: LossGroups | None = None) ->
 
     Raises:
         TypeError: If `loss_groups` is no mapping.
-        ValueError: If a group names what is not there, a term is in two groups or in none.
+        ValueError: If a group is empty or names an unknown term, if a term is in two groups, if a
+            condition is in none, or if the name of a group is taken.
     """
     terms = tuple(terms)
     num_residuals = sum(term.condition is None for term in terms)
@@ -120,7 +130,7 @@ def group_terms(terms: Sequence[Term], loss_groups: LossGroups | None = None) ->
 
 
 def ungrouped(terms: Sequence[Term]) -> TermGroups:
-    """Each term by itself, residuals too: what a list of numbers weighs."""
+    """Makes a group of each term, residuals included: a list of numbers weights each by itself."""
     terms = tuple(terms)
     return TermGroups(terms, tuple(t.name for t in terms), tuple((i,) for i in range(len(terms))))
 
@@ -131,6 +141,7 @@ def _assemble(
     conditions: Iterable[tuple[str, tuple[int, ...]]],
     unweighted: tuple[int, ...],
 ) -> TermGroups:
+    """Puts the reference before the condition groups; raises ValueError if a name is taken."""
     names, members = [REFERENCE], [reference]
     for name, group in conditions:
         if name in names:
@@ -147,7 +158,7 @@ def _listed(members: Any) -> list[Any]:
 
 
 def _position(terms: tuple[Term, ...], member: Any, group: str) -> int:
-    """The position among all terms of what a group names."""
+    """The position among all terms of one member of a group, as a user gave it."""
     where = f"loss_groups[{group!r}]"
     names = [term.name for term in terms]
     if isinstance(member, str):

@@ -17,24 +17,22 @@ from .term import REFERENCE
 Predicate = Callable[..., Any]
 By = Literal["axis", "face", "component"] | Mapping[str, Predicate | None]
 
-#: From points (N, d) to the position of the part that each belongs to; -1 for none.
+#: A function from points of shape (N, d) to the number of the part that each point belongs to,
+#: shape (N,). The number is -1 for a point that belongs to no part.
 Labels = Callable[[np.ndarray], np.ndarray]
 
 
 def split_bc(bc: Any, by: By) -> dict[str, Any]:
     """Splits one IC/BC into several of the same class, over disjoint points.
 
-    A problem with one kind of condition has nothing to balance between conditions; split it by
-    boundary (inner-balancing, Zhou et al. 2025, sec. 3.2). Use the parts in place of the whole::
+    With a single condition, a strategy has nothing to balance between conditions. Split the
+    condition by boundary (inner-balancing, Zhou et al. 2025, sec. 3.2), and give the parts to the
+    data object in place of the whole.
 
-        sides = ddb.split_bc(bc, "axis")                    # {"x": ..., "y": ...}
-        data = dde.data.PDE(geom, pde, list(sides.values()), ...)
-        model.compile("adam", lr=1e-3, loss_weights="db-mean",
-                      loss_groups={name: [part] for name, part in sides.items()})
-
-    Every point of the whole belongs to exactly one part; a point that several parts claim (a
-    corner) goes to the first of them. The loss of a part is the mean over its own points. The
-    pairs of a PeriodicBC stay together: the point that `on_boundary` picks decides.
+    Every point of the whole belongs to exactly one part. A point that several parts claim (a
+    corner) goes to the first of them. The loss of a part is the mean over its own points. The two
+    points of a pair of a PeriodicBC stay together: the part is that of the point for which
+    `on_boundary` holds.
 
     Args:
         bc: A DirichletBC, NeumannBC, RobinBC, PeriodicBC, OperatorBC, IC, PointSetBC or
@@ -45,22 +43,40 @@ def split_bc(bc: Any, by: By) -> dict[str, Any]:
               (``"x0"``, ``"x1"``, ... with more than three dimensions). For Interval, Rectangle,
               Cuboid, Hypercube and their products with a time domain.
             - ``"face"``: each side of a box by itself, named ``"x_min"``, ``"x_max"``, ...
-            - ``"component"``: each output component of a PointSetBC with several by itself,
-              named ``"component0"``, ...
+            - ``"component"``: each output component of a PointSetBC with several components by
+              itself, named ``"component0"``, ...
             - a mapping from names to predicates. A predicate takes the points, all of them as an
-              array of shape (N, d) or one as an array of shape (d,), and tells which belong to
-              the part; with two arguments it also gets whether the points are on the boundary,
-              as in DeepXDE. ``None`` in place of one predicate takes the rest.
+              array of shape (N, d) or one as an array of shape (d,), and returns whether each
+              belongs to the part. A predicate of two arguments also gets whether the points are
+              on the boundary, as in DeepXDE. ``None`` in place of one predicate makes a part of
+              the points that no other part claims.
 
     Returns:
-        Mapping from the parts' names to the parts, in the order of the axes, faces, components
-        or predicates. Sides on which the condition has no points are left out.
+        Mapping from names to parts, in the order of the axes, faces, components or predicates.
+        Sides on which the condition has no points are left out.
 
     Raises:
         TypeError: If `bc` can't be split (Interface2DBC pairs the points of two edges by their
             order), or `by` is of the wrong type.
-        ValueError: If `by` does not fit the condition, or leaves fewer than two parts. When the
-            points are sampled: if a point belongs to no part.
+        ValueError: If `by` does not fit the condition, or leaves fewer than two parts. Later, when
+            DeepXDE samples the points: if a point belongs to no part.
+
+    Example:
+        >>> import deepxde as dde
+        >>> import deepxde_balance as ddb
+        >>> def pde(x, u):
+        ...     return dde.grad.hessian(u, x, i=0, j=0) + dde.grad.hessian(u, x, i=1, j=1)
+        >>> geom = dde.geometry.Rectangle([0, 0], [1, 1])
+        >>> bc = dde.icbc.DirichletBC(geom, lambda x: x[:, :1], lambda _, on_boundary: on_boundary)
+        >>> sides = ddb.split_bc(bc, "axis")
+        >>> list(sides)
+        ['x', 'y']
+        >>> data = dde.data.PDE(geom, pde, list(sides.values()), num_domain=100, num_boundary=40)
+        >>> model = ddb.Model(data, dde.nn.FNN([2, 20, 1], "tanh", "Glorot uniform"))
+        >>> groups = {name: [part] for name, part in sides.items()}
+        >>> model.compile("adam", lr=1e-3, loss_weights="db-mean", loss_groups=groups, verbose=0)
+        >>> model.weights
+        {'pde': 1.0, 'x': 1.0, 'y': 1.0}
     """
     if isinstance(bc, dde.icbc.Interface2DBC):
         raise TypeError(
@@ -85,7 +101,7 @@ def split_bc(bc: Any, by: By) -> dict[str, Any]:
             f"by={by!r} is not allowed: give 'axis', 'face', 'component' or a mapping from "
             "names to predicates."
         )
-    labels = _none_left_over(labels, names)
+    labels = _refusing_unclaimed(labels, names)
     part = _point_set_part if on_points else _boundary_part
     parts = {name: part(bc, labels, k) for k, name in enumerate(names)}
     if on_points:
@@ -94,7 +110,7 @@ def split_bc(bc: Any, by: By) -> dict[str, Any]:
 
 
 def _boundary_part(bc: Any, labels: Labels, k: int) -> Any:
-    """A copy of `bc` that holds on part `k` only."""
+    """A copy of `bc` that holds at the points of part `k` only."""
     part = copy.copy(bc)
     attribute = "on_initial" if isinstance(bc, dde.icbc.IC) else "on_boundary"
     holds = getattr(bc, attribute)
@@ -122,12 +138,14 @@ def _point_set_part(bc: Any, labels: Labels, k: int) -> Any:
 
 
 def _refuse_empty(parts: Mapping[str, Any]) -> None:
+    """Raises a ValueError for a part without points."""
     for name, part in parts.items():
         if not len(part):
             raise ValueError(f"The part {name!r} of the {type(part).__name__} has no points.")
 
 
 def _by_component(bc: Any) -> dict[str, Any]:
+    """A part for each output component of a PointSetBC."""
     components = getattr(bc, "component", None)
     if not isinstance(bc, dde.icbc.PointSetBC) or not isinstance(components, (list, tuple)):
         raise ValueError("by='component' is for a PointSetBC with a list of components.")
@@ -149,10 +167,10 @@ def _by_component(bc: Any) -> dict[str, Any]:
 
 def _by_side(bc: Any, by: str) -> tuple[list[str], Labels]:
     """Names and labels for the sides of a box on which the condition has points."""
-    geometry = getattr(bc.geom, "geometry", bc.geom)  # a product with time has it in `geometry`
+    geometry = getattr(bc.geom, "geometry", bc.geom)  # GeometryXTime holds the box in `geometry`
     if isinstance(geometry, dde.geometry.Interval):
         low, high = np.array([geometry.l]), np.array([geometry.r])
-    elif isinstance(geometry, dde.geometry.Hypercube):  # Rectangle and Cuboid are
+    elif isinstance(geometry, dde.geometry.Hypercube):  # so are Rectangle and Cuboid
         low, high = geometry.xmin, geometry.xmax
     else:
         raise ValueError(
@@ -164,25 +182,22 @@ def _by_side(bc: Any, by: str) -> tuple[list[str], Labels]:
     names = axes if by == "axis" else [f"{a}_{end}" for a in axes for end in ("min", "max")]
 
     def on_sides(x: np.ndarray) -> np.ndarray:
-        """Whether the points are on each side, shape (N, number of sides)."""
+        """Whether each point is on each side, shape (N, number of sides)."""
         ends = isclose(x[:, :dim], low), isclose(x[:, :dim], high)
         return np.logical_or(*ends) if by == "axis" else np.stack(ends, axis=2).reshape(len(x), -1)
 
-    picked = np.concatenate(list(_picked_by_face(bc, low, high)))
-    kept = np.flatnonzero(on_sides(picked).any(axis=0))
-    if len(kept) < 2:
+    points = np.concatenate(list(_points_by_face(bc, low, high)))
+    present = np.flatnonzero(on_sides(points).any(axis=0))
+    if len(present) < 2:
         raise ValueError(
-            f"by={by!r} leaves one part ({', '.join(names[k] for k in kept) or 'none'}): "
+            f"by={by!r} leaves one part ({', '.join(names[k] for k in present) or 'none'}): "
             "there is nothing to split."
         )
-    return [names[k] for k in kept], lambda x: _first(np.take(on_sides(x), kept, axis=1))
+    return [names[k] for k in present], lambda x: _first(np.take(on_sides(x), present, axis=1))
 
 
-def _picked_by_face(bc: Any, low: np.ndarray, high: np.ndarray) -> Iterator[np.ndarray]:
-    """For each face of a box, points inside the face at which the condition holds.
-
-    The points are the same in every call and take nothing from the global random state.
-    """
+def _points_by_face(bc: Any, low: np.ndarray, high: np.ndarray) -> Iterator[np.ndarray]:
+    """For each face of a box, points of a fixed sequence on the face at which `bc` holds."""
     time = getattr(bc.geom, "timedomain", None)
     if time is not None:
         low, high = np.append(low, time.t0), np.append(high, time.t1)
@@ -195,6 +210,7 @@ def _picked_by_face(bc: Any, low: np.ndarray, high: np.ndarray) -> Iterator[np.n
 
 
 def _by_predicate(bc: Any, by: Mapping[str, Predicate | None]) -> tuple[list[str], Labels]:
+    """Names and labels for the parts that predicates claim."""
     names = list(by)
     reserved = [name for name in names if name in (REFERENCE, UNWEIGHTED)]
     if reserved:
@@ -227,7 +243,10 @@ def _by_predicate(bc: Any, by: Mapping[str, Predicate | None]) -> tuple[list[str
 def _evaluate(
     predicate: Predicate, name: str, x: np.ndarray, geometry: dde.geometry.Geometry | None
 ) -> np.ndarray:
-    """The predicate at points `x`: point by point if it takes one point, else all at once."""
+    """Whether a predicate claims each point of `x`, shape (N,).
+
+    It is called for each point if it can take a single point, else once for all points.
+    """
     where = f"The predicate {name!r}"
     columns = [x]
     if get_num_args(predicate) == 2:
@@ -253,11 +272,17 @@ def _evaluate(
 
 
 def _first(claims: np.ndarray) -> np.ndarray:
-    """The first part that claims each point, -1 if none does; `claims` has shape (N, parts)."""
+    """The number of the first part that claims each point, -1 if none does.
+
+    Args:
+        claims: Whether each part claims each point, shape (N, number of parts).
+    """
     return np.where(claims.any(axis=1), claims.argmax(axis=1), -1)
 
 
-def _none_left_over(labels: Labels, names: Sequence[str]) -> Labels:
+def _refusing_unclaimed(labels: Labels, names: Sequence[str]) -> Labels:
+    """`labels`, but with a ValueError for points that belong to no part."""
+
     def checked(x: np.ndarray) -> np.ndarray:
         parts = labels(x)
         left = np.flatnonzero(parts < 0)

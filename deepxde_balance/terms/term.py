@@ -1,4 +1,4 @@
-"""The loss terms of a data object: their names and kinds."""
+"""The loss terms of a problem: their names and conditions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import deepxde as dde
 import numpy as np
 
-from .._deepxde.batch import problem_of
+from .._deepxde.batch import condition_spans, problem_of
 
-#: The name of a single residual, and of the group that all others are compared with.
+#: The name of a single residual term, and of the group that all other groups are compared with.
 REFERENCE = "pde"
 
 
@@ -32,14 +32,15 @@ class Term:
 def name_terms(
     data: dde.data.Data, num_losses: int, num_residuals: int | None = None
 ) -> tuple[Term, ...]:
-    """Names the entries of the data's list of losses.
+    """Returns the loss terms of a data object, in the order of DeepXDE's losses.
+
+    A data class may compute losses of its own, other than one for each residual and one for each
+    condition. Its terms are named ``"loss0"``, ``"loss1"``, ... and have no condition.
 
     Args:
         data: The data object.
-        num_losses: How many losses it gives.
-        num_residuals: How many residuals its PDE gives, if that is known. Losses that are not one
-            for each residual and then one for each condition (a data class with losses of its
-            own) are named ``"loss0"``, ``"loss1"``, ...
+        num_losses: The number of its losses.
+        num_residuals: The number of residuals of its PDE; ``None`` if unknown.
     """
     problem = problem_of(data)
     if problem is not None and num_residuals is not None:
@@ -60,8 +61,8 @@ def _kind(problem: dde.data.PDE, position: int) -> str:
     if isinstance(condition, dde.icbc.IC):
         return "ic"
     if hasattr(problem.geom, "on_initial"):
-        start = sum(problem.num_bcs[:position])
-        points = problem.train_x_bc[start : start + problem.num_bcs[position]]
+        beg, end = condition_spans(problem)[position]
+        points = problem.train_x_bc[beg:end]
         if len(points) and np.all(problem.geom.on_initial(points)):
             return "ic"
     if isinstance(condition, (dde.icbc.PointSetBC, dde.icbc.PointSetOperatorBC)):
@@ -70,10 +71,10 @@ def _kind(problem: dde.data.PDE, position: int) -> str:
 
 
 def check_points(data: dde.data.Data, terms: Sequence[Term]) -> None:
-    """Refuses a condition without points, whose loss is the mean over nothing: nan.
+    """Refuses conditions without points: their loss, a mean over no points, would be nan.
 
     Raises:
-        ValueError: If there is one; the message names it.
+        ValueError: If a condition has no points; the message names it.
     """
     problem = problem_of(data)
     conditions = [term for term in terms if term.condition is not None]

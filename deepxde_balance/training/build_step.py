@@ -1,4 +1,4 @@
-"""From what `compile` is given as weights and groups to the training step that applies them."""
+"""Makes the training step from the weights and groups that `compile` is given."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .step import TrainStep
 
 LossWeights = StrategyName | Weighting | Sequence[float] | np.ndarray | torch.Tensor | None
 
-#: The weightings that keep the weights of a phase before, by the names in checkpoints.
+#: The weightings that hold the frozen weights of an earlier phase, by their names in checkpoints.
 _KEPT: Mapping[str, type[Weighting]] = {kind.__name__: kind for kind in (Keep, KeptPoints)}
 
 
@@ -40,23 +40,24 @@ def build_step(
     loss: Any,
     engine: EngineName | None,
 ) -> tuple[TrainStep | None, list[float] | None]:
-    """What `compile` makes of its weights and groups; nothing in the model changes.
+    """Makes the training step for the arguments of `compile`; the model does not change.
 
     Args:
         model: The model; it need not be compiled yet.
-        run: Its run so far, for the weights of the phase before.
+        run: The model's run so far. ``"keep"`` takes the weights of its step.
         loss_weights: See :meth:`deepxde_balance.Model.compile`.
-        loss_groups: Likewise.
-        loss: DeepXDE's loss function, by name or itself.
+        loss_groups: See :meth:`deepxde_balance.Model.compile`.
+        loss: DeepXDE's loss function or its name, or a list of these, one per term.
         engine: The gradient engine; ``None`` chooses it.
 
     Returns:
-        The step; ``None`` where nothing is to be found out before the first iteration. And the
-        numbers that DeepXDE is to weigh its losses with, if there are any.
+        The step, and the numbers for DeepXDE's own `loss_weights`. The step is ``None`` where
+        DeepXDE's own step can train, or the terms are found in the first iteration. The numbers
+        are ``None`` unless the weights are a list of numbers.
 
     Raises:
         ValueError: If weights or groups don't fit the problem.
-        TypeError: If they are of the wrong type.
+        TypeError: If weights or groups are of the wrong type.
     """
     if loss_weights is None:
         loss_weights = "equal"
@@ -77,7 +78,7 @@ def build_step(
         step = None if run.step is None else keep_step(model, run.step, engine)
         return step, model.loss_weights
     if isinstance(weighting, Equal) and loss_groups is None and weighting.scale is None:
-        return None, None  # nothing to find out before training
+        return None, None
     groups = group_terms(_find_terms(model, loss, weighting), loss_groups)
     return start_step(model, weighting, groups, engine), None
 
@@ -89,24 +90,23 @@ def start_step(
     engine: EngineName | None = None,
     first_record: int | None = None,
 ) -> TrainStep:
-    """A step that starts afresh: all weights 1, no update made yet.
+    """Makes a step whose weights start afresh, with 1 for all.
 
     Args:
         model: The model; it need not be compiled yet.
         weighting: The weighting; it is reset.
-        groups: The groups of its loss terms.
+        groups: The groups of the loss terms.
         engine: The gradient engine; ``None`` chooses it.
-        first_record: The first record in the loss history that is of this step; by default the
-            next one.
+        first_record: Index of the step's first record in the loss history; by default the next.
 
     Raises:
         ValueError: If the weighting can't balance these groups.
     """
     problem = problem_of(model.data)
-    told_apart = problem is not None and (
+    distinguished = problem is not None and (
         not problem.bcs or any(term.condition is not None for term in groups.terms)
     )
-    if weighting.dynamic and not told_apart and len(groups.names) < 2:
+    if weighting.dynamic and not distinguished and len(groups.names) < 2:
         raise ValueError(
             f"{type(model.data).__name__} gives {len(groups.terms)} loss(es), not told apart as "
             "PDE residuals and conditions. With several, choose the reference by "
@@ -129,11 +129,11 @@ def keep_step(
     engine: EngineName | None = None,
     first_record: int | None = None,
 ) -> TrainStep:
-    """A step with the weights of the phase before, frozen.
+    """Makes a step with the weights of an earlier phase, frozen.
 
     Args:
         model: The model; it need not be compiled yet.
-        before: The step of the phase before.
+        before: The step of the earlier phase.
         engine: The gradient engine; ``None`` chooses it.
         first_record: See :func:`start_step`.
     """
@@ -145,12 +145,15 @@ def keep_step(
 def restored_keep_step(
     model: dde.Model, saved: Mapping[str, Any], engine: EngineName | None
 ) -> TrainStep | None:
-    """A step for weights that a phase had kept when it was saved; ``None`` if it had not.
+    """Makes a step for the kept weights in a checkpoint, which are loaded into it later.
 
     Args:
         model: A compiled model.
-        saved: What its checkpoint says of the weighting; the weights are yet to be loaded.
+        saved: The part of the checkpoint that describes the weighting.
         engine: The gradient engine; ``None`` chooses it.
+
+    Returns:
+        The step; ``None`` if the saved run did not have ``"keep"``.
     """
     if saved["strategy"] not in _KEPT:
         return None
@@ -168,18 +171,21 @@ def restored_keep_step(
 def step_with_numbers(
     model: dde.Model, step: TrainStep, numbers: list[float] | None, engine: EngineName | None
 ) -> TrainStep:
-    """The step with the numbers that a script has set as `model.loss_weights` since it was made.
+    """Applies the numbers that a script has assigned to `model.loss_weights` since `compile`.
 
-    DeepXDE multiplies its losses with what is there in each evaluation.
+    DeepXDE reads `model.loss_weights` in each evaluation.
 
     Args:
         model: The model.
-        step: Its step.
+        step: The model's step.
         numbers: The numbers, one per term; ``None`` for weight 1 for all.
         engine: The gradient engine; ``None`` chooses it.
 
+    Returns:
+        The step with these weights: the given one, or a new one.
+
     Raises:
-        ValueError: If the step's weights are a strategy's, or the number is not that of the terms.
+        ValueError: If the step's weights come from a strategy, or there is not one number per term.
     """
     if not isinstance(step.weighting, (Equal, Fixed)):
         raise ValueError(
@@ -205,7 +211,7 @@ def step_with(
     engine: EngineName | None = None,
     first_record: int | None = None,
 ) -> TrainStep:
-    """A step with a weighting as it is now.
+    """Makes a step with a weighting in its present state.
 
     Args:
         model: The model; it need not be compiled yet.
@@ -230,9 +236,11 @@ def step_with(
 
 
 def check_optimizer(weighting: Weighting, optimizer: str | torch.optim.Optimizer) -> None:
-    """Raises a ValueError if the weighting can't work beside an optimizer, by its name or itself.
+    """Raises a ValueError if the weighting can't work beside the optimizer.
 
-    An optimizer that is yet to be made is taken to work, but for L-BFGS and NNCG.
+    Args:
+        weighting: The weighting.
+        optimizer: The optimizer, or a name. By name, L-BFGS and NNCG alone are checked.
     """
     if optimizer in ("L-BFGS", "L-BFGS-B", "NNCG"):
         optimizer = torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])
@@ -241,7 +249,12 @@ def check_optimizer(weighting: Weighting, optimizer: str | torch.optim.Optimizer
 
 
 def checked_numbers(loss_weights: Any) -> list[float]:
-    """A list of floats from what was given as `loss_weights`."""
+    """Returns the numbers given as `loss_weights` as a list of floats.
+
+    Raises:
+        TypeError: If `loss_weights` is no list, tuple, array or tensor of numbers.
+        ValueError: If a number is negative or not finite.
+    """
     if isinstance(loss_weights, (np.ndarray, torch.Tensor)):
         loss_weights = loss_weights.tolist()
     if not isinstance(loss_weights, (list, tuple)) or not all(map(is_number, loss_weights)):
@@ -253,10 +266,10 @@ def checked_numbers(loss_weights: Any) -> list[float]:
 
 
 def _find_terms(model: dde.Model, loss: Any, weighting: Weighting) -> tuple[Term, ...]:
-    """The loss terms, found with another model, so that an error leaves this one as it was.
+    """Finds the loss terms with another model, so that this one does not change.
 
     Raises:
-        ValueError: If the losses are not what the weighting reads.
+        ValueError: If the model does not provide what the weighting reads.
     """
     other = StockModel(model.data, model.net)
     other.compile("sgd", lr=1.0, loss=loss, verbose=0)
@@ -265,7 +278,7 @@ def _find_terms(model: dde.Model, loss: Any, weighting: Weighting) -> tuple[Term
 
 
 def _check_phase_before(model: dde.Model, before: TrainStep | None) -> None:
-    """Refuses ``"keep"`` where no phase before has left any weights."""
+    """Raises a ValueError if there is no earlier phase whose weights could be kept."""
     to_restore = (
         "To go on with a checkpoint of a phase with kept weights, compile without loss_weights "
         "and restore it."

@@ -1,4 +1,4 @@
-"""The users' hooks on parameters: called for the gradient that the optimizer gets, no other."""
+"""Sets the gradients of parameters, and calls the hooks that users have put on parameters."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from torch import Tensor
 def set_gradients(
     parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], penalty: Tensor | float
 ) -> None:
-    """Gives parameters their gradients, as the backward of a loss would.
+    """Sets the parameters' `grad`, as the backward of a loss would.
+
+    Hooks on the parameters are called.
 
     Args:
         parameters: The parameters.
-        gradients: Theirs; ``None`` for one that the loss does not depend on.
-        penalty: What is to be added to the loss.
+        gradients: The gradient for each parameter; ``None`` for an unused parameter.
+        penalty: A term of the loss whose gradient is to be added, shape ().
     """
     roots: dict[Any, Tensor] = {
         p: g for p, g in zip(parameters, gradients, strict=True) if g is not None
@@ -29,7 +31,7 @@ def set_gradients(
     if by_autograd:
         torch.autograd.backward(list(roots), list(roots.values()), inputs=list(parameters))
         return
-    for p, g in zip(parameters, gradients, strict=True):  # the same, and faster
+    for p, g in zip(parameters, gradients, strict=True):  # faster than autograd
         p.grad = g
 
 

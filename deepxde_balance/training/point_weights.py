@@ -1,4 +1,4 @@
-"""Weights of points: inside the losses of an iteration, and with their points through a run."""
+"""Point weights in training: they enter the losses, and follow their points to new batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._deepxde.batch import Batch, BatchSnapshot
+from .._deepxde.batch import Batch, BatchSnapshot, condition_spans
 from .._deepxde.no_trace import no_trace
 from .._deepxde.stock_losses import deepxde_losses
 from ..gradients.base import GradientEngine
@@ -16,108 +16,112 @@ from ..weightings.base import Reads
 
 
 class PointWeights:
-    """Puts a weighting's weights of points into the losses, and lets them follow their points.
+    """Applies the point weights of a weighting, and matches them with the points of each batch.
 
     Args:
         model: A compiled ``dde.Model`` on a ``dde.data.PDE`` with the loss "MSE".
-        weighting: The weights of the points.
-        engine: Gives the errors.
+        weighting: The weighting, which holds the point weights.
+        engine: The engine that computes the losses.
     """
 
     def __init__(self, model: dde.Model, weighting: SA, engine: GradientEngine):
         self._model = model
         self._weighting = weighting
         self._groups, self._scale = engine.groups, engine.scale
-        #: The points of each term's weights.
+        #: For each term the points that its weights belong to.
         self._points: dict[int, np.ndarray] = {}
         self._seen: BatchSnapshot | None = None
-        #: The errors at the iteration's first evaluation, by term.
+        #: The errors in the first evaluation of an iteration, by term.
         self._errors: dict[int, Tensor] = {}
 
     @classmethod
     def of(
         cls, model: dde.Model, weighting: Weighting, engine: GradientEngine
     ) -> PointWeights | None:
-        """Those of a weighting; ``None`` if it has no weights of points."""
+        """The point weights of a weighting; ``None`` if it has none."""
         if weighting.reads is not Reads.POINT_ERRORS:
             return None
         assert isinstance(weighting, SA)
         return cls(model, weighting, engine)
 
     def begin(self, batch: Batch) -> None:
-        """Called before an iteration, with its points."""
-        self._follow(batch)
+        """Called before each iteration with its points."""
+        self._follow_points(batch)
         self._errors = {}
 
     def loss(self, term: int, errors: Tensor) -> Tensor:
-        """A term's loss from its errors: what an engine takes as `measure`."""
+        """A term's loss with its point weights, shape (); an engine's `measure`.
+
+        Args:
+            term: The term's position.
+            errors: The term's errors, one per point.
+        """
         if term in self._groups.unweighted:
             return errors.square().mean()
         if self._weighting.number(term) != len(errors):
-            self._settle(term, len(errors))
+            self._start(term, len(errors))
         self._errors.setdefault(term, errors.detach())
         return self._weighting.loss(term, errors)
 
     def ascend(self) -> None:
-        """Lets the weights climb the losses of the iteration."""
+        """Updates the weights by gradient ascent on the losses of the iteration."""
         self._weighting.ascend(self._errors, self._scale, self._groups.members)
 
     def state_dict(self) -> dict[int, Tensor]:
-        """The points of each term's weights."""
+        """For each term the points that its weights belong to."""
         return {i: torch.from_numpy(points.copy()) for i, points in self._points.items()}
 
     def load_state_dict(self, state: dict[int, Tensor]) -> None:
-        """Takes over saved points."""
+        """Restores the points that :meth:`state_dict` returned."""
         self._points = {i: points.cpu().numpy() for i, points in state.items()}
         self._seen = None
 
-    def _settle(self, term: int, number: int) -> None:
-        """Starts a term's weights, or the weights of points that can't be told from others."""
+    def _start(self, term: int, number: int) -> None:
+        """Gives a term fresh weights: at first, or when its number of errors has changed."""
         residual = self._groups.terms[term].condition is None
         if self._weighting.number(term) is None:
             self._weighting.start(term, number, residual)
         else:
             self._weighting.carry_over(term, torch.full((number,), -1), residual)
 
-    def _follow(self, batch: Batch) -> None:
-        """Lets the weights follow their points, if the batch is a new one."""
+    def _follow_points(self, batch: Batch) -> None:
+        """Matches the weights with the points of a new batch."""
         if self._seen is not None and self._seen.is_(batch):
             return
         self._seen = BatchSnapshot(batch)
-        inputs = self._seen.batch.inputs  # which stay as they are
-        starts = np.cumsum([0, *self._model.data.num_bcs]).tolist()
-        conditions = 0
+        inputs = self._seen.batch.inputs  # a copy, which no script changes
+        spans = iter(condition_spans(self._model.data))
+        first_residual = sum(self._model.data.num_bcs)
         for i, term in enumerate(self._groups.terms):
             if term.condition is None:
-                points = inputs[starts[-1] :]
+                points = inputs[first_residual:]
             else:
-                points = inputs[starts[conditions] : starts[conditions + 1]]
-                conditions += 1
+                points = inputs[slice(*next(spans))]
             number, before = self._weighting.number(i), self._points.get(i)
             self._points[i] = points
             if number is None or before is None or np.array_equal(before, points):
                 continue
-            points_per_error = len(before) // number  # PeriodicBC has one error for two points
+            points_per_error = len(before) // number  # a PeriodicBC has one error for two points
             old = positions(before[:number], points[: len(points) // max(points_per_error, 1)])
             self._weighting.carry_over(i, torch.from_numpy(old), term.condition is None)
 
 
 def positions(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """For each row of `now` its position among the rows of `before`, -1 if it is not there."""
+    """For each row of `now` its position among the rows of `before`, -1 if it is not among them."""
     known = {row.tobytes(): k for k, row in enumerate(np.ascontiguousarray(before))}
     return np.array([known.get(row.tobytes(), -1) for row in np.ascontiguousarray(now)], dtype=int)
 
 
 def check_reads(model: dde.Model, weighting: Weighting) -> None:
-    """Refuses a model that does not have what a weighting reads.
+    """Refuses a model that does not provide what a weighting reads.
 
     Args:
         model: A compiled model.
         weighting: The weighting.
 
     Raises:
-        ValueError: If it reads errors at points and the losses are not made of any, or has
-            weights of points and a loss is another than "MSE".
+        ValueError: If the weighting reads errors at points, but the losses are not made of such
+            errors; or if it has point weights, but a loss is not "MSE".
     """
     data, name = model.data, type(weighting).__name__
     own = not isinstance(data, dde.data.PDE) or type(data).losses is not dde.data.PDE.losses

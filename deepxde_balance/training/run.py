@@ -1,4 +1,4 @@
-"""The state of a model's training, for all that have a part in it."""
+"""The state of a model's training that the model, `compile` and checkpoints share."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _ATTRIBUTE = "_training_run"
 
 
 class Pending(Protocol):
-    """A restored state that waits for training to begin."""
+    """A restored state that is applied when training begins."""
 
+    #: The state, as in a checkpoint.
     state: dict[str, Any]
 
     def begin(self, model: dde.Model) -> None:
@@ -27,16 +28,16 @@ class Pending(Protocol):
 
 @dataclasses.dataclass
 class TrainingRun:
-    """Where the training of a model stands, beside what DeepXDE's model holds itself.
+    """The state of a model's training that DeepXDE's model has no place for.
 
     Args:
-        step: Our step that trains it; ``None`` where DeepXDE's own does.
+        step: The training step; ``None`` while DeepXDE's own step trains.
         engine_asked: The gradient engine that `compile` was given.
-        pending: What a checkpoint has brought and training is yet to take up.
-        in_training: Whether it is in the middle of a `train`.
-        last_step: The iteration at which this `train` ends; ``None`` if that is not known.
-        lbfgs_start: Iterations that L-BFGS had made when this `train` began.
-        test_points: What lets the test points follow the conditions' points.
+        pending: A restored state that is to be applied when training begins.
+        in_training: Whether a `train` is in progress.
+        last_step: The iteration at which this `train` ends; ``None`` if unknown.
+        lbfgs_start: The number of L-BFGS iterations before this `train`.
+        test_points: Updates the test points when the conditions' points change.
     """
 
     step: TrainStep | None = None
@@ -49,22 +50,23 @@ class TrainingRun:
 
 
 def run_of(model: dde.Model) -> TrainingRun:
-    """The run of a model, which the model owns; a stock model gets one when it is first asked."""
-    return vars(model).setdefault(_ATTRIBUTE, TrainingRun())
+    """The training run of a model. It is an attribute of the model, made in the first call."""
+    run: TrainingRun = vars(model).setdefault(_ATTRIBUTE, TrainingRun())
+    return run
 
 
 @contextmanager
 def unchanged_on_error(model: dde.Model) -> Iterator[None]:
-    """Puts a model's attributes and its run back if the context ends in an error.
+    """Restores a model's attributes and its run if the context ends in an error.
 
-    Attributes that came in the meantime are removed.
+    Attributes that were added in the context are removed.
     """
     run = run_of(model)
-    of_model, of_run = dict(vars(model)), dict(vars(run))
+    model_before, run_before = dict(vars(model)), dict(vars(run))
     try:
         yield
     except BaseException:
         vars(model).clear()
-        vars(model).update(of_model)
-        vars(run).update(of_run)
+        vars(model).update(model_before)
+        vars(run).update(run_before)
         raise

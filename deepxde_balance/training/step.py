@@ -14,27 +14,28 @@ from .._deepxde.batch import Batch
 from ..gradients.base import GradientEngine, IterationGradients
 from ..gradients.ntk_traces import kernel_traces
 from ..weightings import Weighting
-from ..weightings.base import FromKernel, Reads
+from ..weightings.base import Reads
+from ..weightings.kinds import FromKernel
 from .parameter_gradients import set_gradients
 from .point_weights import PointWeights
 from .weight_warnings import WeightWarnings
 
 
 class TrainStep:
-    """Stands in for a DeepXDE model's `train_step`: points in, weights and parameters updated.
+    """One training iteration, in place of a DeepXDE model's `train_step`.
 
-    An iteration takes losses and gradients of its points from the engine, updates the weights from
-    what the weighting reads of them, and hands the optimizer the weighted sum of the gradients.
-    Nothing is computed twice: where no update reads gradients of single groups, one backward of
-    the weighted sum of the losses gives the same for less. Kernel traces have a backward of their
-    own. An optimizer that evaluates its closure several times in a step (L-BFGS, NNCG) sees the
-    same weights in all.
+    The engine computes the losses and the gradients of the groups, the weighting updates the
+    weights from them, and the optimizer gets the weighted sum of the gradients. Where no update
+    reads the gradients of groups, one backward of the weighted sum of the losses gives the same sum
+    for less. Kernel traces take a backward of their own. The weights change at most once in an
+    iteration: an optimizer that evaluates the loss several times in a step (L-BFGS, NNCG) sees the
+    same weights each time.
 
     Args:
         model: A compiled ``dde.Model``.
-        weighting: The weighting, reset to the groups of `engine`.
-        engine: Gives losses and gradients.
-        first_record: The first record in the loss history that is of this step.
+        weighting: The weighting, with one weight for each group of `engine`.
+        engine: The engine that computes losses and gradients.
+        first_record: Index of the step's first record in the loss history.
     """
 
     def __init__(
@@ -46,16 +47,16 @@ class TrainStep:
         self.warnings = WeightWarnings(weighting, engine.groups, engine.scale, first_record)
         self._points = PointWeights.of(model, weighting, engine)
         self._measure = None if self._points is None else self._points.loss
-        #: Row losses are this times the losses: the terms' factors where they belong to the row.
+        #: The matrix that turns term losses into row losses: each term's static factor in its row.
         self._terms_to_rows = weighting.weights.new_tensor(
             [
                 [engine.scale[i] if i in row else 0.0 for i in range(len(engine.groups.terms))]
                 for row in engine.groups.rows
             ]
         )
-        #: Asked before each iteration whether the model has another step from now on.
+        #: Called before each iteration; returns whether it has put another step into the model.
         self.gives_way: Callable[[], bool] | None = None
-        #: The step in whose place this one is.
+        #: The step that this one replaces for the time being.
         self.stands_in_for: Callable[..., None] | None = None
 
     def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
@@ -65,6 +66,7 @@ class TrainStep:
             self._iterate(Batch(inputs, targets, auxiliary_vars))
 
     def _iterate(self, batch: Batch) -> None:
+        """One iteration: an update of the weights if it is due, and a step of the optimizer."""
         due = self.weighting.due()
         if self._points is not None:
             self._points.begin(batch)
@@ -76,8 +78,13 @@ class TrainStep:
         self.weighting.iteration += 1
 
     def _closure(self, batch: Batch, due: bool) -> Callable[[], Tensor]:
-        """What the optimizer calls, once or several times in a step, for the loss."""
-        in_graph = self.model.opt_name == "NNCG"  # it differentiates the loss itself
+        """The function that the optimizer calls, perhaps several times in a step, for the loss.
+
+        Args:
+            batch: The points.
+            due: Whether the weights are to be updated.
+        """
+        in_graph = self.model.opt_name == "NNCG"  # NNCG differentiates the loss itself
         if due and (in_graph or self.weighting.reads is Reads.KERNEL_TRACES):
             self._update_before(batch)
             due = False
@@ -97,12 +104,12 @@ class TrainStep:
         return closure
 
     def _by_gradients(self, batch: Batch, updates: bool) -> Tensor:
-        """Gives the parameters the weighted sum of the groups' gradients."""
+        """Sets the parameters' gradients to the weighted sum of the groups'; returns the loss."""
         with autocast():
             computed = self.engine.gradients(batch, self._measure)
         if updates:
             self._update(computed.losses, computed)
-        weights, penalty = self._of_rows(self.weighting.factors), self._penalty()
+        weights, penalty = self._per_row(self.weighting.factors), self._penalty()
         parameters = computed.parameters.all
         gradients = (weights @ computed.values).split([p.numel() for p in parameters])
         set_gradients(
@@ -118,7 +125,7 @@ class TrainStep:
         return torch.sum(weights * self._row_losses(computed.losses)) + penalty
 
     def _by_losses(self, batch: Batch, updates: bool) -> Tensor:
-        """Gives the parameters the gradient of the weighted sum of the losses."""
+        """Sets the parameters' gradients by a backward of the weighted loss; returns the loss."""
         with autocast():
             losses = torch.stack(self.engine.losses(batch, self._measure))
             if updates:
@@ -129,7 +136,12 @@ class TrainStep:
 
     @torch.no_grad()
     def _update(self, losses: Tensor, computed: IterationGradients | None = None) -> None:
-        """Updates the weights from the terms' losses, and from their gradients if it reads them."""
+        """Updates the weights from losses and gradients.
+
+        Args:
+            losses: The unweighted, unscaled loss of every term, shape (number of terms,).
+            computed: The gradients; they may be left out where the weighting does not read them.
+        """
         number = len(self.engine.groups.names)
         group_losses = self._row_losses(losses)[:number]
         if self.weighting.reads is Reads.LOSSES:
@@ -139,7 +151,7 @@ class TrainStep:
             self.weighting.take(group_losses, computed.of_network(number))
 
     def _update_before(self, batch: Batch) -> None:
-        """Updates the weights by an evaluation for this alone."""
+        """Updates the weights from an evaluation that serves nothing else."""
         if self.weighting.reads is Reads.KERNEL_TRACES:
             assert isinstance(self.weighting, FromKernel)
             with autocast():
@@ -150,71 +162,73 @@ class TrainStep:
         elif self.weighting.reads is Reads.GRADIENTS:
             computed = self.engine.gradients(batch)
             self._update(computed.losses, computed)
-        else:
+        elif self.weighting.reads is Reads.LOSSES:
             self._update(torch.stack(self.engine.losses(batch)).detach())
 
     def _loss(self, losses: Tensor) -> Tensor:
-        """The loss to minimise: the weighted sum over the terms, and the regularization."""
-        return torch.sum(losses * self._of_terms(self.weighting.factors)) + self._penalty()
+        """The loss to minimise, shape (): the weighted sum of the terms and the regularization."""
+        return torch.sum(losses * self._per_term(self.weighting.factors)) + self._penalty()
 
     def term_weights(self) -> Tensor:
         """Each term's weight times its static factor, in the order of DeepXDE's losses."""
-        return self._of_terms(self.weighting.weights)
+        return self._per_term(self.weighting.weights)
 
-    def _of_terms(self, of_groups: Tensor) -> Tensor:
-        # Not a matrix product, which autocast would take in half precision.
-        return (self._of_rows(of_groups).unsqueeze(1) * self._terms_to_rows).sum(dim=0)
+    def _per_term(self, group_values: Tensor) -> Tensor:
+        """For each term the value of its group times its static factor."""
+        # Autocast would compute a matrix product in half precision.
+        return (self._per_row(group_values).unsqueeze(1) * self._terms_to_rows).sum(dim=0)
 
     def group_weights(self) -> dict[str, float]:
-        """The weights now, by group name. Copies them to the host."""
+        """The present weights by group name, copied to the host."""
         return dict(zip(self.engine.groups.names, self.weighting.weights.tolist(), strict=True))
 
     def check_at_record(self) -> None:
         """Called after a record in the loss history, when the host waits for the device anyway.
 
         Raises:
-            RuntimeError: If an update of the weights set one that is none.
+            RuntimeError: If an update set a weight that is not allowed.
         """
         self.weighting.check_weights(self.engine.groups.names)
         self.warnings.warn(self.model.losshistory)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps beside the weighting's state."""
+        """The step's part of a checkpoint, besides the weighting's state."""
         points = {} if self._points is None else {"points": self._points.state_dict()}
         return {"first_record": self.warnings.first_record, **points}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes over a saved state."""
+        """Restores what :meth:`state_dict` returned."""
         self.warnings.first_record = state["first_record"]
         if self._points is not None:
             self._points.load_state_dict(state["points"])
 
-    def _of_rows(self, of_groups: Tensor) -> Tensor:
-        """The groups' values, and 1 for the terms that stay unweighted."""
+    def _per_row(self, group_values: Tensor) -> Tensor:
+        """The groups' values, and 1 for the row of unweighted terms, if there is one."""
         if not self.engine.groups.unweighted:
-            return of_groups
-        return torch.cat([of_groups, of_groups.new_ones(1)])
+            return group_values
+        return torch.cat([group_values, group_values.new_ones(1)])
 
     def _row_losses(self, losses: Tensor) -> Tensor:
+        """The scaled sum of each row's losses, from the losses of all terms."""
         return self._terms_to_rows @ losses.to(self._terms_to_rows)
 
     def _penalty(self) -> Tensor | float:
-        """The L1 regularization; L2 is the optimizer's weight decay."""
+        """The L1 regularization. The optimizer applies an L2 regularization as weight decay."""
         if not has_l1(self.model.net):
             return 0.0
-        return self.model.net.regularizer[1] * sum(
-            p.abs().sum() for p in self.model.net.parameters()
-        )
+        strength: float = self.model.net.regularizer[1]
+        norm: Tensor = sum(p.abs().sum() for p in self.model.net.parameters())
+        return strength * norm
 
 
 def has_l1(net: torch.nn.Module) -> bool:
-    """Whether DeepXDE adds an L1 regularization to the losses, as their last entry."""
+    """Whether DeepXDE appends an L1 regularization to the list of losses."""
     regularizer: Any = net.regularizer
     return regularizer is not None and regularizer[0] == "l1" and regularizer[1] > 0
 
 
 def autocast() -> AbstractContextManager[Any]:
-    """DeepXDE's mixed precision, if the user has set it."""
+    """The context of DeepXDE's mixed precision; an empty one if mixed precision is off."""
     if not dde.config.mixed:
         return nullcontext()
     return torch.autocast(device_type=torch.get_default_device().type, dtype=torch.float16)

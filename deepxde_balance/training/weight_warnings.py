@@ -1,4 +1,4 @@
-"""Warnings about what a step's weights do, each given once."""
+"""Warnings about the weights of a training step. Each is given once."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 from ..terms.groups import TermGroups
 from ..weightings import Weighting
 
-#: How many records in a row, over at least how many iterations, must show a weight below 1 before
-#: the condition is said to be let go. Conventions.
+#: A condition is said to be let go when its weight is below 1 in at least this number of successive
+#: records, over at least this number of iterations. Both are conventions.
 RECORDS = 3
 ITERATIONS = 500
 
-#: A condition whose loss has fallen to this share of its first is being learned. A convention.
+#: A condition whose loss is below this fraction of its first value is being learned. A convention.
 LEARNED = 0.1
 
 
 class WeightWarnings:
-    """Looks at the weights after each record in the loss history.
+    """Warns about skipped groups and about conditions that the weights let go.
 
     Args:
-        weighting: The weights.
-        groups: The groups that they are of.
+        weighting: The weighting.
+        groups: The groups that it weights.
         scale: One static factor per term.
-        first_record: The first record in the loss history that is of these weights: what was
-            before may be of other terms.
+        first_record: Index of the first record in the loss history that belongs to these groups.
+            Earlier records may have other terms.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class WeightWarnings:
         self._told_let_go = False
 
     def warn(self, history: Any) -> None:
-        """Gives the warnings that are due after a record. Copies to the host.
+        """Gives the warnings that are due after a record. Copies tensors to the host.
 
         Args:
             history: DeepXDE's loss history, with the weights in `loss_weights`.
@@ -50,7 +50,7 @@ class WeightWarnings:
             self._warn_let_go(history)
 
     def _warn_skipped(self) -> None:
-        """Warns that a group kept its weight in an update."""
+        """Warns of groups that an update skipped, so that their weight did not change."""
         names = zip(self._groups.names, self._weighting.skipped().tolist(), strict=True)
         new = [name for name, skipped in names if skipped and name not in self._told_skipped]
         if new:
@@ -63,9 +63,9 @@ class WeightWarnings:
             )
 
     def _warn_let_go(self, history: Any) -> None:
-        """Warns that the weights let conditions go."""
+        """Warns of conditions that the weights let go."""
         own = slice(self.first_record, None)
-        if not history.steps[own]:  # a script has put another history in its place
+        if not history.steps[own]:  # a script has replaced the history by a new one
             self.first_record = 0
             return
         records = history.loss_train[own]
@@ -85,7 +85,7 @@ class WeightWarnings:
             )
 
     def _group_losses(self, record: Sequence[float]) -> list[float]:
-        """The groups' losses, with the static factors, in an entry of the loss history."""
+        """The groups' losses in a record of the loss history, with the static factors."""
         return [
             sum(self._scale[i] * float(record[i]) for i in members)
             for members in self._groups.members
@@ -98,17 +98,18 @@ def let_go(
     first_losses: Mapping[str, float],
     losses: Mapping[str, float],
 ) -> list[str]:
-    """Names of the groups whose weight stays below 1 while their loss hardly falls.
+    """Returns the names of groups whose weight stays below 1 while their loss hardly falls.
 
     Weights from ratios of gradients can feed on themselves: a condition with a weight below 1 is
-    fitted more slowly than with equal weights; the network goes towards a function without
-    residual, a constant say; the residual's gradient, and with it the weight, falls further.
+    fitted more slowly than with equal weights; the network then approaches a function without
+    residual, such as a constant; the residual's gradient falls, and with it the weight.
 
     Args:
         steps: The iterations of the records so far.
-        weights: The groups' weights in each record, aligned at the end; a record may lack a group.
-        first_losses: The groups' unweighted losses in the first record.
-        losses: The same in the last.
+        weights: The groups' weights in each record, by name. The last one belongs to the last of
+            `steps`; there may be fewer than `steps`, and a record may lack a group.
+        first_losses: The groups' unweighted losses in the first record, by name.
+        losses: The groups' unweighted losses in the last record, by name.
     """
     return [
         name
@@ -120,6 +121,7 @@ def let_go(
 def _below_for_long(
     name: str, steps: Sequence[int], weights: Sequence[Mapping[str, float]]
 ) -> bool:
+    """Whether a group's weight is below 1 in enough of the last records."""
     last_records = zip(reversed(steps), reversed(weights), strict=False)
     for number, (step, record) in enumerate(last_records, start=1):
         if record.get(name, 1.0) >= 1:

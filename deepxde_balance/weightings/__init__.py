@@ -1,20 +1,24 @@
-"""The weightings: one strategy a file, and the registry of their names.
+"""The weightings: one file for each strategy, and the registry of their names.
 
-Statistics, allocations and averages have a file each, words such as ``"dn:beta=0.9"`` are read in
-:mod:`~deepxde_balance.weightings.words`.
+Public are the names in `__all__`; the modules may change without notice.
+
+GW, DN and DB (:mod:`~deepxde_balance.weightings.gradient`) combine a statistic, an allocation and
+an average, which have a file each. :mod:`~deepxde_balance.weightings.words` reads texts such as
+``"dn:beta=0.9"``.
 """
 
 from __future__ import annotations
 
 from .allocations import AllocationName
 from .averages import EMA, Average, AverageName, BiasCorrectedEMA, GeometricMean, RunningMean
-from .base import FromGradients, FromLosses, Keep, Weighting
+from .base import Keep, Weighting
 from .capu import CAPU
 from .conflict_free import ConFIG
 from .equal_norms import EqualNorms
 from .fixed import Equal, Fixed
 from .gradient import DB, DN, GW, GradientWeighting
 from .gradnorm import GradNorm
+from .kinds import FromGradients, FromLosses
 from .ntk import NTK
 from .per_point import SA
 from .registry import StrategyName, canonical, get, names, register

@@ -1,7 +1,7 @@
 """Allocations: from the ratios of an update to its instantaneous weights.
 
-A ratio of 0 marks a condition group that is left out of this update: it takes no part in the sums
-over the groups, and its instantaneous weight is 0 (or nan, if all groups are left out).
+A ratio of 0 marks a condition group that is left out of this update. The sums over the groups do
+not include it, and its instantaneous weight is 0 (or nan, if all groups are left out).
 """
 
 from __future__ import annotations
@@ -17,47 +17,48 @@ from .._checks import choose
 
 
 class Allocation(nn.Module, ABC):
-    """Gives each condition group its instantaneous weight."""
+    """Computes the instantaneous weight of each condition group."""
 
     def reset(self, num_conditions: int, like: Tensor) -> None:
-        """Forgets all updates; the state takes the device and type of `like`."""
+        """Forgets all updates; the state gets the device and float type of `like`."""
 
     @abstractmethod
     def forward(self, ratios: Tensor, losses: Tensor) -> Tensor:
-        """Returns the instantaneous weights.
+        """The instantaneous weights.
 
         Args:
             ratios: The statistic's ratios, shape (M,); 0 where a group is left out.
             losses: The unweighted condition losses, shape (M,).
 
         Returns:
-            Tensor of shape (M,), not positive where a group is left out.
+            The instantaneous weights, shape (M,); 0 or nan where a group is left out.
         """
 
 
 class Pairwise(Allocation):
-    """lambda^_i = r_i: each condition by itself against the reference."""
+    """lambda^_i = r_i: each condition is compared with the reference alone."""
 
     def forward(self, ratios: Tensor, losses: Tensor) -> Tensor:
         return ratios
 
 
 class EqualShare(Allocation):
-    """lambda^_i = (r_1 + ... + r_M) / M: the aggregated weight in equal parts ("DB-PINN-Avg").
+    """lambda^_i = (r_1 + ... + r_M) / M: the sum of the ratios in equal parts ("DB-PINN-Avg").
 
     Zhou et al. 2025, sec. 4.4.
     """
 
     def forward(self, ratios: Tensor, losses: Tensor) -> Tensor:
-        taking_part = ratios > 0
-        return taking_part * (ratios.sum() / taking_part.sum())
+        included = ratios > 0
+        return included * (ratios.sum() / included.sum())
 
 
 class Difficulty(Allocation):
-    """lambda^_i = G I_i / (I_1 + ... + I_M): the aggregated weight by difficulty index.
+    """lambda^_i = G I_i / (I_1 + ... + I_M): the sum of the ratios, shared out by difficulty.
 
-    G = r_1 + ... + r_M and I_i = L_i / mu_i, with mu_i the running mean of L_i over the updates
-    so far, this one included. Zhou et al. 2025, eqs. 5 to 7.
+    G = r_1 + ... + r_M is the sum of the ratios. The difficulty index is I_i = L_i / mu_i, where
+    mu_i is the running mean of the loss L_i over all updates, this one included. Zhou et al. 2025,
+    eqs. 5 to 7.
     """
 
     mean_losses: Tensor
@@ -86,7 +87,10 @@ _BY_NAME: dict[str, Callable[[], Allocation]] = {
 
 
 def get(allocation: AllocationName | Allocation) -> Allocation:
-    """An allocation from its name (``"pairwise"``, ``"average"``, ``"difficulty"``) or itself.
+    """The allocation of a name; an :class:`Allocation` is returned as it is.
+
+    Args:
+        allocation: ``"pairwise"``, ``"average"``, ``"difficulty"`` or an :class:`Allocation`.
 
     Raises:
         ValueError: If the name is unknown.

@@ -1,7 +1,7 @@
 """Averages: from the instantaneous weights of an update to the weights that are applied.
 
-An average keeps one entry per condition group. Where an instantaneous weight is not positive and
-finite, that group is left out of the update: its weight and its count of updates stay as they are.
+Every condition group is averaged by itself. A group whose instantaneous weight is not positive and
+finite is left out of the update: its weight and its count of updates stay as they are.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from .._checks import choose, in_interval
 
 
 def usable(values: Tensor) -> Tensor:
-    """Where ratios or weights are what a weight can be: positive and finite."""
+    """Whether each ratio or weight is positive and finite, as a boolean tensor."""
     return (values > 0) & (values < torch.inf)
 
 
 class Average(nn.Module, ABC):
-    """Smooths the weights over the updates; its state is one tensor per buffer, shape (M,)."""
+    """Smooths the weights of M groups over the updates; each buffer of its state has shape (M,)."""
 
     @abstractmethod
     def reset(self, num_conditions: int, like: Tensor) -> None:
-        """Forgets all updates; the state takes the device and type of `like`."""
+        """Forgets all updates; the state gets the device and float type of `like`."""
 
     @abstractmethod
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
-        """Takes one update in.
+        """The weights to apply after one more update.
 
         Args:
             weights: The weights applied so far, shape (M,); 1 before the first update.
-            instantaneous: This update's weights, shape (M,); 0 leaves a group out.
+            instantaneous: This update's instantaneous weights, shape (M,); 0 leaves a group out.
 
         Returns:
             The weights to apply from now on, shape (M,).
@@ -43,7 +43,7 @@ class Average(nn.Module, ABC):
 
 
 class EMA(Average):
-    """(1 - alpha) lambda_i + alpha lambda^_i, from lambda_i = 1.
+    """Exponential moving average: (1 - alpha) lambda_i + alpha lambda^_i, from lambda_i = 1.
 
     Wang et al. 2021; Zhou et al. 2025, sec. 3.3; Deguchi & Asai 2023, eq. 16 (beta = 1 - alpha).
 
@@ -52,6 +52,11 @@ class EMA(Average):
 
     Raises:
         ValueError: If `alpha` is outside (0, 1].
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> ddb.DB("kurtosis", average=ddb.EMA(0.5)).average
+        EMA(alpha=0.5)
     """
 
     def __init__(self, alpha: float = 0.1):
@@ -70,15 +75,21 @@ class EMA(Average):
 
 
 class BiasCorrectedEMA(Average):
-    """m_i = beta m_i + (1 - beta) lambda^_i from m_i = 0; lambda_i = m_i / (1 - beta^t).
+    """An exponential moving average without the bias towards its start, as in Adam.
 
-    Deguchi & Asai 2023, eq. 26.
+    m_i = beta m_i + (1 - beta) lambda^_i from m_i = 0, and lambda_i = m_i / (1 - beta^t) after t
+    updates of the group. Deguchi & Asai 2023, eq. 26.
 
     Args:
         beta: Share of the older weights, in [0, 1).
 
     Raises:
         ValueError: If `beta` is outside [0, 1).
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> ddb.DB("kurtosis", average=ddb.BiasCorrectedEMA(0.9)).average
+        BiasCorrectedEMA(beta=0.9)
     """
 
     moment: Tensor
@@ -93,20 +104,20 @@ class BiasCorrectedEMA(Average):
         self.register_buffer("count", like.new_zeros(num_conditions))
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
-        taken = usable(instantaneous)
+        included = usable(instantaneous)
         moved = torch.lerp(self.moment, instantaneous, 1 - self.beta)
-        self.moment = torch.where(taken, moved, self.moment)
-        self.count = self.count + taken
-        # 1 - beta^t, which would cancel for a beta close to 1.
+        self.moment = torch.where(included, moved, self.moment)
+        self.count = self.count + included
+        # 1 - beta^t. Written so, its digits would cancel for a beta close to 1.
         correction = -torch.expm1(self.count * math.log(self.beta)) if self.beta else 1.0
-        return torch.where(taken, self.moment / correction, weights)
+        return torch.where(included, self.moment / correction, weights)
 
     def extra_repr(self) -> str:
         return f"beta={self.beta}"
 
 
 class _OverAllUpdates(Average):
-    """An average over all updates: it counts them, for each condition by itself."""
+    """An average over all updates, which counts the updates of each condition."""
 
     count: Tensor
 
@@ -115,32 +126,45 @@ class _OverAllUpdates(Average):
 
 
 class RunningMean(_OverAllUpdates):
-    """(1 - 1/t) lambda_i + lambda^_i / t: the mean of all updates, by Welford's recursion.
+    """The mean of the weights of all updates: (1 - 1/t) lambda_i + lambda^_i / t at update t.
 
-    Zhou et al. 2025, eq. 8. No hyperparameter; the first update's weights are taken as they are.
+    Zhou et al. 2025, eq. 8 (Welford's recursion). It has no hyperparameter. After the first update
+    the weights are that update's instantaneous weights.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> ddb.GradientWeighting("norm", "pairwise", ddb.RunningMean()).average
+        RunningMean()
     """
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
-        taken = usable(instantaneous)
-        self.count = self.count + taken
+        included = usable(instantaneous)
+        self.count = self.count + included
         moved = torch.lerp(weights, instantaneous, 1 / self.count)
-        return torch.where(taken, moved, weights)
+        return torch.where(included, moved, weights)
 
 
 class GeometricMean(_OverAllUpdates):
-    """exp of the mean of log lambda^_i: the geometric mean of all updates.
+    """The geometric mean of the weights of all updates: exp of the mean of log lambda^_i.
 
-    As :class:`RunningMean` it has no hyperparameter and takes the first update as it is, but a few
-    huge weights from an untrained network move it by their logarithm only. So do a few small
-    ones: it also follows weights that collapse. Of this package, not of a paper; measured
-    against the others in ``benchmarks/defaults.md``: better on some problems, much worse on others.
+    Like :class:`RunningMean` it has no hyperparameter and starts at the first update's weights. A
+    few huge weights from an untrained network move it less than :class:`RunningMean`. A few tiny
+    weights move it more, so it also follows weights that collapse.
+
+    This average is not from a paper. ``benchmarks/defaults.md`` compares it with the others: it is
+    better on some problems and much worse on others.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> ddb.DB("kurtosis", average="geometric-mean").average
+        GeometricMean()
     """
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
-        taken = usable(instantaneous)
-        self.count = self.count + taken
+        included = usable(instantaneous)
+        self.count = self.count + included
         moved = torch.lerp(weights.log(), instantaneous.log(), 1 / self.count).exp()
-        return torch.where(taken, moved, weights)
+        return torch.where(included, moved, weights)
 
 
 AverageName = Literal["ema", "bias-corrected-ema", "running-mean", "geometric-mean"]
@@ -154,9 +178,11 @@ _BY_NAME: dict[str, Callable[[], Average]] = {
 
 
 def get(average: AverageName | Average) -> Average:
-    """An average from its name, with its default parameter, or itself.
+    """The average of a name, with its default parameter; an :class:`Average` is returned as it is.
 
-    The names are ``"ema"``, ``"bias-corrected-ema"``, ``"running-mean"`` and ``"geometric-mean"``.
+    Args:
+        average: ``"ema"``, ``"bias-corrected-ema"``, ``"running-mean"``, ``"geometric-mean"`` or
+            an :class:`Average`.
 
     Raises:
         ValueError: If the name is unknown.

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .. import _checks
-from .base import FromLosses, Scale
+from .base import Scale
+from .kinds import FromLosses
 
 #: Keeps a penalty finite where a condition has always been met.
 _EPSILON = 1e-16

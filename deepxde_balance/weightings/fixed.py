@@ -1,4 +1,4 @@
-"""Weights that no update changes: `equal`, a list of numbers."""
+"""Weights that no update changes: `"equal"`, and a list of numbers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ class Equal(Static):
 
 
 class Fixed(Static):
-    """A list of numbers, as in DeepXDE.
+    """Weights given as a list of numbers, as in DeepXDE.
 
     Args:
         values: The weights, one per group.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> ddb.weightings.Fixed([1, 100]).values
+        (1, 100)
     """
 
     def __init__(self, values: Sequence[float]):
@@ -29,6 +34,6 @@ class Fixed(Static):
         self.weights = like.new_tensor(self.values)
 
     def change(self, values: Sequence[float]) -> None:
-        """Takes other weights, as many."""
+        """Replaces the weights by others, one per group."""
         self.values = tuple(values)
         self.weights = self.weights.new_tensor(self.values)

@@ -1,4 +1,4 @@
-"""GW, DN and DB: statistic x allocation x average."""
+"""GW, DN and DB: each is a statistic, an allocation and an average."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from .. import _checks
 from . import allocations, averages, statistics
 from .allocations import Allocation, AllocationName
 from .averages import EMA, Average, AverageName, BiasCorrectedEMA, usable
-from .base import FromGradients, Scale
+from .base import Scale
 from .group_gradients import GroupGradients
+from .kinds import FromGradients
 from .statistics import Norm, Statistic, StatisticName
 
 
 class GradientWeighting(FromGradients):
-    """Weights from gradient statistics of the conditions against those of the reference.
+    """Weights from gradient statistics, which compare each condition with the reference.
 
-    An update makes a ratio for each condition (the statistic), instantaneous weights from the
-    ratios (the allocation), and the weights to apply from those (the average). The reference
-    keeps weight 1. A condition whose statistic is 0, infinite or nan keeps its last weight for
-    that update, while the others are updated; from a loss that is not finite, nothing is.
+    An update has three steps. The statistic gives each condition a ratio. The allocation makes
+    instantaneous weights from the ratios. The average makes the weights to apply from the
+    instantaneous weights of all updates so far.
+
+    The weight of the reference is always 1. A condition whose statistic is 0, infinite or nan
+    keeps its last weight in that update. If a loss is not finite, no weight is updated.
 
     Args:
         statistic: ``"mean"``, ``"std"``, ``"kurtosis"``, ``"norm"`` or a
@@ -33,16 +36,23 @@ class GradientWeighting(FromGradients):
         average: ``"ema"``, ``"bias-corrected-ema"``, ``"running-mean"``, ``"geometric-mean"`` or
             an :class:`~deepxde_balance.weightings.averages.Average`, e.g. ``ddb.EMA(0.5)``.
         update_every: Iterations from one update to the next (tau in Deguchi & Asai 2023).
-        max_weight: Upper bound of every instantaneous weight, and so of every weight; at
-            least 1.
+        max_weight: Upper bound of the instantaneous weights and of the weights, at least 1.
         scale: Static factors on the losses, see :class:`Weighting`.
-        min_weight: Lower bound of every instantaneous weight, and so of every weight, in (0, 1].
-            With 1, no condition counts less than with equal weights. Not in the papers; for
-            problems whose residual is small from the start.
+        min_weight: Lower bound of the instantaneous weights and of the weights, in (0, 1]. With 1,
+            no condition counts less than with equal weights. This bound is not in the papers; it
+            is for problems whose residual is small from the start.
 
     Raises:
         ValueError: If an argument is out of its range or a name is unknown.
         TypeError: If an argument is of the wrong type.
+
+    Example:
+        DB without its difficulty index, an ablation of Zhou et al. 2025:
+
+        >>> import deepxde_balance as ddb
+        >>> weighting = ddb.GradientWeighting("kurtosis", "pairwise", "running-mean")
+        >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
+        >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     """
 
     can_let_go = True
@@ -102,7 +112,7 @@ class GradientWeighting(FromGradients):
     def _bounded(self, weights: Tensor) -> Tensor:
         if self.max_weight is not None:
             weights = weights.clamp(max=self.max_weight)
-        if self.min_weight is not None:  # 0 and nan mark a group that is left out
+        if self.min_weight is not None:  # 0 and nan mark a group that is left out: no bound
             weights = torch.where(weights > 0, weights.clamp(min=self.min_weight), weights)
         return weights
 
@@ -113,19 +123,27 @@ class GradientWeighting(FromGradients):
 
 
 class GW(GradientWeighting):
-    """Gradient-statistics weights, each condition by itself (GW-PINN), smoothed by an EMA.
+    """Weights from a gradient statistic of each condition alone, smoothed by an EMA (GW-PINN).
 
     ``GW("mean")`` is the learning-rate annealing of Wang et al. 2021 ("MA-PINN"), ``GW("std")``
-    the inverse-Dirichlet weights of Maddu et al. 2022 ("ID-PINN"), ``GW("kurtosis")`` that of
-    Vemuri & Denzler 2023.
+    the inverse-Dirichlet weighting of Maddu et al. 2022 ("ID-PINN"), ``GW("kurtosis")`` the
+    weighting of Vemuri & Denzler 2023.
 
     Args:
         statistic: See :class:`GradientWeighting`.
         alpha: Share of the newest weights in the EMA, in (0, 1].
         update_every: Iterations from one update to the next.
         max_weight: Upper bound of the weights.
-        scale: Static factors on the losses.
+        scale: Static factors on the losses, see :class:`Weighting`.
         min_weight: Lower bound of the weights, see :class:`GradientWeighting`.
+
+    Raises:
+        ValueError, TypeError: As :class:`GradientWeighting`.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
+        >>> model.compile("adam", lr=1e-3, loss_weights=ddb.GW("std", alpha=0.5), verbose=0)
     """
 
     def __init__(
@@ -148,12 +166,20 @@ class DN(GradientWeighting):
     Args:
         p: Order of the norm: 1, 2 or ``math.inf`` (eqs. 22, 38).
         beta: Share of the older weights, in [0, 1) (eq. 23).
-        bias_correction: Whether to start from 0 and correct for it (eq. 26), or to start from
-            weight 1 (eq. 23).
+        bias_correction: Whether the average starts from 0 and is corrected for that (eq. 26), or
+            starts from weight 1 (eq. 23).
         update_every: Iterations from one update to the next (tau).
         max_weight: Upper bound of the weights.
-        scale: Static factors on the losses.
+        scale: Static factors on the losses, see :class:`Weighting`.
         min_weight: Lower bound of the weights, see :class:`GradientWeighting`.
+
+    Raises:
+        ValueError, TypeError: As :class:`GradientWeighting`.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
+        >>> model.compile("adam", lr=1e-3, loss_weights=ddb.DN(beta=0.9), verbose=0)
     """
 
     def __init__(
@@ -179,18 +205,28 @@ class DN(GradientWeighting):
 
 
 class DB(GradientWeighting):
-    """Dual balancing: the aggregated weight, shared out by difficulty (DB-PINN, Zhou et al. 2025).
+    """Dual balancing: the sum of the ratios, shared out by difficulty (DB-PINN).
 
-    Inter-balancing is the statistic, intra-balancing the difficulty allocation; the paper's
-    average is the running mean (algorithm 1).
+    Zhou et al. 2025, algorithm 1. Their inter-balancing is the statistic, their intra-balancing
+    the difficulty allocation, their average the running mean.
 
     Args:
         statistic: See :class:`GradientWeighting`.
         average: See :class:`GradientWeighting`.
         update_every: Iterations from one update to the next.
         max_weight: Upper bound of the weights.
-        scale: Static factors on the losses.
+        scale: Static factors on the losses, see :class:`Weighting`.
         min_weight: Lower bound of the weights, see :class:`GradientWeighting`.
+
+    Raises:
+        ValueError, TypeError: As :class:`GradientWeighting`.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> problem = ddb.problems.get("klein-gordon", points=0.01)
+        >>> model = problem.model(ddb.DB("kurtosis", update_every=10), verbose=0)
+        >>> model.weights
+        {'pde': 1.0, 'bc': 1.0, 'ic': 1.0}
     """
 
     def __init__(

@@ -14,8 +14,8 @@ from torch import Tensor
 class GroupGradients:
     """Gradients of the unweighted group losses, flattened, one row per group.
 
-    A parameter that a group's loss does not depend on holds 0 in that row and is no part of
-    the row's moments: autograd's "unused" parameters are left out, not counted as zeros.
+    A group's loss need not depend on every parameter. The row is 0 at a parameter that autograd
+    calls unused, and the row's mean and moments leave that parameter out.
 
     Args:
         values: Tensor of shape (K, P): K groups (the reference first), P parameters.
@@ -28,12 +28,12 @@ class GroupGradients:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Tensor]) -> GroupGradients:
-        """One 1-D gradient per group, all over the same parameters."""
+        """From one gradient per group, each of shape (P,)."""
         return cls(torch.stack(list(rows)))
 
     @cached_property
     def count(self) -> Tensor | int:
-        """Number of parameters each group depends on: shape (K,), or one number for all."""
+        """Number of parameters that each group depends on: shape (K,), or one number for all."""
         return self.values.shape[1] if self.used is None else self.used.sum(dim=1)
 
     @cached_property
@@ -56,13 +56,14 @@ class GroupGradients:
 
     def norm(self, p: float) -> Tensor:
         """p-norm of each row, shape (K,)."""
-        return torch.linalg.vector_norm(self.values, ord=p, dim=1)
+        norms: Tensor = torch.linalg.vector_norm(self.values, ord=p, dim=1)
+        return norms
 
     def std(self) -> Tensor:
         """Sample standard deviation (n - 1) of each row, shape (K,)."""
         return (self._centred.square().sum(dim=1) / (self.count - 1)).sqrt()
 
     def kurtosis(self) -> Tensor:
-        """mean(((g - mean g) / s(g))^4) of each row with the sample s, shape (K,)."""
+        """mean(((g - mean g) / s(g))^4) of each row, with s from :meth:`std`, shape (K,)."""
         standardised = self._centred / self.std().unsqueeze(1)
         return standardised.square().square().sum(dim=1) / self.count

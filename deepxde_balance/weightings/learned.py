@@ -11,15 +11,16 @@ from torch import Tensor, nn
 
 
 class Learned(nn.Module):
-    """A vector, one entry per group, that an optimizer of its own moves.
+    """A vector with one entry per group, which an optimizer of its own changes.
 
-    The gradient is given, not differentiated for. The optimizer's state (moments, counts of
-    steps) is part of `state_dict`; its hyperparameters are not: those given now are used.
+    The caller gives each step its gradient; nothing is differentiated. `state_dict` includes the
+    optimizer's state (moments, counts of steps), but not its hyperparameters.
 
     Args:
-        start: What every entry starts from.
+        start: Initial value of every entry.
     """
 
+    #: The entries, shape (K,).
     values: nn.Parameter
 
     def __init__(self, start: float):
@@ -28,34 +29,41 @@ class Learned(nn.Module):
         self._kind: type[torch.optim.Optimizer] | None = None
         self._options: dict[str, Any] = {}
         self._optimizer: torch.optim.Optimizer | None = None
+        #: A state that was loaded before there was an optimizer.
         self._pending: dict[str, Any] | None = None
         self.values = nn.Parameter(torch.empty(0), requires_grad=False)
 
     def reset(self, num_groups: int, like: Tensor) -> None:
-        """Starts afresh, optimizer included, on the device and in the type of `like`."""
+        """Sets all values and the optimizer to their start.
+
+        Args:
+            num_groups: The number of groups K.
+            like: A tensor with the device and the float type that the values shall have.
+        """
         start = like.new_full((num_groups,), self._start)
         self.values = nn.Parameter(start, requires_grad=False)
         self._pending = None
         self._start_optimizer()
 
     def learn_with(self, kind: type[torch.optim.Optimizer], **options: Any) -> None:
-        """Chooses the optimizer; it starts with no steps behind it.
+        """Chooses the optimizer, and starts it.
 
         Args:
             kind: Class of the optimizer.
-            **options: Its arguments; those that its constructor does not take are left out.
+            **options: Arguments of the optimizer; those that its class does not have are ignored.
         """
         self._kind, self._options = kind, options
         self._start_optimizer()
 
     @torch.no_grad()
-    def step(self, gradient: Tensor, taken: Tensor, lr: float | Tensor | None = None) -> None:
-        """Moves the values by one step of the optimizer.
+    def step(self, gradient: Tensor, included: Tensor, lr: float | Tensor | None = None) -> None:
+        """Changes the values by one step of the optimizer.
 
         Args:
-            gradient: Shape (K,).
-            taken: Boolean, shape (K,) or (): False where value and moments stay as they are.
-            lr: The step's learning rate; ``None`` leaves it as it is.
+            gradient: The gradient with respect to the values, shape (K,).
+            included: Boolean tensor, shape (K,) or (); False where a value and its moments stay
+                as they are.
+            lr: The learning rate of this and later steps; ``None`` leaves it as it is.
 
         Raises:
             RuntimeError: If no optimizer was chosen.
@@ -64,17 +72,21 @@ class Learned(nn.Module):
             raise RuntimeError("There is no optimizer to learn with.")
         if lr is not None:
             self._optimizer.param_groups[0]["lr"] = lr
-        before = {key: tensor.clone() for key, tensor in self._movable().items()}
-        self.values.grad = torch.where(taken, gradient, 0.0)
+        before = {key: tensor.clone() for key, tensor in self._changing().items()}
+        self.values.grad = torch.where(included, gradient, 0.0)
         self._optimizer.step()
         self.values.grad = None
-        for key, tensor in self._movable().items():
+        for key, tensor in self._changing().items():
             if key in before:
-                moved = taken if tensor.dim() else taken.any()
-                tensor.copy_(torch.where(moved, tensor, before[key]))
+                changed = included if tensor.dim() else included.any()
+                tensor.copy_(torch.where(changed, tensor, before[key]))
 
-    def _movable(self) -> dict[str, Tensor]:
-        """What a step changes on the values' device: moments, and counts of steps if there."""
+    def _changing(self) -> dict[str, Tensor]:
+        """The tensors that a step changes: values, moments, and counts of steps.
+
+        Counts of steps that are on the host, and not on the values' device, are left out: to undo
+        them would mean to wait for the device.
+        """
         assert self._optimizer is not None
         state = self._optimizer.state[self.values]
         tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
@@ -90,7 +102,7 @@ class Learned(nn.Module):
         if self._kind is None:
             return
         allowed = inspect.signature(self._kind).parameters
-        # Capturable: counts of steps on the device, where reading them is no wait for it.
+        # A capturable optimizer counts its steps on the device, so no step waits for the device.
         options = {**self._options, "capturable": self.values.is_cuda}
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in allowed.values()):
             options = {name: value for name, value in options.items() if name in allowed}

@@ -7,28 +7,36 @@ from torch import Tensor
 
 from .. import _checks
 from .averages import usable
-from .base import FromKernel, Scale
+from .base import Scale
+from .kinds import FromKernel
 
 
 class NTK(FromKernel):
     """lambda_i = sum_j tr K_jj / tr K_ii (`"ntk"`; `"ntk-exact"`).
 
-    Wang, Yu & Perdikaris 2022, algorithm 1: the trace of a diagonal block of the neural tangent
-    kernel is the sum of its eigenvalues, the rates at which that loss converges. A group whose
-    trace is 0 or not finite keeps its last weight and takes no part in the sum. Covers the
-    reference too.
+    Wang, Yu & Perdikaris 2022, algorithm 1. K_ii is the diagonal block of the neural tangent
+    kernel that belongs to group i. Its trace is the sum of its eigenvalues, which are the rates at
+    which the group's loss converges.
+
+    The reference has such a weight too. A group whose trace is 0 or not finite keeps its last
+    weight, and the sum does not include it.
 
     Args:
-        exact: Whether traces are exact, one backward per point, or estimated from sums of the
-            errors with random signs (Hutchinson).
-        probes: How many such sums an estimate takes the mean of, each with a backward of its
-            own. One is cheap and rough: most of a kernel's trace is often one eigenvalue.
+        exact: Whether traces are computed exactly, with one backward per point (`"ntk-exact"`), or
+            estimated from sums of the errors with random signs (Hutchinson's estimator).
+        probes: The number of such sums that an estimate averages; each needs a backward of its
+            own. One sum is cheap and rough, for often one eigenvalue is most of the trace.
         update_every: Iterations from one update to the next.
         scale: Static factors on the losses, see :class:`Weighting`.
 
     Raises:
         ValueError: If an argument is out of its range.
         TypeError: If `exact` is not True or False.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
+        >>> model.compile("adam", lr=1e-3, loss_weights=ddb.NTK(probes=4), verbose=0)
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""SA: one weight per point, learned against the network."""
+"""SA: one weight per point, learned by gradient ascent while the network descends."""
 
 from __future__ import annotations
 
@@ -13,28 +13,36 @@ from torch import Tensor
 from .. import _checks
 from .base import Reads, Scale, Weighting
 
+#: The state of Adam that has one entry per point.
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class SA(Weighting):
-    """Self-adaptive weights: one per point, that grow where the error is large (`"sa"`).
+    """Self-adaptive weights: one weight per point, which grows where the error is large (`"sa"`).
 
-    Term i's loss becomes mean((w_p e_p)^2) over its points p. While the network minimises it, the
-    weights climb it, with an Adam of their own (McClenny & Braga-Neto 2023, eqs. 7 to 9, with the
-    mask w^2). They start at random, uniform in [0, residual_start] and [0, condition_start].
+    The loss of a term is mean((w_p e_p)^2) over its points p, with errors e_p and weights w_p.
+    The network minimises this loss, and the weights maximise it with an Adam of their own
+    (McClenny & Braga-Neto 2023, eqs. 7 to 9, with the mask w^2). The weights start at random,
+    uniform in [0, residual_start] or [0, condition_start].
 
-    A point keeps its weight for as long as it is among the training points; where points are
-    resampled, new ones get a fresh weight. `weights` shows each group's mean of w^2.
+    A point has the same weight for as long as it is among the training points. Where points are
+    resampled, new points get new random weights. `weights` shows the mean of w^2 of each group.
 
     Args:
-        lr: Learning rate of the weights' Adam.
-        residual_start: Upper end of the residual weights' start.
-        condition_start: Upper end of the conditions' weights' start.
+        lr: Learning rate of the weights' Adam, positive.
+        residual_start: Upper bound of the initial weights of residual points, positive.
+        condition_start: Upper bound of the initial weights of the conditions' points, positive.
         update_every: Iterations from one step of the weights to the next.
         scale: Static factors on the losses, see :class:`Weighting`.
 
     Raises:
         ValueError: If an argument is not positive and finite.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
+        >>> weighting = ddb.SA(condition_start=10.0)
+        >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     """
 
     reads = Reads.POINT_ERRORS
@@ -62,20 +70,22 @@ class SA(Weighting):
         self._adam: torch.optim.Adam | None = None
 
     def start(self, term: int, number: int, residual: bool) -> None:
-        """Gives a term's points their first weights.
+        """Draws the first weights of a term's points.
 
         Args:
             term: The term's position.
-            number: How many errors it has, one per point.
-            residual: Whether it is a PDE residual.
+            number: The number of the term's points N (of errors, where two points share one).
+            residual: Whether the term is a PDE residual.
         """
-        self._put(term, self._fresh(number, residual))
+        self._put(term, self._random(number, residual))
 
-    def _fresh(self, number: int, residual: bool) -> Tensor:
-        start = self.residual_start if residual else self.condition_start
-        return torch.rand(number, dtype=self.weights.dtype, device=self.weights.device) * start
+    def _random(self, number: int, residual: bool) -> Tensor:
+        """New weights, shape (number,)."""
+        bound = self.residual_start if residual else self.condition_start
+        return torch.rand(number, dtype=self.weights.dtype, device=self.weights.device) * bound
 
     def _put(self, term: int, values: Tensor) -> None:
+        """Sets the weights of a term that has none yet, and hands them to Adam."""
         values = values.requires_grad_(False)
         self._of_points[term] = values
         if self._adam is None:
@@ -88,45 +98,46 @@ class SA(Weighting):
         return torch.ones_like(self.weights)
 
     def frozen(self) -> KeptPoints:
-        kept = KeptPoints(
+        frozen = KeptPoints(
             self.lr, self.residual_start, self.condition_start, self.update_every, self.scale
         )
-        kept.reset(len(self.weights), like=self.weights)
-        kept.load_state_dict(copy.deepcopy(self.state_dict()))
-        return kept
+        frozen.reset(len(self.weights), like=self.weights)
+        frozen.load_state_dict(copy.deepcopy(self.state_dict()))
+        return frozen
 
     def number(self, term: int) -> int | None:
-        """How many weights a term has; ``None`` before it has any."""
+        """The number of a term's weights; ``None`` before it has any."""
         return len(self._of_points[term]) if term in self._of_points else None
 
     def carry_over(self, term: int, old: Tensor, residual: bool) -> None:
-        """Follows the points of a term to a new sample.
+        """Gives the new points of a term their weights: the old weight, or a random one.
 
         Args:
             term: The term's position.
-            old: For each new point its position among the old ones, -1 if it was not there.
-            residual: Whether it is a PDE residual.
+            old: For each new point its position among the old points, -1 if it was not one of
+                them, shape (N,).
+            residual: Whether the term is a PDE residual.
         """
         assert self._adam is not None
         values = self._of_points[term]
         old = old.to(values.device)
-        stays, where = old >= 0, old.clamp(min=0)
+        was_there, position = old >= 0, old.clamp(min=0)
         state = self._adam.state[values]
-        values.data = torch.where(stays, values.data[where], self._fresh(len(old), residual))
+        new_values = self._random(len(old), residual)
+        values.data = torch.where(was_there, values.data[position], new_values)
         for key in _MOMENTS:
             if key in state:
-                state[key] = torch.where(stays, state[key][where], 0.0)
+                state[key] = torch.where(was_there, state[key][position], 0.0)
 
     def loss(self, term: int, errors: Tensor) -> Tensor:
-        """mean((w e)^2) of a term, shape ().
+        """The loss mean((w_p e_p)^2) of a term, shape ().
 
         Args:
             term: The term's position.
-            errors: Its errors, shape (N,) or (N, components).
+            errors: The term's errors, shape (N,) or (N, components).
         """
-        return (
-            (self._of_points[term].unsqueeze(1) * errors.reshape(len(errors), -1)).square().mean()
-        )
+        weighted = self._of_points[term].unsqueeze(1) * errors.reshape(len(errors), -1)
+        return weighted.square().mean()
 
     @torch.no_grad()
     def ascend(
@@ -135,18 +146,20 @@ class SA(Weighting):
         factors: Sequence[float],
         members: Sequence[Sequence[int]],
     ) -> None:
-        """One step of the weights up the loss; none of a term with an error that is not finite.
+        """Changes the weights by one step of gradient ascent on the losses.
+
+        A term with an error that is not finite has gradient 0 in this step.
 
         Args:
-            errors: Each term's errors.
-            factors: Each term's static factor.
-            members: The terms of each group.
+            errors: The errors of each term, shape (N,) or (N, components), by position.
+            factors: The static factor of each term.
+            members: The positions of each group's terms.
         """
         assert self._adam is not None
         for i, values in self._of_points.items():
             squares = errors[i].reshape(len(errors[i]), -1).square()
-            slope = 2 * factors[i] * values * squares.sum(dim=1) / squares.numel()
-            values.grad = torch.where(slope.isfinite().all(), slope, 0.0)
+            gradient = 2 * factors[i] * values * squares.sum(dim=1) / squares.numel()
+            values.grad = torch.where(gradient.isfinite().all(), gradient, 0.0)
         self._adam.step()
         groups = (torch.cat([self._of_points[i] for i in terms]) for terms in members)
         self.weights = torch.stack([values.square().mean() for values in groups])
@@ -167,9 +180,9 @@ class SA(Weighting):
 
 
 class KeptPoints(SA):
-    """Weights of points, frozen: what ``"keep"`` makes of :class:`SA`.
+    """The frozen weights of :class:`SA`, for ``"keep"``.
 
-    A point that was not there before still gets a fresh weight.
+    A point that was not there before still gets a new random weight.
     """
 
     dynamic = False

@@ -89,19 +89,30 @@ _REGISTERED: dict[str, Factory] = {}
 
 
 def names() -> list[str]:
-    """The names of the strategies, without aliases; registered ones come last."""
+    """The names of the strategies, without aliases; those that a user registered come last.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> ddb.weightings.names()[:4]
+        ['equal', 'keep', 'gw-mean', 'gw-std']
+    """
     return [*_PRESETS, *_REGISTERED]
 
 
 def canonical(name: str) -> str:
-    """The name of a strategy as :func:`names` has it.
+    """The name of a strategy as it is written in :func:`names`.
 
     Args:
-        name: A name or an alias (``"ma"``, ``"lra"``, ``"id"``, ``"dn-l2"``), case-blind, with
-            ``-`` or ``_``.
+        name: A name or an alias (``"ma"``, ``"lra"``, ``"id"``, ``"dn-l2"``), in upper or lower
+            case, with ``-`` or ``_``.
 
     Raises:
-        ValueError: If the name is unknown; the message lists the known ones and the closest.
+        ValueError: If the name is unknown; the message lists the known names and the closest.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> ddb.weightings.canonical("LRA")
+        'gw-mean'
     """
     plain = words.plain_name(name)
     if plain not in names():
@@ -112,20 +123,22 @@ def canonical(name: str) -> str:
 def register(name: str, factory: Factory) -> None:
     """Gives a strategy of your own a name.
 
-    The name then works like those of :func:`names`: in ``compile(loss_weights=...)``, in
-    ``LossWeighting``, with parameters (``"mine:alpha=0.5"``) and on the command line, in this
-    process. The worker processes of ``compare --jobs 2`` do not know it.
+    In this process, the name then works wherever a name of :func:`names` does: in
+    ``compile(loss_weights=...)``, in ``LossWeighting`` and on the command line, with parameters
+    too (``"mine:alpha=0.5"``). The worker processes of ``compare --jobs 2`` do not know it.
+
+    A script or a notebook cell may be run again: the same factory, or a class or function that
+    was defined anew under its old name, replaces the registered one.
 
     Args:
-        name: A word in lower case; hyphens may join several.
-        factory: What makes a new :class:`Weighting`: a class or a function. Its arguments are
-            the strategy's parameters.
+        name: A word in lower case, or several joined by hyphens.
+        factory: A class or function that returns a new :class:`Weighting`. Its arguments are the
+            strategy's parameters.
 
     Raises:
-        ValueError: If `name` is not such a word, or is the name of another strategy. A script or
-            a notebook cell may be run again: the same factory, or a class or function that is
-            defined anew under its old name, takes the place of the old one.
-        TypeError: If `name` is no text, or `factory` is a weighting object or can't be called.
+        ValueError: If `name` is not such a word, or is the name of another strategy.
+        TypeError: If `name` is not a text, or `factory` is a weighting object or
+            can't be called.
 
     Example:
         >>> import deepxde_balance as ddb
@@ -156,21 +169,27 @@ def register(name: str, factory: Factory) -> None:
 
 
 def get(weighting: str | Weighting, **parameters: Any) -> Weighting:
-    """A weighting from its name or word, or itself.
+    """A new weighting of a strategy; a :class:`Weighting` is returned as it is.
 
     Args:
-        weighting: A name or an alias, see :func:`canonical`; a word, which is a name with
-            parameters, such as ``"dn:beta=0.9,update_every=10"``; or a :class:`Weighting`.
-        **parameters: More of the strategy's parameters, with a name or a word only, e.g.
-            ``update_every=10``.
+        weighting: The name or alias of a strategy, see :func:`canonical`; or a word, which is a
+            name with parameters, such as ``"dn:beta=0.9,update_every=10"``; or a
+            :class:`Weighting`.
+        **parameters: More of the strategy's parameters, e.g. ``update_every=10``. They are not
+            allowed with a :class:`Weighting`.
 
     Raises:
         ValueError: If the name is unknown, the word can't be read, or a parameter is given twice.
-        TypeError: If `weighting` is neither text nor a :class:`Weighting`, or the strategy has
+        TypeError: If `weighting` is neither a text nor a :class:`Weighting`, or the strategy has
             no such parameter.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> ddb.weightings.get("dn:beta=0.9", update_every=5).average
+        BiasCorrectedEMA(beta=0.9)
     """
     if isinstance(weighting, str):
-        canonical(weighting.partition(":")[0])  # of two mistakes, the name's comes first
+        canonical(weighting.partition(":")[0])  # an unknown name is reported before bad parameters
         name, parameters = words.parse(weighting, **parameters)
         return _make(name, parameters)
     if not isinstance(weighting, Weighting):
@@ -202,10 +221,10 @@ def _make(name: str, parameters: dict[str, Any]) -> Weighting:
 
 
 def _same_definition(old: Factory, new: Factory) -> bool:
-    """Whether `new` is `old`, or comes from the same lines of a script that were run again."""
+    """Whether `new` is `old`, or was defined when the same lines of a script were run again."""
     if old is new:
         return True
     if not all(isinstance(factory, (type, FunctionType)) for factory in (old, new)):
         return False
-    names_of = [(factory.__module__, factory.__qualname__) for factory in (old, new)]
-    return names_of[0] == names_of[1] and "<" not in new.__qualname__  # no lambda, no local one
+    same_name = (old.__module__, old.__qualname__) == (new.__module__, new.__qualname__)
+    return same_name and "<" not in new.__qualname__  # lambdas and local functions share names

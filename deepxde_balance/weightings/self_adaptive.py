@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 
 from .. import _checks
-from .base import FromLosses, Scale
+from .base import Scale
+from .kinds import FromLosses
 from .learned import Learned
 
 
 class SelfAdaptiveTerms(FromLosses):
     """Weights learned by gradient ascent on sum_i lambda_i L_i while the network descends.
 
-    McClenny & Braga-Neto 2023, sec. 3, with one scalar weight per group instead of one per point:
-    lambda_i <- lambda_i + Adam(L_i), from 1. Network and weights step from the same point: the
-    weights of an iteration are those before its ascent. As losses are not negative, weights only
-    grow. From a loss that is not finite nothing is learned. Covers the reference too.
+    McClenny & Braga-Neto 2023, sec. 3, with one weight per group instead of one per point:
+    lambda_i <- lambda_i + Adam(L_i), from lambda_i = 1 (`"sa-term"`). The iteration applies the
+    weights from before this step. As losses are not negative, weights only grow. The reference
+    has such a weight too. If a loss is not finite, no weight changes.
 
     Args:
         lr: Learning rate of the weights' own Adam, positive.
@@ -27,6 +28,12 @@ class SelfAdaptiveTerms(FromLosses):
 
     Raises:
         ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
+        >>> weighting = ddb.SelfAdaptiveTerms(lr=0.01)
+        >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     """
 
     def __init__(self, lr: float = 0.005, update_every: int = 1, scale: Scale | None = None):
@@ -41,4 +48,4 @@ class SelfAdaptiveTerms(FromLosses):
 
     def update(self, losses: Tensor) -> None:
         self.weights = self.learned.values.detach().clone()
-        self.learned.step(losses, taken=losses.isfinite().all())
+        self.learned.step(losses, included=losses.isfinite().all())

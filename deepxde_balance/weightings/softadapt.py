@@ -8,24 +8,27 @@ import torch
 from torch import Tensor
 
 from .. import _checks
-from .base import FromLosses, Scale
+from .base import Scale
+from .kinds import FromLosses
 
 _VARIANTS = ("original", "normalized", "loss-weighted")
 
 
 class SoftAdapt(FromLosses):
-    """lambda_i = softmax_i(beta s_i), s_i the rate of change of loss i.
+    """lambda_i = softmax_i(beta s_i), where s_i is the rate of change of loss i.
 
-    Heydari, Thompson & Mehmood 2019, algorithm 1. s_i is the backward difference of the last
-    losses, in units of one update. Variants: ``"normalized"`` has s_i / sum_j |s_j| for s_i;
-    ``"loss-weighted"`` has the softmax multiplied with the mean of the last losses, and brought to
-    sum 1 again. As in the paper the weights sum to 1, not to K; they are 1/K until there are losses
-    enough, and where the shares are 0/0. A loss that is not finite is not taken in. Covers the
-    reference too.
+    Heydari, Thompson & Mehmood 2019, algorithm 1. s_i is a backward difference over the last
+    losses, per update. In the variant ``"normalized"``, s_i / sum_j |s_j| takes the place of s_i.
+    In ``"loss-weighted"``, the softmax is multiplied by the mean of the last losses, and scaled
+    to sum to 1.
+
+    The reference has such a weight too. As in the paper the weights sum to 1, not to K. All are
+    1/K until there are enough losses, and where the formula gives 0/0. Losses are ignored while
+    one of them is not finite.
 
     Args:
-        beta: Sharpness. Positive: the group that falls most slowly gets the largest weight;
-            negative: the one that falls fastest.
+        beta: Sharpness of the softmax. If it is positive, the group whose loss falls most slowly
+            gets the largest weight; if it is negative, the group whose loss falls fastest.
         order: Order of accuracy of the backward difference, at least 1; it needs order + 1 losses.
         variant: ``"original"``, ``"normalized"`` or ``"loss-weighted"``.
         update_every: Iterations from one update to the next.
@@ -33,9 +36,15 @@ class SoftAdapt(FromLosses):
 
     Raises:
         ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
+        >>> weighting = ddb.SoftAdapt(variant="loss-weighted")
+        >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     """
 
-    #: The last losses, oldest first, shape (order + 1, K); nan before there are so many.
+    #: The last losses, oldest first, shape (order + 1, K); nan where there is none yet.
     last_losses: Tensor
 
     def __init__(
@@ -59,20 +68,21 @@ class SoftAdapt(FromLosses):
         self.register_buffer("last_losses", empty)
 
     def update(self, losses: Tensor) -> None:
-        moved = torch.cat([self.last_losses[1:], losses.unsqueeze(0)])
-        self.last_losses = torch.where(losses.isfinite().all(), moved, self.last_losses)
-        weights = self._shares(self._rates())  # nan without a history, a change or a loss
+        appended = torch.cat([self.last_losses[1:], losses.unsqueeze(0)])
+        self.last_losses = torch.where(losses.isfinite().all(), appended, self.last_losses)
+        weights = self._shares(self._rates())  # nan with too few losses, or where it is 0/0
         equal = torch.full_like(weights, 1 / len(losses))
         self.weights = torch.where(weights.isfinite().all(), weights, equal)
 
     def _rates(self) -> Tensor:
-        """The first derivative from backward differences: sum over k of (k-th difference) / k."""
+        """s_i: the first derivative, sum over k of (k-th backward difference) / k, shape (K,)."""
         differences = [
             torch.diff(self.last_losses, n=k, dim=0)[-1] / k for k in range(1, self.order + 1)
         ]
         return torch.stack(differences).sum(dim=0)
 
     def _shares(self, rates: Tensor) -> Tensor:
+        """The weights from the rates s_i, shape (K,)."""
         if self.variant == "normalized":
             rates = rates / rates.abs().sum()
         shares = torch.softmax(self.beta * rates, dim=0)

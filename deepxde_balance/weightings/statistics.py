@@ -1,4 +1,7 @@
-"""Gradient statistics: the ratios that would bring each condition level with the reference."""
+"""Gradient statistics: the weight that would bring each condition level with the reference.
+
+Such a weight is called a ratio. g_r is the gradient of the reference, g_i that of condition i.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,18 @@ from .group_gradients import GroupGradients
 
 
 class Statistic(ABC):
-    """From the gradients of all groups to one ratio per condition group."""
+    """Computes one ratio per condition group from the gradients of all groups."""
 
     @abstractmethod
     def __call__(self, gradients: GroupGradients, weights: Tensor) -> Tensor:
-        """Returns the ratios.
+        """The ratios.
 
         Args:
             gradients: Unweighted gradients; row 0 is the reference, rows 1..M the conditions.
             weights: The conditions' current weights, shape (M,).
 
         Returns:
-            Tensor of shape (M,).
+            One ratio per condition, shape (M,).
         """
 
     def __repr__(self) -> str:
@@ -32,7 +35,7 @@ class Statistic(ABC):
 
 
 class MaxMean(Statistic):
-    """max|g_r| / mean|lambda_i g_i|, the current weight inside (`"mean"`).
+    """max|g_r| / mean|lambda_i g_i|, with the current weight lambda_i (`"mean"`).
 
     Wang et al. 2021; Zhou et al. 2025, eq. 4 and algorithm 1, line 6; Deguchi & Asai 2023, eq. 15.
     """
@@ -42,7 +45,7 @@ class MaxMean(Statistic):
 
 
 class Std(Statistic):
-    """s(g_r) / s(g_i), s the sample standard deviation (`"std"`).
+    """s(g_r) / s(g_i), where s is the sample standard deviation (`"std"`).
 
     Maddu et al. 2022; Deguchi & Asai 2023, eq. 18.
     """
@@ -53,7 +56,7 @@ class Std(Statistic):
 
 
 class Kurtosis(Statistic):
-    """[s(g_r) / k(g_r)] / [s(g_i) / k(g_i)], k the kurtosis (`"kurtosis"`).
+    """[s(g_r) / k(g_r)] / [s(g_i) / k(g_i)], with standard deviation s, kurtosis k (`"kurtosis"`).
 
     Vemuri & Denzler 2023.
     """
@@ -64,7 +67,7 @@ class Kurtosis(Statistic):
 
 
 class Norm(Statistic):
-    """||g_r||_p / ||g_i||_p (`"norm"`, with p = 2).
+    """||g_r||_p / ||g_i||_p (`"norm"` is p = 2).
 
     Deguchi & Asai 2023, eqs. 22 and 38.
 
@@ -99,7 +102,10 @@ _BY_NAME: dict[str, Callable[[], Statistic]] = {
 
 
 def get(statistic: StatisticName | Statistic) -> Statistic:
-    """A statistic from its name (``"mean"``, ``"std"``, ``"kurtosis"``, ``"norm"``) or itself.
+    """The statistic of a name; a :class:`Statistic` is returned as it is.
+
+    Args:
+        statistic: ``"mean"``, ``"std"``, ``"kurtosis"``, ``"norm"`` or a :class:`Statistic`.
 
     Raises:
         ValueError: If the name is unknown.

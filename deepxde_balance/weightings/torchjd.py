@@ -1,4 +1,4 @@
-"""The weightings of TorchJD, which balance gradients by their inner products."""
+"""The weightings of TorchJD, most of which balance gradients by their inner products."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from typing import Any, get_args, get_origin
 import torch
 from torch import Tensor
 
-from .base import FromGradients, Scale
+from .base import Scale
 from .group_gradients import GroupGradients
+from .kinds import FromGradients
 
-#: Attributes that, beside its buffers, tell a TorchJD weighting whether its state is of use.
+#: Attributes by which a TorchJD weighting knows whether the state in its buffers is valid.
 _STATE_KEYS = ("_state_key",)
 
 
 class TorchJD(FromGradients):
     """A weighting of TorchJD (Quinton & Rey 2024) on the gradients of the groups.
 
-    One that maps the Gramian G G^T to weights (``UPGradWeighting()``, ``MGDAWeighting()``,
-    ``IMTLGWeighting()``, ...) reads that K x K matrix; an aggregator (``UPGrad()``,
-    ``NashMTL(n_tasks=K)``, ...) is taken for the weighting inside it. Covers the reference too. No
-    weight is updated from losses or gradients that are not finite, nor to a weight that is not.
+    TorchJD has weightings that map the Gramian G G^T of the gradients, shape (K, K), to weights
+    (``UPGradWeighting()``, ``MGDAWeighting()``, ``IMTLGWeighting()``, ...), and aggregators with a
+    weighting inside (``UPGrad()``, ``NashMTL(n_tasks=K)``, ...). Both can be given. The reference
+    has such a weight too. If a loss or a gradient is not finite, no weight is updated; a new
+    weight that is not finite is ignored.
 
-    State that TorchJD keeps in buffers (GradVac, PCD, CR-MOGM) is saved and restored. That of
-    NashMTL is not: it begins anew in a restored run. Many of these weightings compute on the
-    host, which on a GPU waits for them.
+    Checkpoints include the state that TorchJD holds in buffers (GradVac, PCD, CR-MOGM), but not
+    that of NashMTL, which a restored run starts again. Many of these weightings compute on the
+    host, so that training on a GPU waits for them.
 
     Args:
         weighting: A ``torchjd.aggregation`` weighting of Gramians, or a weighted aggregator.
@@ -34,8 +36,14 @@ class TorchJD(FromGradients):
 
     Raises:
         ImportError: If TorchJD is not installed.
-        TypeError: If `weighting` is neither.
+        TypeError: If `weighting` is neither a weighting of Gramians nor a weighted aggregator.
         ValueError: If an argument is out of its range.
+
+    Example::
+
+        from torchjd.aggregation import UPGradWeighting
+
+        model.compile("adam", lr=1e-3, loss_weights=ddb.TorchJD(UPGradWeighting()))
     """
 
     #: TorchJD's weighting.
@@ -46,7 +54,8 @@ class TorchJD(FromGradients):
     def __init__(self, weighting: Any, update_every: int = 1, scale: Scale | None = None):
         super().__init__(update_every, scale)
         inner, reads_gramian = _weighting_of(weighting)
-        # Not registered: its buffers come and go, which `load_state_dict` takes for an error.
+        # Not a submodule: TorchJD adds and removes buffers, and `load_state_dict` of a module
+        # refuses a state with other buffers.
         object.__setattr__(self, "torchjd", inner)
         self._reads_gramian = reads_gramian
 
@@ -75,9 +84,9 @@ class TorchJD(FromGradients):
     def update(self, losses: Tensor, gradients: GroupGradients) -> None:
         rows = gradients.values
         finite = losses.isfinite().all() & rows.isfinite().all()
-        # A solver on the host would stop training with an error of its own at a nan.
-        other = torch.eye(*rows.shape, dtype=rows.dtype, device=rows.device)
-        rows = torch.where(finite, rows, other)
+        # TorchJD's solvers raise errors at a nan, so give them any finite rows.
+        any_rows = torch.eye(*rows.shape, dtype=rows.dtype, device=rows.device)
+        rows = torch.where(finite, rows, any_rows)
         weights = self.torchjd(rows @ rows.T if self._reads_gramian else rows).to(rows)
         if weights.shape != self.weights.shape:
             raise ValueError(
@@ -100,7 +109,7 @@ class TorchJD(FromGradients):
 
 
 def _state(weighting: Any) -> dict[str, dict[str, Any]]:
-    """Buffers, and what says that they are of use, by module."""
+    """The buffers of each module inside a TorchJD weighting, with `_STATE_KEYS`, by its path."""
     return {
         path: {
             **dict(module.named_buffers(recurse=False)),
@@ -111,7 +120,7 @@ def _state(weighting: Any) -> dict[str, dict[str, Any]]:
 
 
 def _weighting_of(given: Any) -> tuple[Any, bool]:
-    """The weighting to call, and whether it reads the Gramian (or the gradients)."""
+    """The TorchJD weighting to call, and whether it reads the Gramian (or else the gradients)."""
     try:
         aggregation = importlib.import_module("torchjd.aggregation")
         linalg = importlib.import_module("torchjd.linalg")
@@ -136,7 +145,7 @@ def _weighting_of(given: Any) -> tuple[Any, bool]:
 
 
 def _is_weighting_of(given: Any, matrix: type, weighting: type) -> bool:
-    """Whether `given` is a ``Weighting[matrix]``."""
+    """Whether the class of `given` derives from ``weighting[matrix]``."""
     return any(
         get_origin(base) is weighting and get_args(base) == (matrix,)
         for kind in type(given).__mro__

@@ -7,19 +7,21 @@ import inspect
 import torch
 from torch import Tensor
 
-from .base import FromLosses, Scale
+from .base import Scale
+from .kinds import FromLosses
 from .learned import Learned
 
 
 class UncertaintyWeighting(FromLosses):
     """lambda_i = exp(-s_i) / 2, with s_i learned to minimise sum_i exp(-s_i)/2 L_i + s_i/2.
 
-    s_i = log sigma_i^2 is the logarithm of the variance of loss i taken as a Gaussian
-    likelihood: Kendall et al. 2018, eq. 7; for PINNs Xiang et al. 2022 (lbPINN). It starts at 0
-    and is learned with the network, by an optimizer of the same class and settings and its
-    learning rate of the moment, without weight decay. Network and s step from the same point: the
-    weights of an iteration are those before its step of s. From a loss that is not finite no s
-    is learned. Covers the reference too.
+    s_i = log sigma_i^2 is the log-variance of a Gaussian likelihood, with loss i as the squared
+    error: Kendall et al. 2018, eq. 7; for PINNs Xiang et al. 2022 (lbPINN) (`"uw"`).
+
+    s_i starts at 0. An optimizer of the same class and settings as the network's learns it, with
+    the same learning rate at every step, but without weight decay. The iteration applies the
+    weights from before this step. The reference has such a weight too. If a loss is not finite,
+    no s_i changes.
 
     Args:
         update_every: Iterations from one update to the next.
@@ -27,6 +29,12 @@ class UncertaintyWeighting(FromLosses):
 
     Raises:
         ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
+        >>> weighting = ddb.UncertaintyWeighting()
+        >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     """
 
     def __init__(self, update_every: int = 1, scale: Scale | None = None):
@@ -39,11 +47,11 @@ class UncertaintyWeighting(FromLosses):
         self.log_variances.reset(num_groups, like)
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
-        """Learns s with another optimizer of the same class from now on.
+        """Makes a new optimizer for s_i, of the same class as the network's.
 
         Raises:
-            ValueError: If it evaluates the loss by itself (L-BFGS, NNCG) or can't be made for a
-                vector.
+            ValueError: If the network's optimizer evaluates the loss itself (L-BFGS, NNCG), or
+                its class can't optimize a vector.
         """
         kind = type(optimizer)
         closure = inspect.signature(kind.step).parameters.get("closure")
@@ -72,10 +80,11 @@ class UncertaintyWeighting(FromLosses):
         self.weights = torch.exp(-self.log_variances.values) / 2
         self.log_variances.step(
             0.5 - self.weights * losses,
-            taken=losses.isfinite().all(),
+            included=losses.isfinite().all(),
             lr=_learning_rate(self._network_optimizer),
         )
 
 
 def _learning_rate(optimizer: torch.optim.Optimizer) -> float | Tensor:
-    return optimizer.param_groups[0]["lr"]
+    lr: float | Tensor = optimizer.param_groups[0]["lr"]
+    return lr

@@ -1,7 +1,6 @@
 """Strategy words: a strategy and its parameters in one text, such as ``"dn:beta=0.9"``.
 
-This module reads and writes the text. Whether a strategy of that name exists, and takes those
-parameters, is known to the registry.
+This module reads and writes words. The registry knows which strategies and parameters exist.
 """
 
 from __future__ import annotations
@@ -11,10 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-#: Other names of presets.
+#: Other names of presets: alias to name.
 ALIASES: Mapping[str, str] = {"ma": "gw-mean", "lra": "gw-mean", "id": "gw-std", "dn-l2": "dn"}
 
-#: Parameters whose values have presets of their own: the preset for any other value, and by value.
+#: Parameters whose value chooses a preset: the general preset, and the preset of each value.
+#: ``"dn:p=1"`` is ``"dn-l1"``, for example.
 _OWN_PRESETS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "p": ("dn", {"1": "dn-l1", "2": "dn", "inf": "dn-linf"}),
     "exact": ("ntk", {"false": "ntk", "true": "ntk-exact"}),
@@ -29,22 +29,22 @@ class Word(NamedTuple):
 
 
 def plain_name(name: str) -> str:
-    """A name in lower case with hyphens, an alias replaced by the name that it stands for."""
+    """The name in lower case and with hyphens; an alias becomes the name that it stands for."""
     plain = name.strip().lower().replace("_", "-")
     return ALIASES.get(plain, plain)
 
 
 def parse(word: str, /, **more: Any) -> Word:
-    """The strategy's plain name and its parameters from a word like ``"dn:beta=0.9,p=1"``.
+    """The plain name and the parameters of a word like ``"dn:beta=0.9,p=1"``.
 
     Args:
         word: A name, and after a colon ``parameter=value`` pairs with commas between them. Values
-            are written as in JSON, numbers also as in Python (``.1``, ``inf``); what is neither
-            is text.
-        **more: Parameters that are added to those of the word.
+            are written as in JSON; numbers may also be written as in Python (``.1``, ``inf``).
+            Every other value is a text.
+        **more: More parameters.
 
     Raises:
-        ValueError: If a pair is none, or a parameter is given twice.
+        ValueError: If a pair is not ``parameter=value``, or a parameter is given twice.
     """
     name, _, rest = word.partition(":")
     name = plain_name(name)
@@ -67,10 +67,10 @@ def parse(word: str, /, **more: Any) -> Word:
 
 
 def normalized(word: str) -> str:
-    """The same word for every way to write the same strategy and parameters.
+    """The word in its one normal form.
 
-    ``"DN:beta=.90,p=1"`` and ``"dn-l1:beta=0.9"`` are one. A parameter that is written out stays
-    in the word, even with its default value.
+    ``"DN:beta=.90,p=1"`` and ``"dn-l1:beta=0.9"`` both become ``"dn-l1:beta=0.9"``. A parameter
+    that is written out stays in the word, even with its default value.
 
     Raises:
         ValueError: As :func:`parse`.
@@ -79,7 +79,7 @@ def normalized(word: str) -> str:
 
 
 def written(name: str, parameters: Mapping[str, Any]) -> str:
-    """The :func:`normalized` word for what :func:`parse` finds in it."""
+    """The :func:`normalized` word of a plain name and parameters, the inverse of :func:`parse`."""
     texts = {key: _text(value) for key, value in parameters.items()}
     for key, (general, presets) in _OWN_PRESETS.items():
         if key in texts and name in (general, *presets.values()):
@@ -91,7 +91,7 @@ def written(name: str, parameters: Mapping[str, Any]) -> str:
 
 
 def file_name(word: str) -> str:
-    """A :func:`normalized` word in letters that every file system takes."""
+    """The :func:`normalized` word, with only those characters that every file system allows."""
     return re.sub(r"[^a-z0-9._=-]+", "_", normalized(word).lower())
 
 

@@ -20,7 +20,7 @@ def exact(x):
     return x[:, 0:1] * np.cos(5 * np.pi * x[:, 1:2]) + (x[:, 0:1] * x[:, 1:2]) ** 3
 
 
-def klein_gordon(num_test=None, solution=None, pde=klein_gordon_residual, extra=()):
+def klein_gordon(num_test=None, solution=None, pde=klein_gordon_residual, extra=(), num_domain=40):
     """DirichletBC, IC on u and an OperatorBC on u_t at t = 0; the same points in every call."""
     dde.config.set_random_seed(42)
     geom = dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 1))
@@ -35,7 +35,7 @@ def klein_gordon(num_test=None, solution=None, pde=klein_gordon_residual, extra=
         geom,
         pde,
         [bc, ic, ic_t, *extra],
-        num_domain=40,
+        num_domain=num_domain,
         num_boundary=12,
         num_initial=9,
         num_test=num_test,

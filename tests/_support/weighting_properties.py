@@ -5,8 +5,8 @@ import math
 
 import torch
 
-from deepxde_balance.weightings.base import FromGradients, FromKernel
 from deepxde_balance.weightings.group_gradients import GroupGradients
+from deepxde_balance.weightings.kinds import FromGradients, FromKernel
 
 NUM_GROUPS = 3
 

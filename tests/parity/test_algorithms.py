@@ -16,6 +16,8 @@ from _support.plain import flat_gradient, plain_losses
 
 import deepxde_balance as ddb
 
+pytestmark = pytest.mark.usefixtures("large_problem")
+
 ITERATIONS = 50
 
 

@@ -2,7 +2,6 @@
 and what it must refuse.
 """
 
-import warnings
 from typing import Any
 
 import deepxde as dde
@@ -23,6 +22,8 @@ from _support.features import FEATURES, FORWARD
 
 import deepxde_balance as ddb
 from deepxde_balance.gradients.compiled import engine as compiled
+
+pytestmark = pytest.mark.usefixtures("large_problem")
 
 #: Their points are new every few iterations.
 NEW_POINTS = ("batches_of_data", "resampled_residual_points", "refined_residual_points")
@@ -54,12 +55,8 @@ def test_new_points_are_traced_and_not_compiled_again(
 
 
 @pytest.mark.parametrize("feature", FORWARD)
-def test_forward_autodiff(feature, float64, compilations):
-    dde.config.set_default_autodiff("forward")
-    try:
-        assert_same_as_per_group(feature, weighting_for(feature))
-    finally:
-        dde.config.set_default_autodiff("reverse")
+def test_forward_autodiff(feature, float64, forward_autodiff, compilations):
+    assert_same_as_per_group(feature, weighting_for(feature))
 
 
 @pytest.mark.parametrize("weights", ["equal", "uw", "relobralo", "ntk-exact", "gradnorm", "dn"])
@@ -79,16 +76,12 @@ def test_numbers(float64, compilations):
     assert_same_parameters(*models)
 
 
-def test_lbfgs(float64, compilations):
-    before = dict(dde.optimizers.LBFGS_options)
-    dde.optimizers.LBFGS_options.update(maxiter=6, iter_per_step=3)
-    try:
-        one, per = (
-            trained("inverse_problem", ddb.GW("std"), engine, None, optimizer="L-BFGS", lr=None)
-            for engine in ("compiled", "per-group")
-        )
-    finally:
-        dde.optimizers.LBFGS_options.update(before)
+def test_lbfgs(float64, optimizer_options, compilations):
+    optimizer_options.lbfgs.update(maxiter=6, iter_per_step=3)
+    one, per = (
+        trained("inverse_problem", ddb.GW("std"), engine, None, optimizer="L-BFGS", lr=None)
+        for engine in ("compiled", "per-group")
+    )
     assert one.gradient_engine == "compiled"
     assert_same_parameters(one, per, 1e-8)
 
@@ -119,21 +112,17 @@ def test_a_restored_run_is_the_unbroken_one(float64, compilations, tmp_path):
     "dtype, tolerance",
     [("float32", 1e-4), pytest.param("float64", 1e-10, marks=pytest.mark.slow)],
 )
-def test_compiled_for_real(dtype, tolerance):
-    dde.config.set_default_float(dtype)
+def test_compiled_for_real(dtype, tolerance, request):
+    if dtype == "float64":
+        request.getfixturevalue("float64")
     models = []
-    try:
-        for engine in ("compiled", "per-group"):
-            model = ddb.Model(scripts.laplace(), scripts.network((2, 6, 1)))
-            weights = ddb.GW("std", update_every=3)
-            model.compile("adam", lr=1e-2, loss_weights=weights, gradient_engine=engine, verbose=0)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("error", "gradient_engine")
-                model.train(iterations=7, verbose=0)
-            assert model.gradient_engine == engine
-            models.append(model)
-    finally:
-        dde.config.set_default_float("float32")
+    for engine in ("compiled", "per-group"):
+        model = ddb.Model(scripts.laplace(), scripts.network((2, 6, 1)))
+        weights = ddb.GW("std", update_every=3)
+        model.compile("adam", lr=1e-2, loss_weights=weights, gradient_engine=engine, verbose=0)
+        model.train(iterations=7, verbose=0)
+        assert model.gradient_engine == engine
+        models.append(model)
     assert_same_parameters(models[0], models[1], tolerance)
 
 
@@ -167,11 +156,12 @@ def test_values_made_numbers_hand_over_with_one_warning(make, float64, compilati
             "adam", lr=1e-2, loss_weights="db-std", external_trainable_variables=unknowns,
             gradient_engine=engine, verbose=0,
         )  # fmt: skip
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        if engine == "compiled":
+            with pytest.warns(UserWarning, match="uncompiled") as told:
+                model.train(iterations=4, verbose=0)
+            assert len(told) == 1
+        else:
             model.train(iterations=4, verbose=0)
-        told = [str(w.message) for w in caught if "compiled" in str(w.message)]
-        assert len(told) == (engine == "compiled")
         assert model.gradient_engine == "one-pass"
         models.append(model)
     assert_same_parameters(*models)
@@ -213,13 +203,12 @@ def test_refused_at_compile():
     model = ddb.Model(scripts.klein_gordon(), scripts.network())
     with pytest.raises(ValueError, match="'compiled' can't be used here: NNCG"):
         model.compile("NNCG", loss_weights="equal", gradient_engine="compiled", verbose=0)
-    dde.config.set_default_float("mixed")
-    try:
-        with pytest.raises(ValueError, match="mixed precision"):
-            model.compile("adam", loss_weights="equal", gradient_engine="compiled", verbose=0)
-    finally:
-        dde.config.mixed = False
-        dde.config.set_default_float("float32")
+
+
+def test_refused_in_mixed_precision(mixed_precision):
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    with pytest.raises(ValueError, match="mixed precision"):
+        model.compile("adam", loss_weights="equal", gradient_engine="compiled", verbose=0)
 
 
 def test_the_monitor_reads_the_same(float64, compilations):

@@ -15,6 +15,8 @@ from _support.plain import GROUPS, flat_gradient, plain_losses
 import deepxde_balance as ddb
 from deepxde_balance import weightings
 
+pytestmark = pytest.mark.usefixtures("large_problem")
+
 ITERATIONS = 30
 K = 3
 

@@ -15,6 +15,13 @@ import deepxde_balance as ddb
 LIST = [0.5, 10.0, 3.0, 2.0]
 
 
+@pytest.fixture(params=["small", "large"], autouse=True)
+def _size(request):
+    """As small problems are trained, and as large ones are."""
+    if request.param == "large":
+        request.getfixturevalue("large_problem")
+
+
 def run(model_class, net, data, weights, train, **compile_args):
     model = model_class(data, copy.deepcopy(net))
     model.compile(loss_weights=weights, verbose=0, **compile_args)
@@ -54,12 +61,8 @@ def test_first_order_optimizers(weights, optimizer, float64):
 
 
 @pytest.fixture
-def few_lbfgs_iterations():
-    before = dict(dde.optimizers.LBFGS_options)
-    dde.optimizers.set_LBFGS_options(maxiter=20)
-    dde.optimizers.LBFGS_options["iter_per_step"] = 10
-    yield
-    dde.optimizers.LBFGS_options.update(before)
+def few_lbfgs_iterations(optimizer_options):
+    optimizer_options.lbfgs.update(maxiter=20, iter_per_step=10)
 
 
 @WEIGHTS
@@ -68,8 +71,8 @@ def test_lbfgs(weights, float64, few_lbfgs_iterations):
 
 
 @WEIGHTS
-def test_nncg(weights, float64):
-    dde.optimizers.set_NNCG_options(updatefreq=2, rank=5, cgmaxiter=3, mu=10.0)
+def test_nncg(weights, float64, optimizer_options):
+    optimizer_options.nncg.update(updatefreq=2, rank=5, cgmaxiter=3, mu=10.0)
     weights = [0.5, 2.0, 1.0, 2.0] if weights == LIST else weights
     compare(weights, "NNCG", lr=None, train={"iterations": 3})
 

@@ -69,11 +69,13 @@ class Comparison:
         elif known.kinds == self.kinds:
             for error in (known.rounding, known.distance):
                 allowed = allowed + _ROUNDING_FACTOR * error.nan_to_num(posinf=0.0)
-        return ~(self.distance <= allowed) & self.finite
+        within: Tensor = self.distance <= allowed
+        return ~within & self.finite
 
     def differs_plainly(self, known: Comparison) -> Tensor:
         """Which entries differ by more than rounding, also beside the largest of their kind."""
-        return self.differs(known) & ~(self.distance <= self.epsilon**0.5 * self._largest())
+        within: Tensor = self.distance <= self.epsilon**0.5 * self._largest()
+        return self.differs(known) & ~within
 
     def _largest(self) -> Tensor:
         sizes = torch.where(self.finite, self.size, 0.0).split(self.kinds)
@@ -118,4 +120,5 @@ def _parts(of: IterationGradients) -> Sequence[Tensor]:
 
 
 def _norms(rows: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(rows, dim=1)
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1)
+    return norms

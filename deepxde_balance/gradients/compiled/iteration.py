@@ -161,4 +161,5 @@ def _away(p: Tensor) -> Tensor:
 
 
 def _by_last_digits(change: float, p: Tensor) -> Tensor:
-    return p * (1 + change * torch.finfo(p.dtype).eps ** 0.5)
+    share: float = change * torch.finfo(p.dtype).eps ** 0.5
+    return p * (1 + share)

@@ -1,1 +1,1 @@
-"""Reference solutions of the problems without a closed form, by solvers of our own."""
+"""Numerical reference solutions of the problems that have no exact solution in closed form."""

@@ -1,12 +1,13 @@
 """The Allen-Cahn equation, by a Fourier method in space and exponential time differencing.
 
 u_t = D u_xx + 5 (u - u^3) on -1 < x < 1, periodic, from u = x^2 cos(pi x). The solution is even in
-x, so its Fourier series is a cosine series on [0, 1]. The initial values have a kink at the
-periodic boundary (slope -2 on the left of x = 1, +2 on its right), and their Fourier coefficients
-decay like 1/n^2 only. Three things keep that out of the error: the initial coefficients are exact,
-not sampled; for t > 0 diffusion damps mode n by exp(-D pi^2 n^2 t), to nothing at n = 2048 from
-t = 0.005 on; and what the kink becomes is known (see :func:`kink`) and is taken away before
-interpolation.
+x, so its Fourier series is a cosine series on [0, 1].
+
+The initial values have a kink at the periodic boundary: the slope is -2 left of x = 1 and +2 right
+of it. Their Fourier coefficients therefore decay only like 1/n^2. Three measures avoid the error
+that this would make. The initial coefficients are exact, not from samples. For t > 0 diffusion
+damps mode n by exp(-D pi^2 n^2 t), which is negligible at n = 2048 from t = 0.005 on. The solution
+is interpolated without the part that comes from the kink, which is known (see :func:`kink`).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from .cache import cached
 DIFFUSION = 1e-4
 REACTION = 5.0
 
-#: Bound on the relative L2 error, also on the part of the strip before the first snapshot, where
-#: it is largest; see benchmarks/references.py.
+#: Bound on the relative L2 error, see benchmarks/references.py. It also holds before the first
+#: snapshot, where the error is largest.
 ERROR = 1e-9
 
 _MODES = 2048
@@ -41,22 +42,27 @@ def solution(x: np.ndarray) -> np.ndarray:
 
 
 def initial(x: np.ndarray) -> np.ndarray:
-    """u at t = 0."""
+    """u at points x and t = 0, of the shape of x."""
     return x**2 * np.cos(np.pi * x)
 
 
 def kink(x: np.ndarray, t: np.ndarray | float) -> np.ndarray:
-    """What the initial kink of strength 4 at |x| = 1 becomes, without the smooth rest.
+    """The part of u that comes from the initial kink at |x| = 1, up to a smooth function.
 
-    The heat equation turns |d| / 2 into |d| / 2 + sqrt(D t) ierfc(|d| / sqrt(4 D t)); there
-    u = -1, and the reaction linearised about it damps by exp(-10 t). Other images of the kink are
-    too far away to matter.
+    The slope jumps by 4 at the kink. At distance d from it, the heat equation turns |d| / 2 into
+    |d| / 2 + sqrt(D t) ierfc(|d| / sqrt(4 D t)). As u = -1 at the kink, the reaction, linearised
+    there, damps this part by exp(-10 t). The periodic images of the kink are too far away to
+    matter.
+
+    Args:
+        x: Points in [-1, 1].
+        t: Times, of a shape that broadcasts with that of `x`.
     """
     length = 2 * np.sqrt(DIFFUSION * np.maximum(t, 1e-300))
     z = (1 - np.abs(x)) / length
     ierfc = np.exp(-(z**2)) / np.sqrt(np.pi) - z * erfc(z)
-    images: np.ndarray = 2 * length * ierfc * np.exp(-2 * REACTION * np.asarray(t))
-    return images
+    part: np.ndarray = 2 * length * ierfc * np.exp(-2 * REACTION * np.asarray(t))
+    return part
 
 
 def solve(modes: int, steps: int, snapshots: int = _SNAPSHOTS) -> np.ndarray:
@@ -65,10 +71,13 @@ def solve(modes: int, steps: int, snapshots: int = _SNAPSHOTS) -> np.ndarray:
     Args:
         modes: Highest cosine mode.
         steps: Time steps from t = 0 to t = 1, a multiple of `snapshots`.
-        snapshots: Times in (0, 1] at which the solution is kept.
+        snapshots: Number of equispaced times in (0, 1] at which the solution is returned.
 
     Returns:
         u at x = j / modes and t = k / snapshots, shape (modes + 1, snapshots + 1).
+
+    Raises:
+        ValueError: If `steps` is not a multiple of `snapshots`.
     """
     if steps % snapshots:
         raise ValueError(f"steps={steps} is not allowed: it must be a multiple of {snapshots}.")
@@ -82,7 +91,7 @@ def solve(modes: int, steps: int, snapshots: int = _SNAPSHOTS) -> np.ndarray:
         return change
 
     v = _initial_coefficients(modes)
-    kept = [initial(np.linspace(0, 1, modes + 1))]
+    u_at = [initial(np.linspace(0, 1, modes + 1))]
     for step in range(1, steps + 1):
         n_v = reaction(v)
         a = half * v + q * n_v
@@ -91,8 +100,8 @@ def solve(modes: int, steps: int, snapshots: int = _SNAPSHOTS) -> np.ndarray:
         n_c = reaction(half * a + q * (2 * n_b - n_v))
         v = full * v + f1 * n_v + 2 * f2 * (n_a + n_b) + f3 * n_c
         if step % (steps // snapshots) == 0:
-            kept.append(idct(v, type=1))
-    return np.stack(kept, axis=1)
+            u_at.append(idct(v, type=1))
+    return np.stack(u_at, axis=1)
 
 
 def _initial_coefficients(modes: int) -> np.ndarray:
@@ -104,12 +113,13 @@ def _initial_coefficients(modes: int) -> np.ndarray:
 
     n = np.arange(modes + 1)
     coefficients: np.ndarray = modes * (moment(n + 1) + moment(np.abs(n - 1)))
-    coefficients[-1] *= 2  # the DCT-I doubles its first and last; the formula has the first so
+    # The DCT-I doubles the first and the last coefficient. The formula doubles only the first.
+    coefficients[-1] *= 2
     return coefficients
 
 
 def _etdrk4(decay: np.ndarray) -> tuple[np.ndarray, ...]:
-    """ETDRK4's coefficients for h times the linear operator's eigenvalues."""
+    """The coefficients of ETDRK4; `decay` is h times the eigenvalues of the linear operator."""
     circle = np.exp(1j * np.pi * (np.arange(32) + 0.5) / 32)
     z = decay[:, None] + circle
 
@@ -129,7 +139,7 @@ def _etdrk4(decay: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def interpolate(u: np.ndarray) -> RectBivariateSpline:
-    """The spline in |x| and t of u without :func:`kink`, from what :func:`solve` gives."""
+    """A spline in |x| and t of u - kink; `u` is from :func:`solve`, `kink` is :func:`kink`."""
     x, t = (np.linspace(0, 1, n) for n in u.shape)
     smooth = u - kink(x[:, None], t[None, :])
     return RectBivariateSpline(x, t, smooth, kx=5, ky=5)

@@ -1,4 +1,4 @@
-"""Arrays that are computed once and kept in the user's cache folder."""
+"""Saves computed arrays in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _CHECKSUM = "sha256"
 
 
 def cached(name: str, compute: Callable[[], Arrays]) -> dict[str, np.ndarray]:
-    """The arrays that `compute` gives, from the cache folder if they are there.
+    """Reads arrays from the cache folder, or computes and saves them.
 
-    A damaged file is computed anew; a folder that can't be written to is no failure. Each is said
-    by a warning.
+    A damaged file is replaced, and a folder that can't be written to is not used; both with a
+    warning.
 
     Args:
-        name: Of the file, without ``.npz``. It must name everything that the arrays depend on:
-            the method's version and its resolution.
-        compute: Computes the arrays.
+        name: Name of the file, without ``.npz``. It must contain everything that the arrays depend
+            on: the method's version and its resolution.
+        compute: Computes the arrays by name.
     """
     path = folder() / f"{name}.npz"
     try:
@@ -57,7 +57,10 @@ def cached(name: str, compute: Callable[[], Arrays]) -> dict[str, np.ndarray]:
 
 
 def folder() -> Path:
-    """``$DEEPXDE_BALANCE_CACHE``, else ``deepxde-balance`` in the user's cache folder."""
+    """The cache folder: ``$DEEPXDE_BALANCE_CACHE``, or ``~/.cache/deepxde-balance`` if not set.
+
+    ``$XDG_CACHE_HOME`` takes the place of ``~/.cache``.
+    """
     own = os.environ.get("DEEPXDE_BALANCE_CACHE")
     if own:
         return Path(own).expanduser()
@@ -66,7 +69,8 @@ def folder() -> Path:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
+    # NumPy leaves a truncated file open if it opens it itself.
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     if str(arrays.pop(_CHECKSUM)) != _checksum(arrays):
         raise ValueError("its checksum is wrong")

@@ -3,12 +3,13 @@
 Steady flow in [0, 1]^2: u = psi_y, v = -psi_x, omega = -(psi_xx + psi_yy) and
 u omega_x + v omega_y = (omega_xx + omega_yy) / Re; no slip, the lid y = 1 moves with u = 1.
 
-Second-order differences on a grid that is graded towards the walls, so that the lid's corners,
-where the velocity jumps and the vorticity is infinite, reach few of its cells (the smallest is
-7e-5 wide). The vorticity is eliminated: inside, by its definition; on a wall, from a cubic along
-the normal through psi at the next two points, with the wall's psi and velocity (second order;
-with one point it would be Thom's formula). What remains is solved by Newton's method with a
-sparse factorisation. Two grids, one nested in the other, are extrapolated to fourth order.
+The solver uses second-order differences. In the lid's corners the velocity jumps and the vorticity
+is infinite. The grid is graded towards the walls (its smallest cell is 7e-5 wide), so that few
+cells are affected. The vorticity is eliminated from the equations. Inside, it is replaced by its
+definition. On a wall, it comes from a cubic polynomial along the normal, which has the wall's psi
+and velocity and goes through psi at the next two points; this is of second order (one point would
+give Thom's formula). Newton's method with a sparse factorisation solves the equations for psi. The
+solutions on two grids, one nested in the other, are extrapolated to fourth order.
 """
 
 from __future__ import annotations
@@ -39,12 +40,16 @@ def velocity(x: np.ndarray) -> np.ndarray:
 
 
 def nodes(cells: int) -> np.ndarray:
-    """The graded grid in one direction, shape (cells + 1,); that of 2 cells contains it."""
+    """The graded grid in one direction, shape (cells + 1,); a subset of the grid of 2 * cells."""
     return (1 - np.cos(np.pi * np.arange(cells + 1) / cells)) / 2
 
 
 def extrapolated(cells: int) -> np.ndarray:
-    """u and v from the grids of `cells` and 2 `cells`, shape (2, cells + 1, cells + 1)."""
+    """u and v, extrapolated from two grids of `cells` and 2 * `cells` cells in each direction.
+
+    Returns:
+        u and v on the coarser grid, shape (2, cells + 1, cells + 1).
+    """
     coarse, fine = solve(cells), solve(2 * cells)[:, ::2, ::2]
     refined: np.ndarray = (4 * fine - coarse) / 3
     return refined
@@ -61,11 +66,12 @@ def solve(cells: int, reynolds: float = REYNOLDS) -> np.ndarray:
     """u and v on the graded grid of one resolution.
 
     Args:
-        cells: Cells in each direction.
-        reynolds: The Reynolds number, for which Newton's method must converge from rest.
+        cells: Number of cells in each direction.
+        reynolds: The Reynolds number. Newton's method starts from rest, and must converge.
 
     Returns:
-        u and v at (x_i, y_j), shape (2, cells + 1, cells + 1). The lid's corners move with it.
+        u and v at (x_i, y_j), shape (2, cells + 1, cells + 1). The lid's corners move with the
+        lid.
 
     Raises:
         RuntimeError: If Newton's method does not converge.
@@ -77,7 +83,8 @@ def solve(cells: int, reynolds: float = REYNOLDS) -> np.ndarray:
     inner = np.zeros((n, n), dtype=bool)
     inner[1:-1, 1:-1] = True
     rows = np.flatnonzero(inner)
-    # From psi inside, which is 0 on the walls, to its derivatives inside and omega everywhere.
+    # Matrices from psi at the inner nodes (psi is 0 on the walls) to the derivatives of psi at the
+    # inner nodes, and to omega at all nodes.
     d_x, d_y = sp.kron(d1, eye, "csr"), sp.kron(eye, d1, "csr")
     laplacian = (sp.kron(d2, eye) + sp.kron(eye, d2)).tocsr()
     psi_x, psi_y = d_x[rows][:, rows], d_y[rows][:, rows]
@@ -100,12 +107,13 @@ def solve(cells: int, reynolds: float = REYNOLDS) -> np.ndarray:
         )
         step = splu(jacobian.tocsc()).solve(residual)
         psi -= step
-        if np.abs(step).max() < 1e-10:  # psi is about 0.1
+        if np.abs(step).max() < 1e-10:  # the largest psi is about 0.1
             return _velocities(d1, inner, psi)
     raise RuntimeError(f"Newton's method did not converge at Re = {reynolds}, {cells} cells.")
 
 
 def _velocities(d1: sp.csr_matrix, inner: np.ndarray, psi: np.ndarray) -> np.ndarray:
+    """u and v at all nodes, from psi at the inner nodes."""
     values = np.zeros(inner.shape)
     values[inner] = psi
     u, v = values @ d1.T, -(d1 @ values)
@@ -115,7 +123,7 @@ def _velocities(d1: sp.csr_matrix, inner: np.ndarray, psi: np.ndarray) -> np.nda
 
 
 def _differences(x: np.ndarray) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """First and second derivative at the inner nodes, from each and its two neighbours.
+    """Matrices of the first and second derivative in one direction, by three-point differences.
 
     The rows of the two end nodes are empty.
     """
@@ -137,7 +145,11 @@ def _differences(x: np.ndarray) -> tuple[sp.csr_matrix, sp.csr_matrix]:
 def _vorticity(
     x: np.ndarray, laplacian: sp.csr_matrix, rows: np.ndarray
 ) -> tuple[sp.csr_matrix, np.ndarray]:
-    """omega at all nodes as a matrix times psi at the inner nodes, plus the moving lid's part."""
+    """The vorticity at all nodes: omega = matrix @ psi at the inner nodes + the lid's part.
+
+    Returns:
+        The matrix, and the part of omega that comes from the moving lid.
+    """
     n = len(x)
     at = np.arange(n * n).reshape(n, n)
     # psi = g s + a s^2 / 2 + b s^3 / 6 at distance s from a wall where psi = 0 and psi' = g;

@@ -7,6 +7,8 @@ from _support import scripts
 
 import deepxde_balance as ddb
 
+pytestmark = pytest.mark.usefixtures("large_problem")
+
 
 def stock(**compile_args):
     model = dde.Model(scripts.klein_gordon(), scripts.network())

@@ -1,118 +1,28 @@
 """Checkpoints: a restored run is the unbroken one, and a wrong checkpoint changes nothing."""
 
-import copy
 import os
 import shutil
-from typing import Any
 
 import deepxde as dde
-import numpy as np
 import pytest
 import torch
+from _support import scripts
+from _support.resumed import (
+    KillAt,
+    assert_same,
+    broken_and_unbroken,
+    compiled,
+    pseudo_random,
+    resampler,
+    strategy,
+)
 from _support.scripts import klein_gordon, laplace, network, parameters_of
 
 import deepxde_balance as ddb
 
+pytestmark = pytest.mark.usefixtures("large_problem")
+
 DYNAMIC = [n for n in ddb.weightings.names() if n not in ("equal", "keep")]
-TERMS = 4
-
-
-def compiled(weights="db-kurtosis", data=None, net=None, **arguments):
-    model = ddb.Model(data or klein_gordon(), net or network())
-    defaults: dict[str, Any] = {"lr": 1e-3, "decay": ("step", 7, 0.5), "verbose": 0}
-    model.compile("adam", loss_weights=weights, **(defaults | arguments))
-    return model
-
-
-def strategy(name):
-    """Updates every 4 iterations, so that a checkpoint after 17 is between two updates."""
-    return ddb.weightings.get(name, update_every=4)
-
-
-def everything(model):
-    """All that two equal runs have in common; copies, for a model may go on or back."""
-    history = model.losshistory
-    state = {
-        "parameters": parameters_of(model),
-        "optimizer": model.opt.state_dict(),
-        "learning rate": model.opt.param_groups[0]["lr"],
-        "weights": model.weights,
-        "weighting": model.weighting.state_dict() if model.weighting.dynamic else None,
-        "points": [model.data.train_x, model.data.train_x_bc],
-        "steps": history.steps,
-        "losses": [*history.loss_train, *history.loss_test],
-        "recorded weights": history.loss_weights,
-        "iteration": (model.train_state.iteration, model.train_state.step),
-        "best": (model.train_state.best_step, model.train_state.best_loss_train),
-        "random": (np.random.rand(3), torch.rand(3)),
-    }
-    return copy.deepcopy(state)
-
-
-def assert_same(a, b):
-    assert type(a) is type(b)
-    if isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for key in a:
-            assert_same(a[key], b[key])
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b)
-        for x, y in zip(a, b, strict=True):
-            assert_same(x, y)
-    elif isinstance(a, torch.Tensor):
-        assert torch.equal(a, b)
-    elif isinstance(a, np.ndarray):
-        assert np.array_equal(a, b)
-    else:
-        assert a == b
-
-
-class StopAt(dde.callbacks.Callback):
-    """Stands for a kill: ends training before the iteration that it was to end with."""
-
-    def __init__(self, iteration):
-        super().__init__()
-        self.iteration = iteration
-
-    def on_epoch_end(self):
-        self.model.stop_training = self.model.train_state.iteration >= self.iteration
-
-
-class KillAt(dde.callbacks.Callback):
-    """Ends everything, as Ctrl-C does, before the checkpoint of that iteration."""
-
-    def __init__(self, iteration):
-        super().__init__()
-        self.iteration = iteration
-
-    def on_epoch_end(self):
-        if self.model.train_state.iteration >= self.iteration:
-            raise KeyboardInterrupt
-
-
-def broken_and_unbroken(make, callbacks, folder, total=30, stop=17):
-    """Trains once through, and once killed after a checkpoint and taken up by a fresh model."""
-    unbroken = make()
-    unbroken.train(iterations=total, display_every=5, callbacks=callbacks(), verbose=0)
-    expected = everything(unbroken)
-    first = make()
-    saving = dde.callbacks.ModelCheckpoint(str(folder / "run"), period=stop)
-    first.train(
-        iterations=total,
-        display_every=5,
-        callbacks=[saving, *callbacks(), StopAt(stop + 2)],
-        verbose=0,
-    )
-    dde.config.set_random_seed(99)  # another process
-    second = make()
-    second.restore(str(folder / f"run-{stop}.pt"))
-    assert second.train_state.step == stop
-    second.train(iterations=total - stop, display_every=5, callbacks=callbacks(), verbose=0)
-    return expected, everything(second)
-
-
-def resampler():
-    return [dde.callbacks.PDEPointResampler(period=6, bc_points=True)]
 
 
 @pytest.mark.parametrize("name", DYNAMIC)
@@ -121,9 +31,11 @@ def test_resumed_is_unbroken(name, tmp_path):
     assert_same(*broken_and_unbroken(make, resampler, tmp_path))
 
 
+@pytest.mark.parametrize("engine", ["one-pass", "per-group", None])
 @pytest.mark.parametrize("weights", ["equal", None, [1, 2, 3, 4]])
-def test_resumed_is_unbroken_with_fixed_weights(weights, tmp_path):
-    assert_same(*broken_and_unbroken(lambda: compiled(weights), resampler, tmp_path))
+def test_resumed_is_unbroken_with_fixed_weights(weights, engine, tmp_path):
+    make = lambda: compiled(weights, gradient_engine=engine)  # noqa: E731
+    assert_same(*broken_and_unbroken(make, resampler, tmp_path))
 
 
 def test_resumed_with_unknowns_and_mini_batches(tmp_path):
@@ -170,7 +82,12 @@ def test_resumed_by_train_itself(tmp_path):
     assert second.losshistory.steps == unbroken.losshistory.steps == [0, 7, 7, 12]
 
 
-def test_resumed_in_the_second_phase(tmp_path, lbfgs_options):
+@pytest.fixture
+def lbfgs_of_four_steps(optimizer_options):
+    optimizer_options.lbfgs.update(maxiter=20, iter_per_step=5)
+
+
+def test_resumed_in_the_second_phase(tmp_path, lbfgs_of_four_steps):
     """Adam, then L-BFGS with the weights kept, interrupted in the middle of L-BFGS."""
 
     def phases(callbacks=()):
@@ -194,14 +111,6 @@ def test_resumed_in_the_second_phase(tmp_path, lbfgs_options):
     resumed.train(verbose=0)
     assert resumed.train_state.step == 30
     assert torch.equal(parameters_of(unbroken), parameters_of(resumed))
-
-
-def test_lbfgs_trained_twice_counts_each_iteration_once(lbfgs_options):
-    model = compiled("equal")
-    model.compile("L-BFGS", loss_weights="equal", verbose=0)
-    model.train(verbose=0)
-    model.train(verbose=0)
-    assert model.train_state.step == 40
 
 
 def test_deepxde_and_a_plain_file_reader_read_ours(tmp_path):
@@ -374,62 +283,6 @@ def test_a_killed_save_leaves_the_old_file(tmp_path, monkeypatch):
     assert sorted(os.listdir(tmp_path)) == ["copy", "run-0.pt"]
 
 
-def test_early_stopping_and_best_go_on(tmp_path):
-    """EarlyStopping counts on: with patience 20 both runs stop at the same iteration."""
-
-    def run(*more, resume=None):
-        model = compiled("db-mean", lr=0.5, decay=None)
-        if resume is not None:
-            model.restore(str(resume))
-        model.train(
-            iterations=200 - model.train_state.step,
-            display_every=2,
-            callbacks=[dde.callbacks.EarlyStopping(patience=20), *more],
-            verbose=0,
-        )
-        return model
-
-    unbroken = run()
-    stopped = unbroken.train_state.step
-    assert 20 < stopped < 200
-    saved_at = stopped - 5
-    run(dde.callbacks.ModelCheckpoint(str(tmp_path / "run"), period=saved_at))
-    resumed = run(resume=tmp_path / f"run-{saved_at}.pt")
-    assert resumed.train_state.step == stopped
-    assert resumed.train_state.best_step == unbroken.train_state.best_step
-
-
-def pseudo_random():
-    """A problem whose points are drawn anew, from NumPy's random state."""
-    dde.config.set_random_seed(42)
-    return laplace(num_domain=40, num_boundary=24, train_distribution="pseudo")
-
-
-@pytest.mark.parametrize("resampled_every, stop", [(5, 5), (4, 8), (6, 17)])
-@pytest.mark.parametrize("name", ["sa", "db-norm"])
-def test_resumed_at_a_resample(name, resampled_every, stop, tmp_path):
-    def make():
-        return compiled(strategy(name), data=pseudo_random())
-
-    def callbacks():
-        return [dde.callbacks.PDEPointResampler(period=resampled_every, bc_points=True)]
-
-    assert_same(*broken_and_unbroken(make, callbacks, tmp_path, stop=stop))
-
-
-@pytest.mark.parametrize("name", ["sa", "db-mean", "uw"])
-def test_a_model_goes_back_to_its_checkpoint(name, tmp_path):
-    model = compiled(strategy(name), data=pseudo_random())
-    model.train(iterations=6, callbacks=resampler(), verbose=0)
-    path = model.save(str(tmp_path / "run"))
-    model.train(iterations=9, callbacks=resampler(), verbose=0)
-    expected = everything(model)
-    model.restore(path)
-    assert model.train_state.step == 6
-    model.train(iterations=9, callbacks=resampler(), verbose=0)
-    assert_same(expected, everything(model))
-
-
 def test_saved_again_before_training(tmp_path):
     """A restored model that is saved at once gives the same checkpoint."""
     make = lambda: compiled("db-mean", data=pseudo_random())  # noqa: E731
@@ -464,63 +317,6 @@ def test_compiled_between_restore_and_train(tmp_path):
     assert torch.equal(second_phase(other), expected)
 
 
-def test_between_two_trains_the_second_begins_as_ever(tmp_path):
-    """EarlyStopping starts to count afresh in each train, also after a restore."""
-
-    def stopping():
-        return [dde.callbacks.EarlyStopping(patience=3)]
-
-    def first():
-        model = compiled("db-mean", lr=0.5, decay=None)
-        model.train(iterations=6, callbacks=stopping(), verbose=0)
-        return model
-
-    unbroken = first()
-    unbroken.train(iterations=20, callbacks=stopping(), verbose=0)
-    path = first().save(str(tmp_path / "run"))
-    resumed = compiled("db-mean", lr=0.5, decay=None)
-    resumed.restore(path)
-    resumed.train(iterations=20, callbacks=stopping(), verbose=0)
-    assert resumed.train_state.step == unbroken.train_state.step
-
-
-def test_buffers_of_the_network_are_those_of_the_unbroken_run(tmp_path):
-    class Normalized(torch.nn.Module):
-        regularizer = None
-        auxiliary_vars = None
-
-        def __init__(self):
-            super().__init__()
-            dde.config.set_random_seed(0)
-            self.layers = torch.nn.Sequential(
-                torch.nn.Linear(2, 8),
-                torch.nn.BatchNorm1d(8),
-                torch.nn.Tanh(),
-                torch.nn.Linear(8, 1),
-            )
-
-        def forward(self, x):
-            return self.layers(x)
-
-    models = []
-
-    def make():
-        models.append(compiled("db-norm", data=pseudo_random(), net=Normalized()))
-        return models[-1]
-
-    expected, found = broken_and_unbroken(make, lambda: [], tmp_path)
-    assert_same(expected["parameters"], found["parameters"])
-    for a, b in zip(models[0].net.buffers(), models[2].net.buffers(), strict=True):
-        assert torch.equal(a, b)
-
-
-def test_other_numbers_of_points_are_told(tmp_path):
-    path = compiled(data=laplace(num_domain=40), weights="db-norm").save(str(tmp_path / "run"))
-    model = compiled(data=laplace(num_domain=80), weights="db-norm")
-    with pytest.warns(UserWarning, match=r"training points, of shape \(88, 2\), replace"):
-        model.restore(path)
-
-
 def test_a_stock_checkpoint_of_another_optimizer(tmp_path):
     stock = dde.Model(klein_gordon(), network(seed=5))
     stock.compile("sgd", lr=1e-3, verbose=0)
@@ -532,20 +328,41 @@ def test_a_stock_checkpoint_of_another_optimizer(tmp_path):
     assert torch.equal(parameters_of(model), before)
 
 
-def test_a_callback_whose_state_cannot_be_saved(tmp_path):
-    class Odd(dde.callbacks.Callback):
-        def state_dict(self):
-            return {"where": tmp_path}
+@pytest.mark.parametrize("weights", ["dn", "sa"])
+def test_a_phase_with_kept_weights(weights, tmp_path, optimizer_options):
+    """Interrupted in the middle of L-BFGS; all that a new process has is that file."""
+    optimizer_options.lbfgs.update(maxiter=20, iter_per_step=5)
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    model.compile("adam", lr=1e-2, loss_weights=weights, verbose=0)
+    model.train(iterations=5, verbose=0)
+    model.compile("L-BFGS", loss_weights="keep", verbose=0)
+    saving = dde.callbacks.ModelCheckpoint(str(tmp_path / "lbfgs"))
+    model.train(callbacks=[saving], verbose=0)
 
-    saving = dde.callbacks.ModelCheckpoint(str(tmp_path / "run"), period=1)
-    with pytest.raises(TypeError, match="state_dict of the callback Odd can't be saved"):
-        compiled().train(iterations=2, callbacks=[Odd(), saving], verbose=0)
-    assert not os.listdir(tmp_path)
+    fresh = ddb.Model(scripts.klein_gordon(), scripts.network(seed=3))
+    fresh.compile("L-BFGS", verbose=0)
+    fresh.restore(str(tmp_path / "lbfgs-15.pt"))
+    assert fresh.weights == model.weights
+    fresh.train(verbose=0)
+    assert fresh.train_state.step == 25
+    assert torch.equal(scripts.parameters_of(fresh), scripts.parameters_of(model))
+    assert fresh.losshistory.loss_weights == model.losshistory.loss_weights
+
+    with pytest.raises(ValueError, match="compile without loss_weights and restore it"):
+        fresh = ddb.Model(scripts.klein_gordon(), scripts.network())
+        fresh.compile("L-BFGS", loss_weights="keep", verbose=0)
 
 
-def test_a_failed_compile_leaves_the_model_as_it_was():
-    model = compiled("db-mean")
-    before = dict(vars(model))
-    with pytest.raises(NotImplementedError):
-        model.compile("adam", lr=1e-3, loss_weights=[1, 2, 3, 4], decay=("none", 1), verbose=0)
-    assert all(vars(model)[name] is value for name, value in before.items())
+def test_a_phase_with_kept_weights_of_other_conditions(tmp_path):
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    model.compile("adam", lr=1e-2, loss_weights="dn", verbose=0)
+    model.train(iterations=2, verbose=0)
+    model.compile("adam", lr=1e-3, loss_weights="keep", verbose=0)
+    path = model.save(str(tmp_path / "run"))
+    other = ddb.Model(scripts.laplace(), scripts.network())
+    other.compile("adam", lr=1e-3, verbose=0)
+    step = other.train_step
+    with pytest.raises(ddb.CheckpointError, match="ic1"):
+        other.restore(path)
+    assert other.train_step == step
+    assert other.weights == {}

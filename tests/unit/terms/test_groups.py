@@ -1,49 +1,15 @@
-"""Names and groups of the loss terms."""
+"""Groups of the loss terms, and their static factors."""
 
 import deepxde as dde
 import numpy as np
 import pytest
 from _support import scripts
 
-import deepxde_balance as ddb
 from deepxde_balance.terms.groups import group_terms
 from deepxde_balance.terms.term import name_terms
 
 DATA = scripts.klein_gordon(extra=[dde.icbc.PointSetBC(np.full((2, 2), 0.5), 0)])
 BC, IC, IC_T, POINTS = DATA.bcs
-
-
-def named(num_losses=5, data=DATA):
-    return [term.name for term in name_terms(data, num_losses)]
-
-
-def test_names_tell_kind_and_position():
-    assert named() == ["pde", "bc0", "ic1", "ic2", "data3"]
-
-
-def test_several_residuals_are_numbered():
-    assert named(6) == ["pde0", "pde1", "bc0", "ic1", "ic2", "data3"]
-
-
-def test_a_point_set_at_the_initial_time_is_an_ic():
-    start = np.array([[0.2, 0.0], [0.6, 0.0]])
-    data = scripts.klein_gordon(extra=[dde.icbc.PointSetBC(start, 0)])
-    assert named(data=data)[-1] == "ic3"
-
-
-def test_an_ode_starts_with_ics():
-    geom = dde.geometry.TimeDomain(0, 1)
-    ic = dde.icbc.IC(geom, lambda x: np.ones_like(x), lambda _, on: on)
-    slope = dde.icbc.OperatorBC(
-        geom, lambda x, y, _: dde.grad.jacobian(y, x), lambda x, _: np.isclose(x[0], 0)
-    )
-    data = dde.data.PDE(geom, lambda x, y: y, [ic, slope], num_domain=5, num_boundary=2)
-    assert named(3, data) == ["pde", "ic0", "ic1"]
-
-
-def test_data_of_another_class_has_losses():
-    data = dde.data.Function(dde.geometry.Interval(0, 1), np.sin, 4, 4)
-    assert named(2, data) == ["loss0", "loss1"]
 
 
 def groups_of(spec, num_losses=5):
@@ -134,32 +100,3 @@ def test_scale_by_list_or_name():
         groups.scale_factors([1, 2])
     with pytest.raises(ValueError, match=r"'ik'\. Did you mean 'ic'"):
         groups.scale_factors({"ik": 1.0})
-
-
-class ExtraLoss(dde.data.TimePDE):
-    def losses(self, *args, **kwargs):
-        losses = super().losses(*args, **kwargs)
-        return [*losses, losses[0] ** 2]
-
-
-def test_a_data_class_with_a_loss_of_its_own():
-    """Which of its losses is which can't be known."""
-    geom = dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 1))
-    bc = dde.icbc.DirichletBC(geom, scripts.exact, lambda _, on: on)
-    data = ExtraLoss(geom, scripts.klein_gordon_residual, [bc], 10, 5, 5)
-    model = ddb.Model(data, scripts.network())
-    with pytest.raises(ValueError, match="not told apart as PDE residuals and conditions"):
-        model.compile("adam", lr=1e-3, loss_weights="dn", verbose=0)
-    groups = {"pde": [0], "bc": ["loss1"], "extra": ["loss2"]}
-    model.compile("adam", lr=1e-3, loss_weights="dn", loss_groups=groups, verbose=0)
-    model.train(iterations=1, verbose=0)
-    assert list(model.weights) == ["pde", "bc", "extra"]
-
-
-def test_a_condition_without_points_is_refused():
-    geom = dde.geometry.Rectangle([0, 0], [1, 1])
-    nowhere = dde.icbc.DirichletBC(geom, lambda x: x[:, :1], lambda x, on: on and x[0] > 2)
-    somewhere = dde.icbc.DirichletBC(geom, lambda x: x[:, :1], lambda _, on: on)
-    model = ddb.Model(scripts.laplace(geom, [nowhere, somewhere]), scripts.network())
-    with pytest.raises(ValueError, match=r"bc0 .DirichletBC. has no points"):
-        model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)

@@ -188,6 +188,15 @@ def test_batches_of_a_point_set_stay_within_the_part():
         assert parts[name].error(batch, None, outputs, 0, len(batch)).abs().max() < 1e-6
 
 
+def test_a_part_of_few_points_has_batches_of_one():
+    """A 20th of the points, but of a batch of 4 still one."""
+    points = np.linspace(0, 1, 20)[:, None]
+    whole = dde.icbc.PointSetBC(points, points, batch_size=4)
+    parts = ddb.split_bc(whole, {"first": lambda x: x[0] < 0.01, "rest": None})
+    assert parts["first"].collocation_points(None).tolist() == [[0.0]]
+    assert len(parts["rest"].collocation_points(None)) == 4
+
+
 def test_corners_go_to_the_first_part_that_claims_them():
     whole = dde.icbc.DirichletBC(RECTANGLE, value, on)
     corners = np.array([[0.0, -1], [0, 1], [2, -1], [2, 1]])

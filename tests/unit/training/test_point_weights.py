@@ -13,6 +13,8 @@ from _support.scripts import klein_gordon, laplace, network, parameters_of
 import deepxde_balance as ddb
 from deepxde_balance.training.point_weights import positions
 
+pytestmark = pytest.mark.usefixtures("large_problem")
+
 ITERATIONS = 30
 
 
@@ -69,35 +71,37 @@ def compiled(sa=None, data=None, **arguments):
     return model
 
 
-def test_points_keep_their_weights_and_new_ones_get_fresh_ones():
+def test_points_keep_their_weights_and_new_ones_get_fresh_ones(monkeypatch):
     """Half of the residual points are exchanged; those that stay keep weight and moments."""
     data = klein_gordon()
     model = compiled(ddb.SA(residual_start=1e-6), data)
     model.train(iterations=20, verbose=0)
     weighting = model.weighting
-    before = weighting.get_extra_state()["points"][0]
+    state = weighting.get_extra_state()
+    before, moments_before = state["points"][0], state["adam"][0]["exp_avg_sq"].clone()
+    assert (moments_before > 0).all()
     assert (before > 1e-3).all()  # all have climbed away from where they start
     old = data.train_x_all.copy()
     fresh = np.random.default_rng(0).random((10, 2)).astype(np.float32)
     data.replace_with_anchors(np.vstack([old[30:], fresh, old[:5]]))
-    seen = {}
+    seen = []
     original = type(weighting).ascend
 
     def ascend(self, *arguments):
-        seen.update(self.get_extra_state()["points"])
+        state = self.get_extra_state()
+        seen.append((state["points"][0], state["adam"][0]["exp_avg_sq"].clone()))
         original(self, *arguments)
 
-    type(weighting).ascend = ascend
-    try:
-        model.train(iterations=1, verbose=0)
-    finally:
-        type(weighting).ascend = original
+    monkeypatch.setattr(type(weighting), "ascend", ascend)
+    model.train(iterations=1, verbose=0)
+    ((weights, moments),) = seen
     kept = len(old) - 30
-    assert torch.equal(seen[0][:kept], before[30:])
-    assert (seen[0][kept : kept + 10] <= 1e-6).all()
-    assert torch.equal(seen[0][kept + 10 :], before[:5])
-    moments = weighting.get_extra_state()["adam"][0]["exp_avg"]
-    assert len(moments) == kept + 15
+    assert torch.equal(weights[:kept], before[30:])
+    assert (weights[kept : kept + 10] <= 1e-6).all()
+    assert torch.equal(weights[kept + 10 :], before[:5])
+    assert torch.equal(moments[:kept], moments_before[30:])
+    assert (moments[kept : kept + 10] == 0).all()
+    assert torch.equal(moments[kept + 10 :], moments_before[:5])
 
 
 def test_positions():
@@ -149,21 +153,28 @@ def test_keep_freezes_the_weights_of_the_points():
     assert all(torch.equal(before[i], after[i]) for i in range(4))
 
 
-def test_lbfgs_sees_the_same_weights_throughout_a_step(monkeypatch):
-    monkeypatch.setitem(dde.optimizers.config.LBFGS_options, "maxiter", 10)
-    monkeypatch.setitem(dde.optimizers.config.LBFGS_options, "iter_per_step", 10)
+def test_lbfgs_sees_the_same_weights_throughout_a_step(optimizer_options, monkeypatch):
+    optimizer_options.lbfgs.update(maxiter=10, iter_per_step=10)
     model = ddb.Model(klein_gordon(), network())
     model.compile("L-BFGS", loss_weights=ddb.SA(), verbose=0)
     weighting: Any = model.weighting
-    seen = []
-    original = ddb.SA.loss
+    at_first = plain_errors(model.net, model.data)
+    seen, ascended = [], []
+    loss_of, ascend_by = ddb.SA.loss, ddb.SA.ascend
 
     def loss(self, term, errors):
         seen.append(self.get_extra_state()["points"][term].clone())
-        return original(self, term, errors)
+        return loss_of(self, term, errors)
+
+    def ascend(self, errors, *arguments):
+        ascended.append(dict(errors))
+        ascend_by(self, errors, *arguments)
 
     monkeypatch.setattr(ddb.SA, "loss", loss)
+    monkeypatch.setattr(ddb.SA, "ascend", ascend)
     model.train(verbose=0)
+    for i, errors in enumerate(at_first):  # the weights climb where the step began
+        torch.testing.assert_close(ascended[0][i], errors.detach(), rtol=1e-4, atol=1e-5)
     of_bc = [w for w in seen if len(w) == weighting.number(1)]
     assert len(of_bc) > 10 and all(torch.equal(w, of_bc[0]) for w in of_bc)
     assert not torch.equal(model.weighting.get_extra_state()["points"][1], of_bc[0])

@@ -53,3 +53,15 @@ def test_difficulty_of_one_group_is_its_ratio():
     for loss in (3.0, 0.1, 7.0):
         weights = allocation(torch.tensor([5.0]), torch.tensor([loss]))
         torch.testing.assert_close(weights, torch.tensor([5.0]))
+
+
+@pytest.mark.parametrize("bad", [torch.inf, torch.nan])
+def test_a_loss_that_is_not_finite_is_no_part_of_the_mean(bad):
+    """Group 0's losses are 2, bad, 4: mu = 3 at the third update, so its index is 4/3."""
+    allocation = allocations.get("difficulty")
+    allocation.reset(2, torch.ones(2))
+    ratios = torch.tensor([3.0, 4.0])
+    for losses in ([2.0, 1.0], [bad, 1.0]):
+        allocation(ratios, torch.tensor(losses))
+    weights = allocation(ratios, torch.tensor([4.0, 1.0]))
+    torch.testing.assert_close(weights, torch.tensor([4.0, 3.0]))  # shares 4/7 and 3/7 of 7

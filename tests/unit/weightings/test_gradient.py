@@ -13,6 +13,7 @@ import torch
 
 import deepxde_balance as ddb
 from deepxde_balance import weightings
+from deepxde_balance.weightings import averages
 from deepxde_balance.weightings.group_gradients import GroupGradients
 
 PRESETS = [
@@ -123,6 +124,26 @@ def test_min_weight_bounds_the_presets(make):
         bound.update(losses, few)
     assert free.weights.min() < 0.7
     assert bound.weights.min() >= 0.7
+
+
+class Extrapolation(averages.Average):
+    """An average of one's own, which goes past what it is given."""
+
+    def reset(self, num_conditions, like):
+        pass
+
+    def forward(self, weights, instantaneous):
+        return weights + 2 * (instantaneous - weights)
+
+
+def test_bounds_hold_for_what_any_average_gives():
+    """Ratios 8 and 1/4 are bounded to 4 and 3/4, and extrapolated to 7 and 1/2."""
+    weighting = started(
+        ddb.GradientWeighting("norm", "pairwise", Extrapolation(), max_weight=4.0, min_weight=0.75)
+    )
+    rows = torch.tensor([[8.0], [1.0], [32.0]], dtype=torch.float64)
+    weighting.update(torch.ones(3, dtype=torch.float64), GroupGradients(rows))
+    assert weighting.weights.tolist() == [1, 4, 0.75]
 
 
 @pytest.mark.parametrize("update_every", [1, 3, 10])

@@ -52,6 +52,15 @@ def test_a_trace_out_of_range_leaves_its_group_alone(bad):
     assert weighting.skipped().tolist() == [False, True, False]
 
 
+def test_a_weight_beyond_all_numbers_leaves_its_group_alone():
+    """A trace so small that the quotient overflows, although the trace is no 0."""
+    weighting = started(NTK())
+    weighting.update(traces(5.0, 4.0, 1.0))
+    weighting.update(traces(1e200, 1e-200, 1e200))
+    torch.testing.assert_close(weighting.weights, traces(2.0, 2.5, 2.0))
+    assert weighting.skipped().tolist() == [False, True, False]
+
+
 def test_no_trace_at_all():
     weighting = started(NTK())
     weighting.update(traces(0.0, 0.0, 0.0))

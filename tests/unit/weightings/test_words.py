@@ -24,7 +24,7 @@ from deepxde_balance.weightings import words
 )
 def test_what_is_read(word, name, parameters):
     found = words.parse(word)
-    assert found == (name, parameters)
+    assert (found.name, found.parameters) == (name, parameters)
     assert [type(v) for v in found.parameters.values()] == [type(v) for v in parameters.values()]
 
 

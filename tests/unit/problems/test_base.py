@@ -1,4 +1,4 @@
-"""How problems train: mini-batches, unknown coefficients, and two phases."""
+"""What all problems have in common: training in one phase or two, errors, unknown coefficients."""
 
 import deepxde as dde
 import numpy as np
@@ -7,63 +7,56 @@ import torch
 
 import deepxde_balance as ddb
 
-
-class Batches(dde.callbacks.Callback):
-    """Keeps the residual points of every iteration."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def on_batch_end(self):
-        start = sum(self.model.data.num_bcs)
-        self.seen.append(self.model.train_state.X_train[start:].copy())
+NAMES = ddb.problems.names()
 
 
-def batches_of(iterations, seed=0):
-    problem = ddb.problems.get("allen-cahn-dn", points=0.02, iterations=iterations)
-    model = problem.model("equal", seed=seed, verbose=0)
-    batches = Batches()
-    problem.train(model, callbacks=[batches], verbose=0)
-    return model, batches.seen
-
-
-def test_mini_batches():
-    model, seen = batches_of(4)
-    pool = {tuple(x) for x in model.data.pool}
-    assert len(pool) == 400
-    drawn = [{tuple(x) for x in batch} for batch in seen]
-    assert [len(batch) for batch in drawn] == [82] * 4  # 2 % of 4096, none twice
-    assert all(batch <= pool for batch in drawn)
-    assert len({frozenset(batch) for batch in drawn}) == 4
-    assert model.data.num_bcs == [4, 4, 10]
-    assert len(model.data.test_x) == 400 + 18
-
-
-def test_mini_batches_depend_on_the_random_state_only():
-    _, whole = batches_of(4)
-    problem = ddb.problems.get("allen-cahn-dn", points=0.02, iterations=2)
+def test_the_learning_rate_decays():
+    problem = ddb.problems.get("wave", points=0.01, decay_every=2, width=8)
     model = problem.model("equal", verbose=0)
-    problem.train(model, verbose=0)
-    state = np.random.get_state()
-    other = problem.model("equal", verbose=0)
-    np.random.set_state(state)
-    batches = Batches()
-    problem.train(other, callbacks=[batches], verbose=0)
-    np.testing.assert_array_equal(np.stack(batches.seen), np.stack(whole[2:]))
+    model.train(iterations=4, verbose=0)
+    assert model.opt.param_groups[0]["lr"] == pytest.approx(0.9**2 * 1e-3)
 
 
-def test_a_mini_batch_must_fit_the_pool():
-    with pytest.raises(ValueError, match="batch_size=300"):
-        ddb.problems.get(
-            "allen-cahn-dn",
-            num_points={"residual": 200, "batch": 300, "boundary": 5, "initial": 5},
-        ).model(verbose=0)
+@pytest.mark.parametrize("name", NAMES)
+def test_errors_by_hand(name):
+    """A network that is twice the solution is wrong by 100 %."""
+    problem = ddb.problems.get(name)
+
+    class Double:
+        def predict(self, x, operator=None):
+            return 2 * problem.solution(x)
+
+    errors = problem.errors(Double())
+    assert errors["L2RE"] == pytest.approx(1.0)
+    assert errors["MAE"] == pytest.approx(
+        np.abs(problem.solution(problem.evaluation_points)).mean()
+    )
 
 
-def test_other_problems_need_no_callbacks():
-    assert ddb.problems.get("wave").callbacks() == []
-    assert len(ddb.problems.get("allen-cahn-dn").callbacks()) == 1
+def test_the_seed_fixes_points_and_network():
+    problem = ddb.problems.get("klein-gordon", points=0.01)
+    a, b, c = (problem.model("equal", seed=s, verbose=0) for s in (3, 3, 4))
+    for first, second, same in ((a, b, True), (a, c, False)):
+        assert np.array_equal(first.data.train_x_all, second.data.train_x_all) == same
+        assert torch.equal(first.net.linears[0].weight, second.net.linears[0].weight) == same
+
+
+@pytest.mark.parametrize("name", [n for n in ddb.weightings.names() if n not in ("equal", "keep")])
+def test_an_update_every_that_is_given_is_every_strategys(name):
+    for every in (7, 10):  # 10 is the paper's
+        problem = ddb.problems.get("helmholtz", update_every=every)
+        assert problem.weighting(name).update_every == every
+        assert problem.weighting(name, update_every=3).update_every == 3
+
+
+def test_the_papers_update_every_is_its_strategies():
+    problem = ddb.problems.get("helmholtz")
+    names = ("gw-mean", "dn", "dn-l1", "db-kurtosis", "grad-norm", "ntk", "config", "uw", "sa")
+    found = [problem.weighting(name).update_every for name in names]
+    assert found == [10, 10, 10, 10, 100, 100, 1, 1, 1]
+    fixed = ddb.problems.get("helmholtz", points=0.02, update_every=7)
+    assert not fixed.weighting("equal").dynamic
+    assert fixed.model(ddb.DN(update_every=5), verbose=0).weighting.update_every == 5
 
 
 def test_unknown_coefficients_are_trained():
@@ -86,7 +79,7 @@ def test_problems_without_unknowns_have_no_coefficients():
     assert problem.true_coefficients == {}
 
 
-def test_lbfgs_keeps_the_weights_and_lowers_the_loss():
+def test_lbfgs_keeps_the_weights_and_lowers_the_loss(optimizer_options):
     problem = ddb.problems.get("burgers-inverse", points=0.02, iterations=5, lbfgs_iterations=120)
     model = problem.model("db-mean", verbose=0)
     phases, at_start = [], []
@@ -123,7 +116,7 @@ def test_lbfgs_keeps_the_weights_and_lowers_the_loss():
 
 
 @pytest.mark.parametrize("engine", ["one-pass", "per-group"])
-def test_lbfgs_is_compiled_as_adam_was(engine):
+def test_lbfgs_is_compiled_as_adam_was(engine, optimizer_options):
     problem = ddb.problems.get("burgers-inverse", points=0.02, iterations=2, lbfgs_iterations=2)
 
     def largest(_, predicted):

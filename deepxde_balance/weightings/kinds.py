@@ -1,0 +1,100 @@
+"""The kinds of weightings: from which to derive a strategy, by what its update reads."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from .base import Reads, Weighting
+from .group_gradients import GroupGradients
+
+
+class FromGradients(Weighting):
+    """Base class of strategies that read the losses and gradients of an iteration.
+
+    Derive from it to write a strategy of your own. The weights are checked as in
+    :class:`FromLosses`.
+
+    Args:
+        update_every: See :class:`~deepxde_balance.weightings.Weighting`.
+        scale: See :class:`~deepxde_balance.weightings.Weighting`.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> class LevelNorms(ddb.FromGradients):
+        ...     def update(self, losses, gradients):
+        ...         norms = gradients.norm(2)
+        ...         self.weights = norms[0] / norms
+        >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
+        >>> weighting = LevelNorms(update_every=10)
+        >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
+    """
+
+    reads = Reads.GRADIENTS
+
+    @abstractmethod
+    def update(self, losses: Tensor, gradients: GroupGradients) -> None:
+        """Sets `weights` from one iteration's losses and gradients.
+
+        Args:
+            losses: Unweighted group losses, shape (K,), the reference first; detached.
+            gradients: Gradients of these losses with respect to the network's parameters, one
+                row per group, detached. See
+                :class:`~deepxde_balance.weightings.group_gradients.GroupGradients`.
+        """
+
+
+class FromLosses(Weighting):
+    """Base class of strategies that read the losses alone.
+
+    An iteration then costs as much as with equal weights, for no group's gradient is computed.
+
+    Derive from it to write a strategy of your own. `update` sets `self.weights` to a tensor of one
+    weight per group, finite and not negative. Any other weight raises a RuntimeError that names
+    the strategy, the group and the iteration. It comes when DeepXDE next records the losses
+    (every `display_every` iterations), for a check in every update would wait for the GPU.
+
+    Args:
+        update_every: See :class:`~deepxde_balance.weightings.Weighting`.
+        scale: See :class:`~deepxde_balance.weightings.Weighting`.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> class InverseLosses(ddb.FromLosses):
+        ...     def update(self, losses):
+        ...         self.weights = losses.mean() / losses
+        >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
+        >>> weighting = InverseLosses(update_every=100)
+        >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
+    """
+
+    reads = Reads.LOSSES
+
+    @abstractmethod
+    def update(self, losses: Tensor) -> None:
+        """Sets `weights` from one iteration's losses.
+
+        Args:
+            losses: Unweighted group losses, shape (K,), the reference first; detached.
+        """
+
+
+class FromKernel(Weighting):
+    """Base class of strategies that read the traces of the neural tangent kernel."""
+
+    reads = Reads.KERNEL_TRACES
+
+    #: Whether traces are computed exactly, or estimated with random signs.
+    exact: bool
+    #: The number of estimates that are averaged.
+    probes: int
+
+    @abstractmethod
+    def update(self, traces: Tensor) -> None:
+        """Sets `weights` from one iteration's traces.
+
+        Args:
+            traces: tr K_ii of each group, the reference first, shape (K,): the sum of
+                ||d e_p / d theta||^2 over the group's points p.
+        """

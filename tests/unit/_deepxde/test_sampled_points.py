@@ -1,0 +1,28 @@
+"""What a data object draws at random."""
+
+import copy
+
+from _support import scripts
+from _support.operators import operator
+
+from deepxde_balance._deepxde.sampled_points import points, put_back
+
+
+def test_compile_draws_no_mini_batch():
+    model = operator(1, cartesian=True, batch_size=2)
+    drawn = model.data.train_sampler._index_in_epoch
+    model.compile("adam", lr=1e-3, loss_weights="dn", verbose=0)
+    assert model.data.train_sampler._index_in_epoch == drawn
+
+
+def test_points_that_are_the_same_are_not_exchanged():
+    """DeepXDE knows arrays by their identity."""
+    data = scripts.laplace()
+    saved, before = copy.deepcopy(points(data)), points(data)
+    assert saved is not None and before is not None
+    put_back(data, saved)
+    assert all(getattr(data, name) is value for name, value in before.items())
+    saved["train_x"][0] += 1
+    put_back(data, saved)
+    assert data.train_x is saved["train_x"]
+    assert data.train_x_all is before["train_x_all"]

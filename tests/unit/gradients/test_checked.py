@@ -1,0 +1,127 @@
+"""What the one-pass engine can't give is recognised by comparing it with DeepXDE's losses."""
+
+import deepxde as dde
+import numpy as np
+import pytest
+import torch
+from _support import features, scripts
+from _support.engines import past_the_attributes
+
+import deepxde_balance as ddb
+
+pytestmark = pytest.mark.usefixtures("large_problem")
+
+
+def mixing(x, u):
+    """A residual that looks at all points at once."""
+    return scripts.klein_gordon_residual(x, u) + u.mean()
+
+
+def mixed_points():
+    return scripts.klein_gordon(pde=mixing), scripts.network()
+
+
+def needs_the_whole_batch():
+    """A source that was computed beforehand, at the points that DeepXDE evaluates."""
+    source: torch.Tensor
+    data = scripts.klein_gordon(pde=lambda x, u: scripts.klein_gordon_residual(x, u) - source)
+    source = torch.as_tensor(np.sin(data.train_x[:, 0:1]))
+    return data, scripts.network()
+
+
+def unknown_in_the_network():
+    """An unknown that is the network's parameter, read by the PDE; its gradient is tiny."""
+    net = scripts.network()
+    net.unknown = torch.nn.Parameter(torch.tensor(0.1))
+
+    def pde(x, u):
+        return scripts.klein_gordon_residual(x, u) - 1e4 - net.unknown * u
+
+    return scripts.klein_gordon(pde=pde), net
+
+
+def network_in_a_condition():
+    net = scripts.network()
+    middle = torch.full((1, 2), 0.5)
+    mean = dde.icbc.OperatorBC(features.STRIP, lambda x, u, _: u + net(middle), features.on)
+    ic = dde.icbc.IC(features.STRIP, features.wave, features.on)
+    return dde.data.TimePDE(features.STRIP, features.heat, [mean, ic], 20, 10, 10), net
+
+
+@pytest.mark.parametrize(
+    "make, what",
+    [
+        (mixed_points, "does not give DeepXDE's loss of pde on"),
+        (needs_the_whole_batch, "fails where DeepXDE's losses do not .*size of tensor"),
+        (past_the_attributes, r"would lose gradients of linears\.0\.weight"),
+        (unknown_in_the_network, "would lose gradients of unknown"),
+        (network_in_a_condition, r"would lose gradients of linears\.0\.weight"),
+    ],
+)
+@pytest.mark.parametrize("weights", ["gw-std", None])
+def test_a_difference_hands_over_with_one_warning(make, what, weights, float64):
+    dde.config.set_random_seed(3)
+    model = ddb.Model(*make())
+    model.compile("adam", lr=1e-2, loss_weights=weights, verbose=0)
+    with pytest.warns(UserWarning, match=f"one-pass engine {what}") as caught:
+        model.train(iterations=3, verbose=0)
+    assert len(caught) == 1
+    assert model.gradient_engine == "per-group"
+    dde.config.set_random_seed(3)
+    reference = ddb.Model(*make())
+    reference.compile("adam", lr=1e-2, loss_weights=weights, gradient_engine="per-group", verbose=0)
+    reference.train(iterations=3, verbose=0)
+    assert torch.equal(scripts.parameters_of(model), scripts.parameters_of(reference))
+
+
+def test_a_forced_engine_that_does_not_hold_is_an_error(float64):
+    model = ddb.Model(scripts.klein_gordon(pde=mixing), scripts.network())
+    model.compile("adam", lr=1e-2, loss_weights="db-std", gradient_engine="one-pass", verbose=0)
+    with pytest.raises(RuntimeError, match="does not give DeepXDE's loss of pde on"):
+        model.train(iterations=1, verbose=0)
+
+
+def test_a_change_of_points_is_checked(float64):
+    """A residual that starts to mix points only once the points are others."""
+    data = scripts.klein_gordon(pde=lambda x, u: pde(x, u))
+    first_points = data.train_x_all.copy()
+
+    def pde(x, u):
+        same = np.array_equal(data.train_x_all, first_points)
+        return scripts.klein_gordon_residual(x, u) + (0 if same else u.mean())
+
+    model = ddb.Model(data, scripts.network())
+    model.compile("adam", lr=1e-2, loss_weights="db-std", verbose=0)
+    model.train(iterations=101, verbose=0)
+    assert model.gradient_engine == "one-pass"
+    data.resample_train_points(bc_points=False)
+    with pytest.warns(UserWarning, match="loss of pde"):
+        model.train(iterations=1, verbose=0)
+    assert model.gradient_engine == "per-group"
+
+
+def test_the_evaluation_of_all_conditions_together_is_checked(float64):
+    """A network that is another function of just as many points as all conditions have."""
+    data, net = scripts.klein_gordon(), scripts.network()
+    number = sum(data.num_bcs)
+    assert number not in (*data.num_bcs, len(data.train_x), len(data.train_x_all))
+    net.apply_output_transform(lambda x, u: 2 * u if len(x) == number else u)
+    model = ddb.Model(data, net)
+    model.compile("adam", lr=1e-2, loss_weights="gw-std", verbose=0)
+    with pytest.warns(UserWarning, match="does not give DeepXDE's loss of bc0, ic1, ic2 on"):
+        model.train(iterations=1, verbose=0)
+    assert model.gradient_engine == "per-group"
+
+
+@pytest.mark.parametrize("factor", [torch.inf, torch.nan])
+def test_a_loss_that_is_not_finite_is_no_difference(factor, float64):
+    """DeepXDE stops training for it; the engine is not to blame."""
+
+    def pde(x, u):
+        return factor * scripts.klein_gordon_residual(x, u)
+
+    model = ddb.Model(scripts.klein_gordon(pde=pde), scripts.network())
+    model.compile("adam", lr=1e-2, gradient_engine="one-pass", verbose=0)
+    model.train(iterations=1, verbose=0)
+    assert model.gradient_engine == "one-pass"
+    assert not np.isfinite(model.train_state.loss_train[0])

@@ -1,0 +1,36 @@
+"""Loss terms found by one evaluation of a model's losses."""
+
+import deepxde as dde
+import pytest
+from _support import scripts
+
+import deepxde_balance as ddb
+
+
+class ExtraLoss(dde.data.TimePDE):
+    def losses(self, *args, **kwargs):
+        losses = super().losses(*args, **kwargs)
+        return [*losses, losses[0] ** 2]
+
+
+def test_a_data_class_with_a_loss_of_its_own():
+    """Which of its losses is which can't be known."""
+    geom = dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 1))
+    bc = dde.icbc.DirichletBC(geom, scripts.exact, lambda _, on: on)
+    data = ExtraLoss(geom, scripts.klein_gordon_residual, [bc], 10, 5, 5)
+    model = ddb.Model(data, scripts.network())
+    with pytest.raises(ValueError, match="not told apart as PDE residuals and conditions"):
+        model.compile("adam", lr=1e-3, loss_weights="dn", verbose=0)
+    groups = {"pde": [0], "bc": ["loss1"], "extra": ["loss2"]}
+    model.compile("adam", lr=1e-3, loss_weights="dn", loss_groups=groups, verbose=0)
+    model.train(iterations=1, verbose=0)
+    assert list(model.weights) == ["pde", "bc", "extra"]
+
+
+def test_a_condition_without_points_is_refused():
+    geom = dde.geometry.Rectangle([0, 0], [1, 1])
+    nowhere = dde.icbc.DirichletBC(geom, lambda x: x[:, :1], lambda x, on: on and x[0] > 2)
+    somewhere = dde.icbc.DirichletBC(geom, lambda x: x[:, :1], lambda _, on: on)
+    model = ddb.Model(scripts.laplace(geom, [nowhere, somewhere]), scripts.network())
+    with pytest.raises(ValueError, match=r"bc0 .DirichletBC. has no points"):
+        model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)
