@@ -119,8 +119,8 @@ def cavity() -> Setup:
 def beltrami() -> Setup:
     """An unsteady flow in [-1, 1]^3 at Re = 1; outputs u, v, w, p, of which u, v, w are compared.
 
-    Ethier & Steinman, Int. J. Numer. Methods Fluids 19 (1994), with a = d = 1. u, v and w are given
-    on the boundary and at t = 0, so p is fixed up to a function of time.
+    The solution of Ethier & Steinman (1994) with a = d = 1. u, v and w are given on the boundary
+    and at t = 0, so p is fixed up to a function of time.
     """
 
     def exact(x: Tensor) -> Tensor:
