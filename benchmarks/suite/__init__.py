@@ -81,7 +81,7 @@ _ETD = f"Fourier and ETDRK4, {allen_cahn.ERROR:.0e}"
 _COLE_HOPF = f"Cole-Hopf, {burgers.ERROR:.0e}"
 _SPLIT_STEP = f"split-step Fourier, {split_step.ERROR:.0e}"
 _CAVITY = f"stream function, {cavity.ERROR:.0e}"
-_RUNGE_KUTTA = "Runge-Kutta of order 8, 1e-09"
+_RUNGE_KUTTA = f"Runge-Kutta of order 8, {inverse.LORENZ_ERROR:.0e}"
 _HOMOGENEOUS, _FORCED, _UNITS = "homogeneous elliptic", "forced elliptic", "other units"
 
 _helmholtz_small = partial(elliptic_forced.helmholtz, scale=1e-6)
@@ -90,45 +90,45 @@ _heat_mm = partial(parabolic.heat_periodic, length=1000.0)
 
 ENTRIES = [
     Entry(
-        "laplace-holes", _HOMOGENEOUS, "choosing", 4000, elliptic_homogeneous.laplace_holes, _MFS
+        "laplace-holes", _HOMOGENEOUS, "choosing", 5000, elliptic_homogeneous.laplace_holes, _MFS
     ),
-    Entry("laplace-disk", _HOMOGENEOUS, "judging", 4000, elliptic_homogeneous.laplace_disk),
-    Entry("laplace-mixed", _HOMOGENEOUS, "judging", 4000, elliptic_homogeneous.laplace_mixed),
-    Entry("helmholtz", _FORCED, "choosing", 4000, elliptic_forced.helmholtz),
-    Entry("poisson-frequencies", _FORCED, "choosing", 4000, elliptic_forced.poisson_frequencies),
-    Entry("poisson-l-shape", _FORCED, "choosing", 4000, elliptic_forced.poisson_l_shape),
-    Entry("poisson-anisotropic", _FORCED, "judging", 4000, elliptic_forced.poisson_anisotropic),
-    Entry("poisson-5d", _FORCED, "judging", 3000, elliptic_forced.poisson_5d),
-    Entry("heat-periodic", "parabolic", "judging", 4000, parabolic.heat_periodic),
-    Entry("heat-multiscale", "parabolic", "judging", 4000, parabolic.heat_multiscale),
-    Entry("allen-cahn", "parabolic", "judging", 4000, parabolic.allen_cahn, _ETD),
-    Entry("reaction-diffusion", "parabolic", "judging", 4000, parabolic.reaction_diffusion),
-    Entry("wave", "hyperbolic", "choosing", 4000, hyperbolic.wave),
-    Entry("advection", "hyperbolic", "judging", 4000, hyperbolic.advection),
-    Entry("klein-gordon-plain", "hyperbolic", "choosing", 4000, hyperbolic.klein_gordon_plain),
-    Entry("burgers", "hyperbolic", "choosing", 4000, hyperbolic.burgers, _COLE_HOPF),
-    Entry("schroedinger", "system", "judging", 4000, systems.schroedinger, _SPLIT_STEP),
-    Entry("kovasznay", "system", "judging", 4000, systems.kovasznay),
-    Entry("cavity", "system", "choosing", 4000, systems.cavity, _CAVITY),
-    Entry("beltrami", "system", "judging", 3000, systems.beltrami),
-    Entry("elasticity", "system", "choosing", 4000, systems.elasticity),
-    Entry("euler-beam", "ODE", "judging", 4000, ode.euler_beam),
+    Entry("laplace-disk", _HOMOGENEOUS, "judging", 5000, elliptic_homogeneous.laplace_disk),
+    Entry("laplace-mixed", _HOMOGENEOUS, "judging", 5000, elliptic_homogeneous.laplace_mixed),
+    Entry("helmholtz", _FORCED, "choosing", 5000, elliptic_forced.helmholtz),
+    Entry("poisson-frequencies", _FORCED, "choosing", 5000, elliptic_forced.poisson_frequencies),
+    Entry("poisson-l-shape", _FORCED, "choosing", 5000, elliptic_forced.poisson_l_shape),
+    Entry("poisson-anisotropic", _FORCED, "judging", 5000, elliptic_forced.poisson_anisotropic),
+    Entry("poisson-5d", _FORCED, "judging", 5000, elliptic_forced.poisson_5d),
+    Entry("heat-periodic", "parabolic", "judging", 5000, parabolic.heat_periodic),
+    Entry("heat-multiscale", "parabolic", "judging", 5000, parabolic.heat_multiscale),
+    Entry("allen-cahn", "parabolic", "judging", 5000, parabolic.allen_cahn, _ETD),
+    Entry("reaction-diffusion", "parabolic", "judging", 5000, parabolic.reaction_diffusion),
+    Entry("wave", "hyperbolic", "choosing", 5000, hyperbolic.wave),
+    Entry("advection", "hyperbolic", "judging", 5000, hyperbolic.advection),
+    Entry("klein-gordon-plain", "hyperbolic", "choosing", 5000, hyperbolic.klein_gordon_plain),
+    Entry("burgers", "hyperbolic", "choosing", 5000, hyperbolic.burgers, _COLE_HOPF),
+    Entry("schroedinger", "system", "judging", 5000, systems.schroedinger, _SPLIT_STEP),
+    Entry("kovasznay", "system", "judging", 5000, systems.kovasznay),
+    Entry("cavity", "system", "choosing", 5000, systems.cavity, _CAVITY),
+    Entry("beltrami", "system", "judging", 5000, systems.beltrami),
+    Entry("elasticity", "system", "choosing", 5000, systems.elasticity),
+    Entry("euler-beam", "ODE", "judging", 6000, ode.euler_beam),
     Entry("oscillator-system", "ODE", "choosing", 4000, ode.oscillator_system),
-    Entry("harmonic", "ODE", "choosing", 4000, ode.harmonic),
-    Entry("stiff-ode", "ODE", "judging", 4000, ode.stiff_ode),
-    Entry("volterra", "ODE", "judging", 4000, ode.volterra),
-    Entry("lorenz-inverse", "inverse", "choosing", 6000, inverse.lorenz_inverse, _RUNGE_KUTTA),
-    Entry("diffusion-inverse", "inverse", "judging", 4000, inverse.diffusion_inverse),
+    Entry("harmonic", "ODE", "choosing", 5000, ode.harmonic),
+    Entry("stiff-ode", "ODE", "judging", 6000, ode.stiff_ode),
+    Entry("volterra", "ODE", "judging", 6000, ode.volterra),
+    Entry("lorenz-inverse", "inverse", "choosing", 10000, inverse.lorenz_inverse, _RUNGE_KUTTA),
+    Entry("diffusion-inverse", "inverse", "judging", 6000, inverse.diffusion_inverse),
     Entry(
         "regression-two-data-sets",
         "data only",
         "judging",
-        4000,
+        6000,
         regression.regression_two_data_sets,
     ),
-    Entry("helmholtz-residual-1e-6", _UNITS, "choosing", 4000, _helmholtz_small),
-    Entry("poisson-anisotropic-residual-1e6", _UNITS, "judging", 4000, _anisotropic_large),
-    Entry("heat-periodic-mm", _UNITS, "judging", 4000, _heat_mm),
+    Entry("helmholtz-residual-1e-6", _UNITS, "choosing", 5000, _helmholtz_small),
+    Entry("poisson-anisotropic-residual-1e6", _UNITS, "judging", 5000, _anisotropic_large),
+    Entry("heat-periodic-mm", _UNITS, "judging", 5000, _heat_mm),
 ]
 
 #: By name, in the order of their kinds.

@@ -20,6 +20,9 @@ from .setup import Setup, everywhere, grid, on_arrays
 LORENZ_NOISE = 0.1
 DIFFUSION_NOISE = 0.01
 
+#: Bound on the relative L2 error of the Lorenz system's solution.
+LORENZ_ERROR = 1e-9
+
 _LORENZ_START = (-8.0, 7.0, 27.0)
 
 

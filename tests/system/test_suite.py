@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import suite
 import torch
+from scipy.integrate import odeint
 from suite import inverse, laplace_holes, regression, split_step
 from suite.__main__ import README, problem_row
 
@@ -286,3 +287,13 @@ def test_the_split_step_solution_is_that_of_another_resolution():
     other = np.stack([part.ev(x[:, 0], x[:, 1]) for part in coarser], axis=1)
     found = split_step.solution(x)
     assert np.linalg.norm(found - other) < split_step.ERROR * np.linalg.norm(found)
+
+
+def test_the_lorenz_solution_is_that_of_another_method():
+    def slope(y, _):
+        return [10 * (y[1] - y[0]), y[0] * (15 - y[2]) - y[1], y[0] * y[1] - 8 / 3 * y[2]]
+
+    times = np.linspace(0, 3, 301)
+    other = odeint(slope, [-8, 7, 27], times, rtol=1e-13, atol=1e-13)
+    found = inverse.lorenz_solution(times[:, None])
+    assert np.linalg.norm(found - other) < inverse.LORENZ_ERROR * np.linalg.norm(other)
