@@ -86,7 +86,7 @@ class LossWeighting(dde.callbacks.Callback):
         model, run = self.model, run_of(self.model)
         self._refuse_weighted(model)
         present = model.train_step
-        deepxde_step = present.stands_in_for if isinstance(present, TrainStep) else present
+        deepxde_step = present.replaced_step if isinstance(present, TrainStep) else present
         groups = group_terms(find_terms(model), self.loss_groups)
         this_record = len(model.losshistory.steps) - 1  # DeepXDE has recorded the initial losses
         if isinstance(self.weighting, Keep):
@@ -101,7 +101,7 @@ class LossWeighting(dde.callbacks.Callback):
         if self._optimizer is not model.opt:
             step.weighting.attach(model.opt)
         self._step, self._groups, self._optimizer = step, step.engine.groups, model.opt
-        step.stands_in_for, step.gives_way = deepxde_step, self._gives_way
+        step.replaced_step, step.hand_over = deepxde_step, self._hand_over
         run.step = model.train_step = step
         self._record_weights()
 
@@ -129,9 +129,9 @@ class LossWeighting(dde.callbacks.Callback):
 
     def on_train_end(self) -> None:
         assert self._step is not None
-        self.model.train_step = self._step.stands_in_for
+        self.model.train_step = self._step.replaced_step
 
-    def _gives_way(self) -> bool:
+    def _hand_over(self) -> bool:
         """Puts DeepXDE's step back if the model is now trained without this callback.
 
         That is needed after a training that was interrupted, where `on_train_end` was not called.

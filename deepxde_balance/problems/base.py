@@ -17,9 +17,9 @@ from .. import weightings
 from ..model import Model
 from ..weightings import GW, Weighting, words
 from .networks import DB_SETUP, NetworkSetup
-from .own_parameters import from_settings, is_papers
 from .sampling import GRID_SIZE, Corner, grid
 from .settings import Settings
+from .strategy_parameters import from_settings, is_papers
 
 Groups = Mapping[str, list[int]]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import weightings
-from ..problems.own_parameters import from_settings, is_papers
+from ..problems.strategy_parameters import from_settings, is_papers
 from ..results.published import SEEDS, Published, published
 from ..results.record import Record
 from ..weightings import words

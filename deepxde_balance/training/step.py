@@ -25,11 +25,13 @@ class TrainStep:
     """One training iteration, in place of a DeepXDE model's `train_step`.
 
     The engine computes the losses and the gradients of the groups, the weighting updates the
-    weights from them, and the optimizer gets the weighted sum of the gradients. Where no update
-    reads the gradients of groups, one backward of the weighted sum of the losses gives the same sum
-    for less. Kernel traces take a backward of their own. The weights change at most once in an
+    weights from them, and the optimizer gets the weighted sum of the gradients. In an iteration
+    whose update does not read the groups' gradients, one backward of the weighted loss gives the
+    same gradient at less cost. The weights change at most once in an
     iteration: an optimizer that evaluates the loss several times in a step (L-BFGS, NNCG) sees the
     same weights each time.
+
+    A *row* is a group, or the one last row of all unweighted terms.
 
     Args:
         model: A compiled ``dde.Model``.
@@ -46,27 +48,33 @@ class TrainStep:
         self.engine = engine
         self.warnings = WeightWarnings(weighting, engine.groups, engine.scale, first_record)
         self._points = PointWeights.of(model, weighting, engine)
-        self._measure = None if self._points is None else self._points.loss
-        #: The matrix that turns term losses into row losses: each term's static factor in its row.
+        self._point_loss = None if self._points is None else self._points.loss
+        #: The matrix (rows, terms) that turns term losses into row losses: each term's static
+        #: factor in its row.
         self._terms_to_rows = weighting.weights.new_tensor(
             [
                 [engine.scale[i] if i in row else 0.0 for i in range(len(engine.groups.terms))]
                 for row in engine.groups.rows
             ]
         )
-        #: Called before each iteration; returns whether it has put another step into the model.
-        self.gives_way: Callable[[], bool] | None = None
-        #: The step that this one replaces for the time being.
-        self.stands_in_for: Callable[..., None] | None = None
+        #: If set, called before each iteration. It may put another step into the model, which then
+        #: makes the iteration instead; it returns whether it did.
+        self.hand_over: Callable[[], bool] | None = None
+        #: DeepXDE's own step, which `LossWeighting` puts back when its training ends.
+        self.replaced_step: Callable[..., None] | None = None
 
     def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
-        if self.gives_way is not None and self.gives_way():
+        if self.hand_over is not None and self.hand_over():
             self.model.train_step(inputs, targets, auxiliary_vars)
         else:
             self._iterate(Batch(inputs, targets, auxiliary_vars))
 
     def _iterate(self, batch: Batch) -> None:
-        """One iteration: an update of the weights if it is due, and a step of the optimizer."""
+        """One iteration: an update of the weights if it is due, and a step of the optimizer.
+
+        The weights are updated in one of three places: in the closure, from losses and gradients;
+        before the step, from kernel traces and for NNCG; after it, weights per point.
+        """
         due = self.weighting.due()
         if self._points is not None:
             self._points.begin(batch)
@@ -84,20 +92,19 @@ class TrainStep:
             batch: The points.
             due: Whether the weights are to be updated.
         """
-        in_graph = self.model.opt_name == "NNCG"  # NNCG differentiates the loss itself
-        if due and (in_graph or self.weighting.reads is Reads.KERNEL_TRACES):
+        needs_graph = self.model.opt_name == "NNCG"  # NNCG differentiates the loss itself
+        if due and (needs_graph or self.weighting.reads is Reads.KERNEL_TRACES):
             self._update_before(batch)
             due = False
 
         def closure() -> Tensor:
             nonlocal due
-            updates, due = due, False
+            updates, due = due, False  # only the first evaluation in a step updates the weights
             self.model.opt.zero_grad()
-            if in_graph:
-                return self._loss(torch.stack(self.engine.losses(batch, self._measure)))
-            if self.engine.prefers_gradients or (
-                updates and self.weighting.reads is Reads.GRADIENTS
-            ):
+            if needs_graph:
+                return self._loss(torch.stack(self.engine.losses(batch, self._point_loss)))
+            reads_gradients = updates and self.weighting.reads is Reads.GRADIENTS
+            if reads_gradients or self.engine.prefers_gradients:  # the compiled engine has them
                 return self._by_gradients(batch, updates)
             return self._by_losses(batch, updates)
 
@@ -106,10 +113,11 @@ class TrainStep:
     def _by_gradients(self, batch: Batch, updates: bool) -> Tensor:
         """Sets the parameters' gradients to the weighted sum of the groups'; returns the loss."""
         with autocast():
-            computed = self.engine.gradients(batch, self._measure)
+            computed = self.engine.gradients(batch, self._point_loss)
         if updates:
             self._update(computed.losses, computed)
-        weights, penalty = self._per_row(self.weighting.factors), self._penalty()
+        weights = self._per_row(self.weighting.group_multipliers)
+        penalty = self._penalty()
         parameters = computed.parameters.all
         gradients = (weights @ computed.values).split([p.numel() for p in parameters])
         set_gradients(
@@ -127,7 +135,7 @@ class TrainStep:
     def _by_losses(self, batch: Batch, updates: bool) -> Tensor:
         """Sets the parameters' gradients by a backward of the weighted loss; returns the loss."""
         with autocast():
-            losses = torch.stack(self.engine.losses(batch, self._measure))
+            losses = torch.stack(self.engine.losses(batch, self._point_loss))
             if updates:
                 self._update(losses.detach())
             loss = self._loss(losses)
@@ -142,23 +150,26 @@ class TrainStep:
             losses: The unweighted, unscaled loss of every term, shape (number of terms,).
             computed: The gradients; they may be left out where the weighting does not read them.
         """
-        number = len(self.engine.groups.names)
-        group_losses = self._row_losses(losses)[:number]
+        num_groups = len(self.engine.groups.names)
+        group_losses = self._row_losses(losses)[:num_groups]  # without that of unweighted terms
         if self.weighting.reads is Reads.LOSSES:
-            self.weighting.take(group_losses)
+            self.weighting.update_and_check(group_losses)
         elif self.weighting.reads is Reads.GRADIENTS:
             assert computed is not None
-            self.weighting.take(group_losses, computed.of_network(number))
+            self.weighting.update_and_check(group_losses, computed.of_network(num_groups))
 
     def _update_before(self, batch: Batch) -> None:
-        """Updates the weights from an evaluation that serves nothing else."""
+        """Updates the weights by an extra evaluation before the optimizer's step.
+
+        That is for kernel traces, and for NNCG, whose loss must keep its graph.
+        """
         if self.weighting.reads is Reads.KERNEL_TRACES:
             assert isinstance(self.weighting, FromKernel)
             with autocast():
                 traces = kernel_traces(
                     self.engine, batch, self.weighting.exact, self.weighting.probes
                 )
-            self.weighting.take(traces.to(self._terms_to_rows))
+            self.weighting.update_and_check(traces.to(self._terms_to_rows))
         elif self.weighting.reads is Reads.GRADIENTS:
             computed = self.engine.gradients(batch)
             self._update(computed.losses, computed)
@@ -167,7 +178,9 @@ class TrainStep:
 
     def _loss(self, losses: Tensor) -> Tensor:
         """The loss to minimise, shape (): the weighted sum of the terms and the regularization."""
-        return torch.sum(losses * self._per_term(self.weighting.factors)) + self._penalty()
+        return (
+            torch.sum(losses * self._per_term(self.weighting.group_multipliers)) + self._penalty()
+        )
 
     def term_weights(self) -> Tensor:
         """Each term's weight times its static factor, in the order of DeepXDE's losses."""

@@ -51,7 +51,7 @@ class WeightWarnings:
 
     def _warn_skipped(self) -> None:
         """Warns of groups that an update skipped, so that their weight did not change."""
-        names = zip(self._groups.names, self._weighting.skipped().tolist(), strict=True)
+        names = zip(self._groups.names, self._weighting.ever_skipped().tolist(), strict=True)
         new = [name for name, skipped in names if skipped and name not in self._told_skipped]
         if new:
             self._told_skipped.update(new)

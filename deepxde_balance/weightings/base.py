@@ -1,4 +1,4 @@
-"""The base class of all weightings, and one class for each thing that an update can read."""
+"""The base class of all weightings, what an update may read, and weights that no update changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Scale = Mapping[str, float] | Sequence[float]
 
 
 class Reads(Enum):
-    """What an update of the weights reads of an iteration."""
+    """What an update of the weights needs from an iteration."""
 
     NOTHING = "nothing"
     #: The group losses.
@@ -25,7 +25,7 @@ class Reads(Enum):
     GRADIENTS = "gradients"
     #: The traces of the neural tangent kernel's diagonal blocks.
     KERNEL_TRACES = "kernel traces"
-    #: Each term's errors at its points: the weights belong to points and are part of the losses.
+    #: Each term's errors at its points. The weights are then one per point, inside the losses.
     POINT_ERRORS = "point errors"
 
     @property
@@ -72,13 +72,13 @@ class Weighting(nn.Module, ABC):
     #: One weight per group, the reference first, shape (K,).
     weights: Tensor
 
-    #: Sets `weights` from what `reads` names; the classes below declare its arguments.
+    #: Sets `weights` from what `reads` names; the classes in `kinds.py` declare its arguments.
     update: Callable[..., None]
 
     #: For each group the first iteration whose update set a weight that is not allowed, or -1.
     _first_invalid: Tensor
 
-    #: For each group whether any update left its weight unchanged.
+    #: For each group whether at least one update left its weight unchanged.
     _ever_skipped: Tensor
 
     def __init__(self, update_every: int = 1, scale: Scale | None = None):
@@ -134,14 +134,14 @@ class Weighting(nn.Module, ABC):
 
     @property
     def adapted(self) -> bool:
-        """Whether training has set the weights; False while they are where they started."""
+        """Whether the weights come from training, of this phase or of an earlier one."""
         return self.dynamic and self.iteration > 0
 
     @property
-    def factors(self) -> Tensor:
-        """The factors on the group losses, shape (K,).
+    def group_multipliers(self) -> Tensor:
+        """What multiplies the group losses, shape (K,): the weights.
 
-        They are the weights, or 1 where the weights belong to points and are part of the losses.
+        :class:`SA` overrides it with 1, for its weights are inside the losses.
         """
         return self.weights
 
@@ -157,13 +157,13 @@ class Weighting(nn.Module, ABC):
         return self.dynamic and self.iteration % self.update_every == 0
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
-        """Called after every compile, with the optimizer that trains the network.
+        """Called at the end of every compile, after `reset`, with the network's optimizer.
 
         Raises:
             ValueError: If this weighting can't work with that optimizer.
         """
 
-    def take(self, *read: Any) -> None:
+    def update_and_check(self, *read: Any) -> None:
         """Calls `update`, and notes the iteration if a weight is not allowed.
 
         Args:
@@ -182,8 +182,8 @@ class Weighting(nn.Module, ABC):
         valid = self.weights.abs() < torch.inf
         if not self.may_be_negative:
             valid = valid & (self.weights >= 0)
-        noted = self._first_invalid >= 0
-        self._first_invalid = torch.where(valid | noted, self._first_invalid, self.iteration)
+        first = ~valid & (self._first_invalid < 0)
+        self._first_invalid = torch.where(first, self.iteration, self._first_invalid)
 
     def check_weights(self, group_names: Sequence[str]) -> None:
         """Checks that no update so far has set a weight that is not allowed.
@@ -205,22 +205,22 @@ class Weighting(nn.Module, ABC):
                     f"{iteration} that is not allowed: weights must be {allowed}."
                 )
 
-    def skipped(self) -> Tensor:
-        """The groups whose weight any update left unchanged, because a statistic was not usable.
+    def ever_skipped(self) -> Tensor:
+        """The groups whose weight at least one update left unchanged, for want of a usable value.
 
         Returns:
             Boolean tensor of shape (K,), on the weights' device.
         """
         return self._ever_skipped
 
-    def note_updated(self, updated: Tensor) -> None:
-        """Notes the groups whose weight an update left unchanged.
+    def note_skipped(self, skipped: Tensor) -> None:
+        """Notes the groups whose weight an update left unchanged; a warning names them once.
 
         Args:
-            updated: Boolean tensor, False where the weight was left unchanged: shape (K,), or
-                shorter if it covers the last groups only.
+            skipped: Boolean tensor, True where the weight was left unchanged: shape (K,), or
+                (K - 1,) for the conditions alone.
         """
-        self._ever_skipped[-len(updated) :] |= ~updated
+        self._ever_skipped[-len(skipped) :] |= skipped
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Loads a saved state; the number of groups becomes that of the saved state."""
@@ -246,7 +246,7 @@ class Static(Weighting):
 
 
 class Keep(Static):
-    """The weights that the model has now, frozen (`"keep"`).
+    """Weights kept from an earlier phase, which never change (`"keep"`).
 
     Zhou et al. 2025 (supplement) use frozen weights for the inverse Burgers problem: Adam trains
     with a dynamic strategy, then L-BFGS with the weights at the end of Adam.

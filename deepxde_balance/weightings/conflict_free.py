@@ -56,4 +56,4 @@ class ConFIG(FromGradients):
         weights = coefficients * length / (squared_norm * norms)
         updated = included & weights.isfinite()
         self.weights = torch.where(updated, weights, self.weights)
-        self.note_updated(updated)
+        self.note_skipped(~updated)

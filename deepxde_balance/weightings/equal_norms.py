@@ -51,4 +51,4 @@ class EqualNorms(FromGradients):
         mean = torch.where(included, norms, 0.0).sum() / included.sum()
         instantaneous = torch.where(included, mean / norms, 0.0)
         self.weights = self.average(self.weights, instantaneous)
-        self.note_updated(usable(instantaneous))
+        self.note_skipped(~(usable(instantaneous)))

@@ -105,7 +105,7 @@ class GradientWeighting(FromGradients):
         finite = losses.sum().abs() < torch.inf
         ratios = torch.where(usable(ratios) & finite, ratios, 0.0)
         instantaneous = self._bounded(self.allocation(ratios, losses[1:]))
-        self.note_updated(instantaneous > 0)
+        self.note_skipped(~(instantaneous > 0))
         averaged = self._bounded(self.average(weights, instantaneous))
         self.weights = torch.cat([self.weights[:1], averaged])
 

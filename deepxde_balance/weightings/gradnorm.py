@@ -82,7 +82,7 @@ class GradNorm(FromGradients):
         included = included & targets.isfinite()
         self.learned.step(torch.sign(weighted_norms - targets) * norms, included)
         self._renormalise(included)
-        self.note_updated(included)
+        self.note_skipped(~included)
 
     def _renormalise(self, included: Tensor) -> None:
         """Scales the included weights so that all weights sum to K."""

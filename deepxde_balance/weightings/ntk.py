@@ -57,4 +57,4 @@ class NTK(FromKernel):
         weights = total / traces
         updated = usable(traces) & usable(weights)
         self.weights = torch.where(updated, weights, self.weights)
-        self.note_updated(updated)
+        self.note_skipped(~updated)

@@ -94,7 +94,7 @@ class SA(Weighting):
             self._adam.add_param_group({"params": [values]})
 
     @property
-    def factors(self) -> Tensor:
+    def group_multipliers(self) -> Tensor:
         return torch.ones_like(self.weights)
 
     def frozen(self) -> KeptPoints:

@@ -82,7 +82,7 @@ class ReLoBRaLo(FromLosses):
         self.weights = torch.where(included, weights, self.weights)
         self.initial_losses = torch.where(finite, initial, self.initial_losses)
         self.last_losses = torch.where(finite, losses, self.last_losses)
-        self.note_updated(included)
+        self.note_skipped(~included)
 
 
 def _balanced(progress: Tensor, included: Tensor) -> Tensor:

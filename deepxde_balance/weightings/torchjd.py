@@ -95,7 +95,7 @@ class TorchJD(FromGradients):
             )
         updated = finite & weights.isfinite()
         self.weights = torch.where(updated, weights, self.weights)
-        self.note_updated(updated)
+        self.note_skipped(~updated)
 
     def get_extra_state(self) -> dict[str, Any]:
         return {**super().get_extra_state(), "torchjd": _state(self.torchjd)}

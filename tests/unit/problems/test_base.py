@@ -133,7 +133,7 @@ def test_lbfgs_is_compiled_as_adam_was(engine, optimizer_options):
     assert history.loss_train[-1][4] == pytest.approx(error, rel=1e-5)
 
 
-def test_the_phases_are_trained_one_after_the_other():
+def test_the_phases_are_trained_one_after_the_other(optimizer_options):
     problem = ddb.problems.get("burgers-inverse", points=0.02, iterations=3, lbfgs_iterations=4)
     model = problem.model("dn", verbose=0)
     seen = []

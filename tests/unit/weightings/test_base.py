@@ -22,7 +22,7 @@ class Scripted(ddb.FromLosses):
 def updated(*weights, times=None, names=("pde", "bc0", "ic1")):
     weighting = started(Scripted(*weights))
     for seed in range(times or len(weights)):
-        weighting.take(losses_at(seed))
+        weighting.update_and_check(losses_at(seed))
         weighting.iteration += 1
     weighting.check_weights(names)
     return weighting
@@ -48,9 +48,9 @@ def test_negative_weights_where_they_are_meant():
         may_be_negative = True
 
     weighting = started(Signed([-1.0, 2.0, 3.0], [-1.0, math.nan, 3.0]))
-    weighting.take(losses_at(0))
+    weighting.update_and_check(losses_at(0))
     weighting.check_weights(["pde", "bc0", "ic1"])
-    weighting.take(losses_at(1))
+    weighting.update_and_check(losses_at(1))
     with pytest.raises(RuntimeError, match=r"'bc0' a weight at iteration 0 .* finite\."):
         weighting.check_weights(["pde", "bc0", "ic1"])
 
@@ -62,16 +62,16 @@ def test_a_wrong_number_of_weights():
 
 def test_a_new_start_forgets_what_was_wrong():
     weighting = started(Scripted([math.nan] * 3, [1.0, 2.0, 3.0]))
-    weighting.take(losses_at(0))
+    weighting.update_and_check(losses_at(0))
     weighting.reset(3, like=weighting.weights)
-    weighting.take(losses_at(1))
+    weighting.update_and_check(losses_at(1))
     weighting.check_weights(["pde", "bc0", "ic1"])
 
 
 def test_frozen_weights_are_those_of_now():
     weighting = updated([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], times=1)
     kept = weighting.frozen()
-    weighting.take(losses_at(1))
+    weighting.update_and_check(losses_at(1))
     assert kept.weights.tolist() == [1.0, 2.0, 3.0]
     assert not kept.due()
 

@@ -80,14 +80,14 @@ def test_a_gradient_out_of_range_leaves_its_group_alone(bad):
     assert weighting.weights[1] == before[1]
     others = [0, 2]
     torch.testing.assert_close(weighting.weights[others] @ rows[others], direction(rows[others]))
-    assert weighting.skipped().tolist() == [False, True, False]
+    assert weighting.ever_skipped().tolist() == [False, True, False]
 
 
 def test_opposite_gradients_leave_no_direction():
     row = torch.tensor([3.0, 4.0], dtype=torch.float64)
     weighting = updated(torch.stack([row, -row]))
     assert weighting.weights.tolist() == [1.0, 1.0]
-    assert weighting.skipped().tolist() == [True, True]
+    assert weighting.ever_skipped().tolist() == [True, True]
 
 
 def test_name_and_bad_values():

@@ -49,7 +49,7 @@ def test_a_group_with_a_bad_statistic_keeps_its_weight(name, spoil):
     assert weighting.weights[1] == before[1] != 1
     assert weighting.weights[2] != before[2]
     assert weighting.weights.isfinite().all()
-    assert weighting.skipped().tolist() == [False, True, False]
+    assert weighting.ever_skipped().tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -110,7 +110,7 @@ def test_min_weight_lifts_every_instantaneous_weight():
         rows = torch.tensor(norms, dtype=torch.float64).unsqueeze(1)
         weighting.update(losses, GroupGradients(rows))
         assert weighting.weights.tolist() == expected
-    assert weighting.skipped().tolist() == [False, False, True]
+    assert weighting.ever_skipped().tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize("make", [ddb.GW, lambda s, **given: ddb.DN(**given), ddb.DB])

@@ -46,10 +46,10 @@ def test_a_trace_out_of_range_leaves_its_group_alone(bad):
     weighting.update(traces(5.0, 4.0, 1.0))
     weighting.update(traces(1.0, bad, 3.0))
     torch.testing.assert_close(weighting.weights, traces(4.0, 2.5, 4 / 3))
-    assert weighting.skipped().tolist() == [False, True, False]
+    assert weighting.ever_skipped().tolist() == [False, True, False]
     weighting.update(traces(5.0, 4.0, 1.0))
     assert weighting.weights.tolist() == [2.0, 2.5, 10.0]
-    assert weighting.skipped().tolist() == [False, True, False]
+    assert weighting.ever_skipped().tolist() == [False, True, False]
 
 
 def test_a_weight_beyond_all_numbers_leaves_its_group_alone():
@@ -58,7 +58,7 @@ def test_a_weight_beyond_all_numbers_leaves_its_group_alone():
     weighting.update(traces(5.0, 4.0, 1.0))
     weighting.update(traces(1e200, 1e-200, 1e200))
     torch.testing.assert_close(weighting.weights, traces(2.0, 2.5, 2.0))
-    assert weighting.skipped().tolist() == [False, True, False]
+    assert weighting.ever_skipped().tolist() == [False, True, False]
 
 
 def test_no_trace_at_all():

@@ -82,7 +82,7 @@ def test_losses_of_zero():
         return pytest.approx(weighting.weights.tolist())
 
     assert after(1.0, 0.0, 1.0) == [1.0, 1.0, 1.0]
-    assert weighting.skipped().tolist() == [False, True, False]
+    assert weighting.ever_skipped().tolist() == [False, True, False]
     assert after(1.0, 5.0, 1.0) == [1.0, 1.0, 1.0]
     total = e + 1 + e
     assert after(1.0, 0.0, 1.0) == [3 * e / total, 3 / total, 3 * e / total]

@@ -241,9 +241,9 @@ def test_points_of_an_earlier_training_may_change_soon(float64, compilations, tr
     assert len(compilations) == 1
 
 
-def test_a_resampler_beside_lbfgs(float64, compilations, traces, lbfgs_options):
+def test_a_resampler_beside_lbfgs(float64, compilations, traces, optimizer_options):
     """Its steps are many evaluations each; here one of all 20 iterations."""
-    dde.optimizers.config.LBFGS_options["iter_per_step"] = 20
+    optimizer_options.lbfgs.update(maxiter=20, iter_per_step=20)
     model = ddb.Model(scripts.laplace(), scripts.network())
     model.compile("L-BFGS", loss_weights="gw-std", gradient_engine="compiled", verbose=0)
     model.train(callbacks=[dde.callbacks.PDEPointResampler(period=1)], verbose=0)

@@ -7,7 +7,7 @@ import pytest
 
 import deepxde_balance as ddb
 from deepxde_balance.experiments import Run
-from deepxde_balance.problems.own_parameters import from_settings, is_papers
+from deepxde_balance.problems.strategy_parameters import from_settings, is_papers
 from deepxde_balance.results.published import published
 from deepxde_balance.weightings import registry
 
