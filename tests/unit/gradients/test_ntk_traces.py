@@ -102,7 +102,7 @@ def test_static_factors_count_as_on_the_squared_errors(float64):
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_a_term_of_factor_0_adds_nothing_to_its_groups_trace(exact, float64):
-    """Of ic1 and ic2, ic1 alone counts: a backward of its signed sum, or of each of its errors."""
+    """Of ic1 and ic2, ic1 alone counts: a backward of its signed mean, or of each of its errors."""
     model = compiled(ddb.NTK(scale={"ic2": 0.0}), "one-pass")
     batch = Batch(*model.data.train_next_batch())
     torch.manual_seed(5)
@@ -113,7 +113,7 @@ def test_a_term_of_factor_0_adds_nothing_to_its_groups_trace(exact, float64):
     losses = errors[2].reshape(-1) if exact else [(signs[2] * errors[2]).sum()]
     parameters = list(model.net.parameters())
     rows = [torch.autograd.grad(loss, parameters, retain_graph=True) for loss in losses]
-    expected = sum((g**2).sum().item() for row in rows for g in row)
+    expected = sum((g**2).sum().item() for row in rows for g in row) / errors[2].numel()
     assert traces[2].item() == pytest.approx(expected, rel=1e-9)
 
 

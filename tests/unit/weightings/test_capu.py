@@ -49,14 +49,14 @@ def test_30_updates(eta, omega):
     for losses, expected in zip(
         falling_and_not(), by_hand(falling_and_not(), eta, omega=omega), strict=True
     ):
-        weighting.take(torch.tensor(losses, dtype=torch.float64))
+        weighting.update_and_check(torch.tensor(losses, dtype=torch.float64))
         assert weighting.weights.tolist() == pytest.approx(expected, rel=1e-12)
 
 
 def test_multipliers_wait_while_the_lagrangian_falls():
     weighting = started(ddb.CAPU())
     for losses in ([8.0, 4.0, 2.0], [4.0, 2.0, 1.0], [2.0, 1.0, 0.5]):
-        weighting.take(torch.tensor(losses, dtype=torch.float64))
+        weighting.update_and_check(torch.tensor(losses, dtype=torch.float64))
     assert weighting.weights.tolist() == [1.0, 1 + 1.0, 1 + 0.5]  # m + p C with m = p = 1
 
 
@@ -64,7 +64,7 @@ def test_no_condition_is_let_go():
     """Losses as they come: no weight of a condition is ever below 1."""
     weighting = started(ddb.CAPU(eta=0.1))
     for seed in range(200):
-        weighting.take(losses_at(seed))
+        weighting.update_and_check(losses_at(seed))
         assert (weighting.weights >= 1).all()
 
 
@@ -74,10 +74,10 @@ def test_nothing_is_taken_in_from_losses_that_are_not_finite(bad, which):
     clean, spoilt = started(ddb.CAPU()), started(ddb.CAPU())
     for losses in falling_and_not(10):
         for weighting in (clean, spoilt):
-            weighting.take(torch.tensor(losses, dtype=torch.float64))
+            weighting.update_and_check(torch.tensor(losses, dtype=torch.float64))
         wrong = torch.tensor(losses, dtype=torch.float64)
         wrong[which] = bad
-        spoilt.take(wrong)
+        spoilt.update_and_check(wrong)
         assert torch.equal(spoilt.weights, clean.weights)
 
 
