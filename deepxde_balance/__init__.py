@@ -50,7 +50,7 @@ from .weightings import (
     register,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "CAPU",

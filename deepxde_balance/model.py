@@ -32,7 +32,7 @@ from .training.build_step import (
 )
 from .training.run import TrainingRun, run_of, unchanged_on_error
 from .training.step import has_l1
-from .weightings import Equal, Weighting
+from .weightings import Equal, Fixed, Weighting
 
 
 class Model(StockModel):
@@ -163,6 +163,8 @@ class Model(StockModel):
                 model.train()
         """
         before = self.weighting
+        if isinstance(before, (Equal, Fixed)):  # numbers, which "keep" takes as they are now
+            self._follow_loss_weights()
         if loss_weights is None and before is not None and before.adapted:
             warnings.warn(
                 "Compiled without loss_weights, the model has weight 1 for all from now on: "
@@ -434,3 +436,4 @@ class Model(StockModel):
             run.in_training = False
         if run.step is not None:
             run.step.engine.confirm()
+            run.step.check_weights()

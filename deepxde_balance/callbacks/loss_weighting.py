@@ -14,7 +14,7 @@ from ..gradients.base import external_variables
 from ..model import Model
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms
-from ..training.build_step import keep_step, start_step, step_with
+from ..training.build_step import go_on_step, keep_step, start_step
 from ..training.point_weights import check_reads
 from ..training.run import run_of
 from ..training.step import TrainStep
@@ -90,12 +90,16 @@ class LossWeighting(dde.callbacks.Callback):
         groups = group_terms(find_terms(model), self.loss_groups)
         this_record = len(model.losshistory.steps) - 1  # DeepXDE has recorded the initial losses
         if isinstance(self.weighting, Keep):
-            step = keep_step(model, self._step_before(run.step), first_record=this_record)
+            before = self._step_before(run.step)
+            check_reads(model, before.weighting)
+            step = keep_step(model, before, first_record=this_record)
         elif self._step is None or self._step.model is not model or self._groups != groups:
             check_reads(model, self.weighting)
+            # A copy: the step before may be of another model, which is to keep its weights.
+            self.weighting = copy.deepcopy(self.weighting)
             step = start_step(model, self.weighting, groups, first_record=this_record)
         elif self._optimizer is not model.opt:  # the model was compiled again: the weights go on
-            step = step_with(model, self.weighting, groups, self._step.engine.scale)
+            step = go_on_step(model, self._step, self.weighting, first_record=this_record)
         else:
             step = self._step
         if self._optimizer is not model.opt:
@@ -130,6 +134,7 @@ class LossWeighting(dde.callbacks.Callback):
     def on_train_end(self) -> None:
         assert self._step is not None
         self.model.train_step = self._step.replaced_step
+        self._step.check_weights()
 
     def _hand_over(self) -> bool:
         """Puts DeepXDE's step back if the model is now trained without this callback.
@@ -141,7 +146,8 @@ class LossWeighting(dde.callbacks.Callback):
         """
         if self in self.model.callbacks.callbacks:
             return False
-        self.on_train_end()
+        assert self._step is not None
+        self.model.train_step = self._step.replaced_step
         return True
 
     def _refuse_weighted(self, model: dde.Model) -> None:

@@ -111,10 +111,13 @@ def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path
             groups.
     """
     try:
+        _check_format(checkpoint.get(_OURS))
         _prepare_for_kept_weights(model, run, checkpoint.get(_OURS))
         difference = _difference(model, run, checkpoint)
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged or no checkpoint: {error!r}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is a checkpoint of another model: {error}") from error
     if difference is not None:
         raise CheckpointError(f"{path} is a checkpoint of another model: {difference}")
     before = copy.deepcopy(_capture(model, run))
@@ -123,6 +126,12 @@ def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path
     except Exception as error:
         _apply(model, run, before)
         raise CheckpointError(f"{path} can't be restored: {error}") from error
+
+
+def _check_format(ours: dict[str, Any] | None) -> None:
+    """Raises a ValueError if our part of a checkpoint has another format."""
+    if ours is not None and ours["format"] != FORMAT:
+        raise ValueError(f"it has format {ours['format']}, this version reads format {FORMAT}.")
 
 
 def _prepare_for_kept_weights(
@@ -223,8 +232,6 @@ def _difference(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) 
     ours = checkpoint.get(_OURS)
     if ours is None:
         return _options_difference(checkpoint["optimizer_state_dict"], model.opt.state_dict())
-    if ours["format"] != FORMAT:
-        return f"it has format {ours['format']}, this version reads format {FORMAT}."
     if ours["optimizer"] != type(model.opt).__name__:
         return f"its optimizer is {ours['optimizer']}, the model's {type(model.opt).__name__}."
     saved, own = (

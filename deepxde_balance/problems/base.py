@@ -237,7 +237,7 @@ class Problem(ABC):
             :func:`deepxde_balance.weightings.words.normalized`.
 
         Raises:
-            ValueError, TypeError: As :func:`deepxde_balance.weightings.get`.
+            ValueError: If the word can't be read.
         """
         name, parameters = words.parse(word)
         return words.written(name, self._beside_settings(name, parameters) | parameters)

@@ -75,8 +75,11 @@ def build_step(
         if loss_groups is not None:
             raise ValueError('"keep" keeps the groups of the phase before: leave loss_groups out.')
         _check_phase_before(model, run.step)
-        step = None if run.step is None else keep_step(model, run.step, engine)
-        return step, model.loss_weights
+        if run.step is None:
+            return None, model.loss_weights
+        if run.step.weighting.reads.needs_errors:
+            _find_terms(model, loss, run.step.weighting)  # raises if it can't read them
+        return keep_step(model, run.step, engine), model.loss_weights
     if isinstance(weighting, Equal) and loss_groups is None and weighting.scale is None:
         return None, None
     groups = group_terms(_find_terms(model, loss, weighting), loss_groups)
@@ -101,7 +104,13 @@ def start_step(
 
     Raises:
         ValueError: If the weighting can't balance these groups.
+        TypeError: If the weighting is no strategy that can be trained with.
     """
+    if weighting.dynamic and weighting.reads is Reads.NOTHING:
+        raise TypeError(
+            f"{type(weighting).__name__} does not say what its update reads: derive it from "
+            "ddb.FromLosses or ddb.FromGradients."
+        )
     problem = problem_of(model.data)
     distinguished = problem is not None and (
         not problem.bcs or any(term.condition is not None for term in groups.terms)
@@ -120,6 +129,7 @@ def start_step(
     weighting.check(groups.names)
     scale = groups.scale_factors(weighting.scale)
     weighting.reset(len(groups.names), like=next(model.net.parameters()).detach())
+    _check_state(weighting)
     return step_with(model, weighting, groups, scale, engine, first_record)
 
 
@@ -137,9 +147,31 @@ def keep_step(
         engine: The gradient engine; ``None`` chooses it.
         first_record: See :func:`start_step`.
     """
+    before.check_weights()
     kept = before.weighting.frozen()
+    return go_on_step(model, before, kept, engine, first_record)
+
+
+def go_on_step(
+    model: dde.Model,
+    before: TrainStep,
+    weighting: Weighting,
+    engine: EngineName | None = None,
+    first_record: int | None = None,
+) -> TrainStep:
+    """Makes a step for the groups and the points of an earlier one.
+
+    Args:
+        model: The model; it need not be compiled yet.
+        before: The earlier step.
+        weighting: The earlier step's weighting, or that one frozen.
+        engine: The gradient engine; ``None`` chooses it.
+        first_record: See :func:`start_step`.
+    """
     groups, scale = before.engine.groups, before.engine.scale
-    return step_with(model, kept, groups, scale, engine, first_record)
+    step = step_with(model, weighting, groups, scale, engine, first_record)
+    step.follow_points_of(before)
+    return step
 
 
 def restored_keep_step(
@@ -154,11 +186,20 @@ def restored_keep_step(
 
     Returns:
         The step; ``None`` if the saved run did not have ``"keep"``.
+
+    Raises:
+        ValueError: If the saved run had loss terms that the model does not have.
     """
     if saved["strategy"] not in _KEPT:
         return None
     terms = find_terms(model)
     position = {term.name: i for i, term in enumerate(terms)}
+    named = {name for own in saved["groups"].values() for name in own} | {*saved["unweighted"]}
+    if not named <= position.keys():
+        raise ValueError(
+            f"its weights are of the terms {', '.join(sorted(named))}, the model's terms are "
+            f"{', '.join(position)}."
+        )
     members = tuple(tuple(position[name] for name in own) for own in saved["groups"].values())
     unweighted = tuple(position[name] for name in saved["unweighted"])
     groups = TermGroups(terms, tuple(saved["groups"]), members, unweighted)
@@ -275,6 +316,17 @@ def _find_terms(model: dde.Model, loss: Any, weighting: Weighting) -> tuple[Term
     other.compile("sgd", lr=1.0, loss=loss, verbose=0)
     check_reads(other, weighting)
     return find_terms(other)
+
+
+def _check_state(weighting: Weighting) -> None:
+    """Raises a TypeError if a strategy has tensors that would not be in checkpoints."""
+    for module in weighting.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, torch.Tensor):
+                raise TypeError(
+                    f"{type(module).__name__}.{name} is a tensor that checkpoints would not hold: "
+                    f"in `reset`, use self.register_buffer({name!r}, ...)."
+                )
 
 
 def _check_phase_before(model: dde.Model, before: TrainStep | None) -> None:

@@ -11,8 +11,9 @@ from .._deepxde.batch import Batch, BatchSnapshot, condition_spans
 from .._deepxde.no_trace import no_trace
 from .._deepxde.stock_losses import deepxde_losses
 from ..gradients.base import GradientEngine
-from ..weightings import SA, Weighting
+from ..weightings import Weighting
 from ..weightings.base import Reads
+from ..weightings.kinds import FromPointErrors
 
 
 class PointWeights:
@@ -24,7 +25,7 @@ class PointWeights:
         engine: The engine that computes the losses.
     """
 
-    def __init__(self, model: dde.Model, weighting: SA, engine: GradientEngine):
+    def __init__(self, model: dde.Model, weighting: FromPointErrors, engine: GradientEngine):
         self._model = model
         self._weighting = weighting
         self._groups, self._scale = engine.groups, engine.scale
@@ -39,9 +40,8 @@ class PointWeights:
         cls, model: dde.Model, weighting: Weighting, engine: GradientEngine
     ) -> PointWeights | None:
         """The point weights of a weighting; ``None`` if it has none."""
-        if weighting.reads is not Reads.POINT_ERRORS:
+        if not isinstance(weighting, FromPointErrors):
             return None
-        assert isinstance(weighting, SA)
         return cls(model, weighting, engine)
 
     def begin(self, batch: Batch) -> None:

@@ -51,7 +51,9 @@ class TrainingRun:
 
 def run_of(model: dde.Model) -> TrainingRun:
     """The training run of a model. It is an attribute of the model, made in the first call."""
-    run: TrainingRun = vars(model).setdefault(_ATTRIBUTE, TrainingRun())
+    if _ATTRIBUTE not in vars(model):
+        setattr(model, _ATTRIBUTE, TrainingRun())
+    run: TrainingRun = getattr(model, _ATTRIBUTE)
     return run
 
 

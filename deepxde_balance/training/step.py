@@ -136,8 +136,9 @@ class TrainStep:
         """Sets the parameters' gradients by a backward of the weighted loss; returns the loss."""
         with autocast():
             losses = torch.stack(self.engine.losses(batch, self._point_loss))
-            if updates:
-                self._update(losses.detach())
+        if updates:
+            self._update(losses.detach())
+        with autocast():
             loss = self._loss(losses)
             loss.backward(inputs=self.engine.parameters().all)
         return loss
@@ -195,13 +196,26 @@ class TrainStep:
         """The present weights by group name, copied to the host."""
         return dict(zip(self.engine.groups.names, self.weighting.weights.tolist(), strict=True))
 
+    def check_weights(self) -> None:
+        """Checks that all weights so far were allowed. Copies to the host.
+
+        Raises:
+            RuntimeError: If one was not.
+        """
+        self.weighting.check_weights(self.engine.groups.names)
+
+    def follow_points_of(self, before: TrainStep) -> None:
+        """Lets weights of points go on from the points that an earlier step has seen last."""
+        if self._points is not None and before._points is not None:
+            self._points.load_state_dict(before._points.state_dict())
+
     def check_at_record(self) -> None:
         """Called after a record in the loss history, when the host waits for the device anyway.
 
         Raises:
             RuntimeError: If an update set a weight that is not allowed.
         """
-        self.weighting.check_weights(self.engine.groups.names)
+        self.check_weights()
         self.warnings.warn(self.model.losshistory)
 
     def state_dict(self) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from .. import _checks
 
 Scale = Mapping[str, float] | Sequence[float]
 
+#: Stands for no iteration: a later one than any.
+_NEVER = torch.iinfo(torch.int64).max
+
 
 class Reads(Enum):
     """What an update of the weights needs from an iteration."""
@@ -75,7 +78,7 @@ class Weighting(nn.Module, ABC):
     #: Sets `weights` from what `reads` names; the classes in `kinds.py` declare its arguments.
     update: Callable[..., None]
 
-    #: For each group the first iteration whose update set a weight that is not allowed, or -1.
+    #: For each group the first iteration whose update set a weight that is not allowed.
     _first_invalid: Tensor
 
     #: For each group whether at least one update left its weight unchanged.
@@ -87,12 +90,15 @@ class Weighting(nn.Module, ABC):
         self.scale = _checked_scale(scale)
         self.iteration = 0
         self.register_buffer("weights", torch.empty(0))
+        self._start_notes(self.weights)
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         """Sets the weighting to its start, with weight 1 for each group.
 
         It is called before training. A subclass with state of its own sets that state here, after
-        ``super().reset(num_groups, like)``.
+        ``super().reset(num_groups, like)``: tensors by ``self.register_buffer(name, tensor)``, so
+        that they are in checkpoints. Numbers that change are saved by `get_extra_state` and
+        `set_extra_state`.
 
         Args:
             num_groups: The number of groups K, the reference included.
@@ -100,9 +106,12 @@ class Weighting(nn.Module, ABC):
         """
         self.iteration = 0
         self.register_buffer("weights", like.new_ones(num_groups))
-        none = torch.zeros(num_groups, dtype=torch.bool, device=like.device)
-        self.register_buffer("_ever_skipped", none)
-        never = torch.full((num_groups,), -1, device=like.device)
+        self._start_notes(self.weights)
+
+    def _start_notes(self, weights: Tensor) -> None:
+        """Forgets which groups were skipped and which weights were not allowed."""
+        self.register_buffer("_ever_skipped", torch.zeros_like(weights, dtype=torch.bool))
+        never = torch.full_like(weights, _NEVER, dtype=torch.int64)
         self.register_buffer("_first_invalid", never, persistent=False)
 
     def check(self, group_names: Sequence[str]) -> None:
@@ -167,23 +176,25 @@ class Weighting(nn.Module, ABC):
         """Calls `update`, and notes the iteration if a weight is not allowed.
 
         Args:
-            *read: The arguments of `update`.
+            *read: The arguments of `update`. Where the first of them, the losses as a rule, is not
+                finite, nothing is noted: training ends by itself.
 
         Raises:
-            ValueError: If the update set another number of weights than there are groups.
+            ValueError: If the update set weights of another shape, type or device.
         """
-        number = len(self.weights)
+        before = self.weights
         self.update(*read)
-        if self.weights.shape != (number,):
+        after = self.weights
+        if (after.shape, after.dtype, after.device) != (before.shape, before.dtype, before.device):
             raise ValueError(
-                f"{self.strategy} set weights of shape {tuple(self.weights.shape)} for "
-                f"{number} groups at iteration {self.iteration}."
+                f"The strategy {self.strategy} set weights of {_kind(after)} at iteration "
+                f"{self.iteration} for {len(before)} groups: they must be of {_kind(before)}."
             )
-        valid = self.weights.abs() < torch.inf
-        if not self.may_be_negative:
-            valid = valid & (self.weights >= 0)
-        first = ~valid & (self._first_invalid < 0)
-        self._first_invalid = torch.where(first, self.iteration, self._first_invalid)
+        # Differences and products that are 0 for what is finite: few operations, for tiny problems.
+        wrong = after - (after if self.may_be_negative else after.abs()) != 0
+        finite = read[0].sum() * 0 == 0
+        iteration = torch.where(wrong & finite, self.iteration, _NEVER)
+        self._first_invalid = torch.minimum(self._first_invalid, iteration)
 
     def check_weights(self, group_names: Sequence[str]) -> None:
         """Checks that no update so far has set a weight that is not allowed.
@@ -198,11 +209,11 @@ class Weighting(nn.Module, ABC):
                 it. The error names the strategy, the group and the iteration.
         """
         for name, iteration in zip(group_names, self._first_invalid.tolist(), strict=True):
-            if iteration >= 0:
+            if iteration != _NEVER:
                 allowed = "finite" if self.may_be_negative else "finite and not negative"
                 raise RuntimeError(
                     f"The strategy {self.strategy} gave the group {name!r} a weight at iteration "
-                    f"{iteration} that is not allowed: weights must be {allowed}."
+                    f"{iteration} (since compile) that is not allowed: weights must be {allowed}."
                 )
 
     def ever_skipped(self) -> Tensor:
@@ -227,6 +238,7 @@ class Weighting(nn.Module, ABC):
         weights = state_dict["weights"]
         if len(weights) != len(self.weights):
             self.reset(len(weights), like=weights)
+        self._first_invalid.fill_(_NEVER)
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -253,6 +265,11 @@ class Keep(Static):
     """
 
     adapted = True
+
+
+def _kind(weights: Tensor) -> str:
+    """The shape, the float type and the device of weights, in words."""
+    return f"shape {tuple(weights.shape)}, {weights.dtype}, on {weights.device}"
 
 
 def _checked_scale(scale: Scale | None) -> Scale | None:

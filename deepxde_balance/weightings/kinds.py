@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from .base import Reads, Weighting
@@ -97,4 +99,66 @@ class FromKernel(Weighting):
         Args:
             traces: tr K_ii of each group, the reference first, shape (K,): the sum of
                 ||d e_p / d theta||^2 over the group's points p.
+        """
+
+
+class FromPointErrors(Weighting):
+    """Base class of strategies with one weight per point, which are inside the losses.
+
+    `weights` shows one number per group all the same.
+    """
+
+    reads = Reads.POINT_ERRORS
+
+    @property
+    def group_multipliers(self) -> Tensor:
+        return torch.ones_like(self.weights)
+
+    @abstractmethod
+    def number(self, term: int) -> int | None:
+        """The number of a term's weights; ``None`` before it has any."""
+
+    @abstractmethod
+    def start(self, term: int, number: int, residual: bool) -> None:
+        """Sets the first weights of a term's points.
+
+        Args:
+            term: The term's position.
+            number: The number of the term's points N (of errors, where two points share one).
+            residual: Whether the term is a PDE residual.
+        """
+
+    @abstractmethod
+    def carry_over(self, term: int, old: Tensor, residual: bool) -> None:
+        """Gives the new points of a term their weights.
+
+        Args:
+            term: The term's position.
+            old: For each new point its position among the old points, -1 if it was not one of
+                them, shape (N,).
+            residual: Whether the term is a PDE residual.
+        """
+
+    @abstractmethod
+    def loss(self, term: int, errors: Tensor) -> Tensor:
+        """A term's loss with the weights of its points, shape ().
+
+        Args:
+            term: The term's position.
+            errors: The term's errors, shape (N,) or (N, components).
+        """
+
+    @abstractmethod
+    def ascend(
+        self,
+        errors: Mapping[int, Tensor],
+        factors: Sequence[float],
+        members: Sequence[Sequence[int]],
+    ) -> None:
+        """Updates the weights after a step of the network.
+
+        Args:
+            errors: The errors by term, as they were before the step.
+            factors: One static factor per term.
+            members: The terms of each group.
         """

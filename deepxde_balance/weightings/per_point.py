@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from .. import _checks
-from .base import Reads, Scale, Weighting
+from .base import Scale
+from .kinds import FromPointErrors
 
 #: The state of Adam that has one entry per point.
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-class SA(Weighting):
+class SA(FromPointErrors):
     """Self-adaptive weights: one weight per point, which grows where the error is large (`"sa"`).
 
     The loss of a term is mean((w_p e_p)^2) over its points p, with errors e_p and weights w_p.
@@ -45,8 +46,6 @@ class SA(Weighting):
         >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     """
 
-    reads = Reads.POINT_ERRORS
-
     def __init__(
         self,
         lr: float = 0.005,
@@ -63,11 +62,12 @@ class SA(Weighting):
         self.condition_start = _checks.in_interval(
             "condition_start", condition_start, 0, math.inf, "()"
         )
+        self._of_points: dict[int, Tensor] = {}
+        self._adam: torch.optim.Adam | None = None
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
-        self._of_points: dict[int, Tensor] = {}
-        self._adam: torch.optim.Adam | None = None
+        self._of_points, self._adam = {}, None
 
     def start(self, term: int, number: int, residual: bool) -> None:
         """Draws the first weights of a term's points.
@@ -92,10 +92,6 @@ class SA(Weighting):
             self._adam = torch.optim.Adam([values], lr=self.lr, maximize=True)
         else:
             self._adam.add_param_group({"params": [values]})
-
-    @property
-    def group_multipliers(self) -> Tensor:
-        return torch.ones_like(self.weights)
 
     def frozen(self) -> KeptPoints:
         frozen = KeptPoints(

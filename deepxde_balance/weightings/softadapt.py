@@ -55,8 +55,8 @@ class SoftAdapt(FromLosses):
         update_every: int = 1,
         scale: Scale | None = None,
     ):
-        self.order = _checks.positive_int("order", order)
         super().__init__(update_every, scale)
+        self.order = _checks.positive_int("order", order)
         self.beta = _checks.in_interval("beta", beta, -math.inf, math.inf, "()")
         if variant not in _VARIANTS:
             raise _checks.unknown_name("variant", str(variant), _VARIANTS)

@@ -445,3 +445,69 @@ def test_the_stock_class_is_known_where_a_script_has_replaced_it(monkeypatch):
     model.train(iterations=2, verbose=0)
     assert made == [model]  # no helper of ours
     assert model.weights["bc0"] != 1
+
+
+def test_weights_that_were_not_allowed_are_not_kept():
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    model.compile("adam", lr=1e-3, loss_weights=FromScript(update_every=2), verbose=0)
+    with pytest.raises(RuntimeError, match="'bc0' a weight at iteration 4"):
+        model.train(iterations=10, display_every=10, verbose=0)
+    with pytest.raises(RuntimeError, match="'bc0' a weight at iteration 4"):
+        model.compile("adam", lr=1e-3, loss_weights="keep", verbose=0)
+
+
+class StopsAtOnce(dde.callbacks.Callback):
+    def on_epoch_end(self):
+        self.model.stop_training = self.model.train_state.step == 6
+
+
+def test_weights_are_checked_where_training_stops_between_two_records():
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    model.compile("adam", lr=1e-3, loss_weights=FromScript(update_every=2), verbose=0)
+    with pytest.raises(RuntimeError, match="'bc0' a weight at iteration 4"):
+        model.train(iterations=10, display_every=10, callbacks=[StopsAtOnce()], verbose=0)
+
+
+class ReadsNothing(ddb.weightings.Weighting):
+    def update(self, losses):
+        self.weights = losses
+
+
+class ForgetsItsState(ddb.FromLosses):
+    def reset(self, num_groups, like):
+        super().reset(num_groups, like)
+        self.last = like.new_zeros(num_groups)
+
+    def update(self, losses):
+        self.last = losses
+
+
+@pytest.mark.parametrize(
+    "strategy, message",
+    [
+        (ReadsNothing, r"ReadsNothing does not say what .* ddb\.FromLosses or ddb\.FromGradients"),
+        (ForgetsItsState, r"ForgetsItsState\.last is a tensor .* self\.register_buffer\('last'"),
+    ],
+)
+def test_a_strategy_that_would_fail_silently_is_refused_at_compile(strategy, message):
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    with pytest.raises(TypeError, match=message):
+        model.compile("adam", lr=1e-3, loss_weights=strategy(), verbose=0)
+
+
+def test_keep_keeps_the_numbers_that_a_script_has_set_last():
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    model.compile("adam", lr=1e-3, loss_weights=[1, 1, 1, 1], verbose=0)
+    model.train(iterations=1, verbose=0)
+    model.loss_weights = [1, 10, 20, 30]
+    model.compile("adam", lr=1e-3, loss_weights="keep", verbose=0)
+    assert list(model.weights.values()) == [1, 10, 20, 30]
+    assert list(model.train_step.term_weights()) == [1, 10, 20, 30]
+
+
+def test_keep_of_weights_per_point_needs_squares_too():
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    model.compile("adam", lr=1e-3, loss_weights="sa", verbose=0)
+    model.train(iterations=1, verbose=0)
+    with pytest.raises(ValueError, match="squared errors"):
+        model.compile("adam", lr=1e-3, loss="MAE", loss_weights="keep", verbose=0)

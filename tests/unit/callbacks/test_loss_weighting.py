@@ -122,3 +122,19 @@ def test_progress_counts_the_iterations(capsys):
     model = stock()
     model.train(iterations=7, verbose=0, callbacks=[ddb.Progress(7, "training")])
     assert "training: 100%" in capsys.readouterr().err
+
+
+def test_one_callback_on_two_models_leaves_the_first_models_weights():
+    first, second = (dde.Model(scripts.klein_gordon(), scripts.network()) for _ in range(2))
+    callback = ddb.LossWeighting("gw-std")
+    for model in (first, second):
+        model.compile("adam", lr=1e-2, verbose=0)
+        model.train(iterations=3, callbacks=[callback], verbose=0)
+        if model is first:
+            weights = callback.weights
+            for parameter in second.net.parameters():
+                parameter.data *= 1.5
+    assert callback.weights != weights
+    kept = ddb.LossWeighting("keep")
+    first.train(iterations=1, callbacks=[kept], verbose=0)
+    assert kept.weights == weights

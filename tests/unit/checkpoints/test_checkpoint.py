@@ -366,3 +366,29 @@ def test_a_phase_with_kept_weights_of_other_conditions(tmp_path):
         other.restore(path)
     assert other.train_step == step
     assert other.weights == {}
+
+
+def test_another_format_is_refused_by_its_number_whatever_is_in_it(tmp_path):
+    model = compiled()
+    model.train(iterations=1, verbose=0)
+    path = model.save(str(tmp_path / "run"))
+    saved = torch.load(path, weights_only=True)
+    ours = saved["deepxde_balance"]
+    ours["format"], ours["weights"] = 99, ours.pop("weighting")  # an entry has another name
+    torch.save(saved, path)
+    with pytest.raises(ddb.CheckpointError, match=r"format 99, this version reads format 3"):
+        compiled().restore(path)
+
+
+def test_kept_weights_of_other_terms_are_refused_by_name(tmp_path):
+    model = compiled()
+    model.train(iterations=1, verbose=0)
+    model.compile("adam", lr=1e-3, loss_weights="keep", verbose=0)
+    model.train(iterations=1, verbose=0)
+    path = model.save(str(tmp_path / "run"))
+    other = ddb.Model(laplace(), network())
+    other.compile("adam", lr=1e-3, verbose=0)
+    with pytest.raises(
+        ddb.CheckpointError, match=r"weights are of the terms .*ic1.* model's terms"
+    ):
+        other.restore(path)

@@ -56,7 +56,7 @@ def test_negative_weights_where_they_are_meant():
 
 
 def test_a_wrong_number_of_weights():
-    with pytest.raises(ValueError, match=r"Scripted set weights of shape \(2,\) for 3 groups"):
+    with pytest.raises(ValueError, match=r"Scripted set weights of shape \(2,\), .* for 3 groups"):
         updated([1.0, 2.0])
 
 
@@ -87,3 +87,35 @@ def test_the_constructor_calls_no_reset():
             self.resets += 1  # would fail in the base's constructor
 
     assert WithState().resets == 0
+
+
+def test_a_loss_that_is_not_finite_is_no_fault_of_the_strategy():
+    weighting = started(Scripted([1.0] * 3, [math.nan] * 3, [1.0, math.nan, 1.0]))
+    weighting.update_and_check(losses_at(0))
+    weighting.iteration = 1
+    weighting.update_and_check(losses_at(1) * math.nan)
+    weighting.check_weights(["pde", "bc0", "ic1"])
+    weighting.iteration = 2
+    weighting.update_and_check(losses_at(2))
+    with pytest.raises(RuntimeError, match=r"'bc0' a weight at iteration 2"):
+        weighting.check_weights(["pde", "bc0", "ic1"])
+
+
+def test_what_was_wrong_is_forgotten_with_a_saved_state():
+    weighting = started(Scripted([2.0] * 3, [math.nan] * 3))
+    weighting.update_and_check(losses_at(0))
+    good = {k: v.clone() if hasattr(v, "clone") else v for k, v in weighting.state_dict().items()}
+    weighting.update_and_check(losses_at(1))
+    weighting.load_state_dict(good)
+    weighting.check_weights(["pde", "bc0", "ic1"])
+    assert weighting.weights.tolist() == [2.0] * 3
+
+
+def test_weights_of_another_type_are_refused():
+    class Single(Scripted):
+        def update(self, losses):
+            super().update(losses)
+            self.weights = self.weights.float()
+
+    with pytest.raises(ValueError, match=r"Single set weights of .*torch.float32.*torch.float64"):
+        started(Single([1.0] * 3)).update_and_check(losses_at(0))
