@@ -14,7 +14,8 @@ MET = 1e-4
 #: The reference is forgotten when its loss is above so many times its first one ...
 RISEN = 10.0
 
-#: ... while every condition's loss is below this fraction of its largest one.
+#: ... while every condition's loss is below this fraction of its largest one, and its weighted loss
+#: below this fraction of the reference's.
 FALLEN = 1e-2
 
 
@@ -43,19 +44,27 @@ def driven_on(
     ]
 
 
-def residual_forgotten(losses: Sequence[Mapping[str, float]], reference: str) -> bool:
-    """Whether the residual's loss has risen while all conditions are met.
+def residual_forgotten(
+    losses: Sequence[Mapping[str, float]], weights: Mapping[str, float], reference: str
+) -> bool:
+    """Whether the residual's loss has risen while all conditions are met and of no weight.
+
+    A residual may rise from a tiny first loss for a good reason: an untrained network is almost
+    constant. The conditions then still weigh as much as the residual.
 
     Args:
         losses: The groups' losses in each record, by name.
+        weights: The groups' weights in the last record, by name.
         reference: The name of the reference.
     """
     first, last = losses[0], losses[-1]
     conditions = [name for name in last if name != reference]
+    negligible = FALLEN * weights[reference] * last[reference]
     return (
         bool(conditions)
         and last[reference] > RISEN * first[reference]
         and all(last[name] < FALLEN * max(record[name] for record in losses) for name in conditions)
+        and all(weights[name] * last[name] < negligible for name in conditions)
     )
 
 

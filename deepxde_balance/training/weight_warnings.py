@@ -100,8 +100,7 @@ class WeightWarnings:
             return
         now, of_now = weights[-1], losses[-1]
         names = driven_on(weights, of_now, reference)
-        forgotten = residual_forgotten(losses, reference)
-        if not names and not forgotten:
+        if not names and not residual_forgotten(losses, now, reference):
             return
         self._told_driven_on = True
         said = [

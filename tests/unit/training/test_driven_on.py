@@ -42,21 +42,22 @@ def test_records_of_an_earlier_phase_may_lack_the_group():
 
 
 @pytest.mark.parametrize(
-    ("residual", "condition", "forgotten"),
+    ("residual", "condition", "weight", "forgotten"),
     [
-        ((0.9, 5.0, 10.0), (1.0, 1e-3, 1e-13), True),
-        ((0.9, 5.0, 8.0), (1.0, 1e-3, 1e-13), False),  # less than tenfold
-        ((0.9, 5.0, 10.0), (1.0, 0.5, 0.02), False),  # conditions not met
-        ((0.9, 5.0, 10.0), (1e-3, 1.0, 5e-3), True),  # of its largest loss
+        ((0.9, 5.0, 10.0), (1.0, 1e-3, 1e-13), 2e8, True),
+        ((0.9, 5.0, 8.0), (1.0, 1e-3, 1e-13), 2e8, False),  # less than tenfold
+        ((0.9, 5.0, 10.0), (1.0, 0.5, 0.02), 1.0, False),  # conditions not met
+        ((0.9, 5.0, 10.0), (1e-3, 1.0, 5e-3), 1.0, True),  # of its largest loss
+        ((0.03, 5.0, 7.0), (1.0, 0.1, 4.8e-3), 1.2e3, False),  # as much as the residual still
     ],
 )
-def test_a_residual_that_rises_while_conditions_are_met(residual, condition, forgotten):
+def test_a_residual_that_rises_while_conditions_are_met(residual, condition, weight, forgotten):
     losses = [{"pde": r, "bc": c} for r, c in zip(residual, condition, strict=True)]
-    assert residual_forgotten(losses, "pde") == forgotten
+    assert residual_forgotten(losses, {"pde": 1.0, "bc": weight}, "pde") == forgotten
 
 
 def test_no_condition_can_be_met_where_there_is_none():
-    assert not residual_forgotten([{"pde": 1.0}, {"pde": 100.0}], "pde")
+    assert not residual_forgotten([{"pde": 1.0}, {"pde": 100.0}], {"pde": 1.0}, "pde")
 
 
 class DrivesOn(ddb.FromLosses):
