@@ -26,6 +26,7 @@ from .diagnostics.diagnose import Diagnosis, diagnose
 from .model import Model
 from .terms.split_bc import split_bc
 from .weightings import (
+    CAPU,
     DB,
     DN,
     EMA,
@@ -52,6 +53,7 @@ from .weightings import (
 __version__ = "0.2.0.dev0"
 
 __all__ = [
+    "CAPU",
     "DB",
     "DN",
     "EMA",

@@ -1,4 +1,8 @@
-"""Traces of the neural tangent kernel's diagonal blocks (Wang, Yu & Perdikaris 2022, eq. 3.5)."""
+"""Traces of the neural tangent kernel's diagonal blocks (Wang, Yu & Perdikaris 2022, eq. 3.5).
+
+Their losses have equal numbers of points. DeepXDE's are means over unequal numbers, so the traces
+are means too: the weight of a condition does not depend on how many points it happens to have.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,9 @@ _CHUNK = 256
 
 
 def kernel_traces(engine: GradientEngine, batch: Batch, exact: bool, probes: int = 1) -> Tensor:
-    """Returns tr K_ii of every group: the sum over its points of ||d e_p / d theta||^2.
+    """Returns tr K_ii / N_i of every group: the mean over its points of ||d e_p / d theta||^2.
+
+    The traces of a group's terms are added up, each a mean over its own points.
 
     A static factor on a term's loss multiplies its squared errors, and so its part of the trace.
 
@@ -33,14 +39,15 @@ def kernel_traces(engine: GradientEngine, batch: Batch, exact: bool, probes: int
 
 
 def _estimated(engine: GradientEngine, batch: Batch) -> Tensor:
-    """One estimate of the traces: the squared gradients of randomly signed sums of the errors."""
+    """One estimate of the traces: the squared gradients of randomly signed means of the errors."""
 
-    def signed_sum(term: int, errors: Tensor) -> Tensor:
+    def signed_mean(term: int, errors: Tensor) -> Tensor:
         signs = torch.empty_like(errors).bernoulli_(0.5).mul_(2).sub_(1)
         scale = engine.scale[term]
-        return (signs * errors).sum() / (scale**0.5 if scale > 0 else 1.0)
+        # The engine multiplies with the factor; the square of the gradient is to have it once.
+        return (signs * errors).sum() / (errors.numel() * (scale if scale > 0 else 1.0)) ** 0.5
 
-    computed = engine.gradients(batch, signed_sum)
+    computed = engine.gradients(batch, signed_mean)
     num_groups = len(engine.groups.names)
     return computed.of_network(num_groups).values.square().sum(dim=1)
 
@@ -55,7 +62,10 @@ def _exact(engine: GradientEngine, batch: Batch) -> Tensor:
 
     engine.losses(batch, collect)
     parameters = engine.parameters().network
-    of_terms = [_sum_of_squares(errors[i], parameters) for i in range(len(engine.groups.terms))]
+    of_terms = [
+        _sum_of_squares(errors[i], parameters) / len(errors[i])
+        for i in range(len(engine.groups.terms))
+    ]
     return torch.stack([engine.scaled_sum(of_terms, row) for row in engine.groups.members])
 
 

@@ -6,8 +6,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..terms.groups import TermGroups
 from ..weightings import Weighting
+from .driven_on import driven_on, residual_forgotten
 
 #: A condition is said to be let go when its weight is below 1 in at least this number of successive
 #: records, over at least this number of iterations. Both are conventions.
@@ -19,7 +22,7 @@ LEARNED = 0.1
 
 
 class WeightWarnings:
-    """Warns about skipped groups and about conditions that the weights let go.
+    """Warns about skipped groups, and about conditions that the weights let go or drive on.
 
     Args:
         weighting: The weighting.
@@ -38,6 +41,7 @@ class WeightWarnings:
         self._scale = scale
         self._told_skipped: set[str] = set()
         self._told_let_go = False
+        self._told_driven_on = False
 
     def warn(self, history: Any) -> None:
         """Gives the warnings that are due after a record. Copies tensors to the host.
@@ -46,8 +50,15 @@ class WeightWarnings:
             history: DeepXDE's loss history, with the weights in `loss_weights`.
         """
         self._warn_skipped()
+        if not self._weighting.dynamic:
+            return
+        if not history.steps[self.first_record :]:  # a script has replaced the history by a new one
+            self.first_record = 0
+            return
         if self._weighting.can_let_go and not self._told_let_go:
             self._warn_let_go(history)
+        if not self._told_driven_on:
+            self._warn_driven_on(history)
 
     def _warn_skipped(self) -> None:
         """Warns of groups that an update skipped, so that their weight did not change."""
@@ -56,22 +67,18 @@ class WeightWarnings:
         if new:
             self._told_skipped.update(new)
             warnings.warn(
-                f"The gradient statistic of {', '.join(map(repr, new))} was 0, infinite or nan in "
-                "at least one update: there, the group kept its weight (a condition already met, "
-                "frozen layers or a loss that is not finite).",
+                f"The weight of {', '.join(map(repr, new))} was left as it was in at least one "
+                "update: what it is made from (a gradient statistic, a loss or a kernel trace) was "
+                "0, infinite or nan. The loss may not depend on the network (frozen layers, a hard "
+                "constraint), or be exactly 0.",
                 stacklevel=4,
             )
 
     def _warn_let_go(self, history: Any) -> None:
         """Warns of conditions that the weights let go."""
         own = slice(self.first_record, None)
-        if not history.steps[own]:  # a script has replaced the history by a new one
-            self.first_record = 0
-            return
-        records = history.loss_train[own]
         first, last = (
-            dict(zip(self._groups.names[1:], self._group_losses(record)[1:], strict=True))
-            for record in (records[0], records[-1])
+            self._group_losses(history.loss_train[own][k], self._groups.names[1:]) for k in (0, -1)
         )
         names = let_go(history.steps[own], history.loss_weights[own], first, last)
         if names:
@@ -84,12 +91,37 @@ class WeightWarnings:
                 stacklevel=4,
             )
 
-    def _group_losses(self, record: Sequence[float]) -> list[float]:
-        """The groups' losses in a record of the loss history, with the static factors."""
-        return [
-            sum(self._scale[i] * float(record[i]) for i in members)
-            for members in self._groups.members
+    def _warn_driven_on(self, history: Any) -> None:
+        """Warns of conditions that the weights drive on, and of a residual that they forget."""
+        own, reference = slice(self.first_record, None), self._groups.names[0]
+        weights = [w for w in history.loss_weights[own] if reference in w]
+        losses = [self._group_losses(r, self._groups.names) for r in history.loss_train[own]]
+        if not weights or not np.isfinite(list(losses[-1].values())).all():
+            return
+        now, of_now = weights[-1], losses[-1]
+        names = driven_on(weights, of_now, reference)
+        if not names and not residual_forgotten(losses, now, reference):
+            return
+        self._told_driven_on = True
+        said = [
+            f"{name!r} has weight {now[name]:.2g} and loss {of_now[name]:.2g}"
+            for name in names or list(of_now)[1:]
         ]
+        what = "drives on conditions that are met" if names else "forgets the residual"
+        warnings.warn(
+            f"{self._weighting.strategy} {what}: {', '.join(said)}; {reference!r} has weight "
+            f"{now[reference]:.2g} and loss {of_now[reference]:.2g}, at first "
+            f"{losses[0][reference]:.2g}. Training may not come back from here: bound the weights "
+            "(max_weight=100), or take equal weights.",
+            stacklevel=4,
+        )
+
+    def _group_losses(self, record: Sequence[float], names: Sequence[str]) -> dict[str, float]:
+        """Losses of groups in a record of the loss history, with the static factors."""
+        members = dict(zip(self._groups.names, self._groups.members, strict=True))
+        return {
+            name: sum(self._scale[i] * float(record[i]) for i in members[name]) for name in names
+        }
 
 
 def let_go(

@@ -12,6 +12,7 @@ from __future__ import annotations
 from .allocations import AllocationName
 from .averages import EMA, Average, AverageName, BiasCorrectedEMA, GeometricMean, RunningMean
 from .base import Keep, Weighting
+from .capu import CAPU
 from .conflict_free import ConFIG
 from .equal_norms import EqualNorms
 from .fixed import Equal, Fixed
@@ -29,6 +30,7 @@ from .torchjd import TorchJD
 from .uncertainty import UncertaintyWeighting
 
 __all__ = [
+    "CAPU",
     "DB",
     "DN",
     "EMA",

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from .._checks import unknown_name
 from . import words
 from .base import Keep, Weighting
+from .capu import CAPU
 from .conflict_free import ConFIG
 from .equal_norms import EqualNorms
 from .fixed import Equal
@@ -48,6 +49,7 @@ StrategyName = Literal[
     "gradnorm",
     "relobralo",
     "softadapt",
+    "capu",
     "config",
     "ma",
     "lra",
@@ -79,6 +81,7 @@ _PRESETS: dict[str, Factory] = {
     "gradnorm": GradNorm,
     "relobralo": ReLoBRaLo,
     "softadapt": SoftAdapt,
+    "capu": CAPU,
     "config": ConFIG,
 }
 

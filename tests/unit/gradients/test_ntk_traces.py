@@ -14,7 +14,7 @@ from deepxde_balance.gradients.ntk_traces import kernel_traces
 
 
 def full_traces(net, data):
-    """tr(J J^T) of residual, bc, ic + ic_t: a backward for every row of the Jacobian."""
+    """tr(J J^T) / N of residual, bc, ic + ic_t: a backward for every row of the Jacobian."""
     parameters = list(net.parameters())
     traces = []
     for errors in plain_errors(net, data):
@@ -22,7 +22,7 @@ def full_traces(net, data):
         for e in errors.reshape(-1):
             rows = torch.autograd.grad(e, parameters, retain_graph=True, allow_unused=True)
             total += sum((r**2).sum().item() for r in rows if r is not None)
-        traces.append(total)
+        traces.append(total / errors.numel())
     return np.array([traces[0], traces[1], traces[2] + traces[3]])
 
 
@@ -55,7 +55,7 @@ def test_1000_estimates_come_within_5_percent(float64):
 
 
 @pytest.mark.parametrize("engine", ["one-pass", "per-group"])
-def test_one_estimate_is_the_squared_norm_of_a_signed_sum(engine, float64):
+def test_one_estimate_is_the_squared_norm_of_a_signed_mean(engine, float64):
     model = compiled("ntk", engine)
     batch = Batch(*model.data.train_next_batch())
     torch.manual_seed(5)
@@ -63,7 +63,7 @@ def test_one_estimate_is_the_squared_norm_of_a_signed_sum(engine, float64):
     torch.manual_seed(5)
     errors = plain_errors(model.net, model.data)
     signs = [torch.empty_like(e).bernoulli_(0.5) * 2 - 1 for e in errors]
-    sums = [(s * e).sum() for s, e in zip(signs, errors, strict=True)]
+    sums = [(s * e).sum() / e.numel() ** 0.5 for s, e in zip(signs, errors, strict=True)]
     expected = []
     for total in (sums[0], sums[1], sums[2] + sums[3]):
         rows = torch.autograd.grad(
@@ -102,7 +102,7 @@ def test_static_factors_count_as_on_the_squared_errors(float64):
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_a_term_of_factor_0_adds_nothing_to_its_groups_trace(exact, float64):
-    """Of ic1 and ic2, ic1 alone counts: a backward of its signed sum, or of each of its errors."""
+    """Of ic1 and ic2, ic1 alone counts: a backward of its signed mean, or of each of its errors."""
     model = compiled(ddb.NTK(scale={"ic2": 0.0}), "one-pass")
     batch = Batch(*model.data.train_next_batch())
     torch.manual_seed(5)
@@ -113,7 +113,7 @@ def test_a_term_of_factor_0_adds_nothing_to_its_groups_trace(exact, float64):
     losses = errors[2].reshape(-1) if exact else [(signs[2] * errors[2]).sum()]
     parameters = list(model.net.parameters())
     rows = [torch.autograd.grad(loss, parameters, retain_graph=True) for loss in losses]
-    expected = sum((g**2).sum().item() for row in rows for g in row)
+    expected = sum((g**2).sum().item() for row in rows for g in row) / errors[2].numel()
     assert traces[2].item() == pytest.approx(expected, rel=1e-9)
 
 

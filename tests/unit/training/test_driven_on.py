@@ -1,0 +1,80 @@
+"""Conditions that are driven on, and a residual that is forgotten: found in histories."""
+
+import math
+
+import pytest
+from _support import scripts
+
+import deepxde_balance as ddb
+from deepxde_balance.training.driven_on import driven_on, residual_forgotten
+
+
+def weights(*of_bc, pde=1.0):
+    return [{"pde": pde, "bc": w, "ic": 1.0} for w in of_bc]
+
+
+@pytest.mark.parametrize(
+    ("of_bc", "loss", "found"),
+    [
+        ((1, 50, 5000), 1e-9, ["bc"]),
+        ((1, 50, 99), 1e-9, []),  # not a hundredfold
+        ((1, 50, 5000), 1e-7, []),  # 5e-4 of the residual's
+        ((5000, 5000, 5000), 1e-9, []),  # large from the start
+        ((1, 5000, 50), 1e-9, []),  # it has come back
+        ((1, 50, 5000), math.nan, []),
+    ],
+)
+def test_a_weight_that_grows_where_the_loss_is_negligible(of_bc, loss, found):
+    losses = {"pde": 1.0, "bc": loss, "ic": 0.3}
+    assert driven_on(weights(*of_bc), losses, "pde") == found
+
+
+def test_growth_is_relative_to_the_references_weight():
+    """A strategy that lowers the residual's weight instead does the same."""
+    history = [{"pde": 1.0, "bc": 1.0}, {"pde": 1e-3, "bc": 1.0}]
+    assert driven_on(history, {"pde": 1.0, "bc": 1e-8}, "pde") == ["bc"]
+    assert driven_on(history, {"pde": 1.0, "bc": 1e-6}, "pde") == []
+
+
+def test_records_of_an_earlier_phase_may_lack_the_group():
+    history = [{"pde": 1.0, "all": 1.0}, *weights(1, 5000)]
+    assert driven_on(history, {"pde": 1.0, "bc": 1e-9, "ic": 1.0}, "pde") == ["bc"]
+
+
+@pytest.mark.parametrize(
+    ("residual", "condition", "weight", "forgotten"),
+    [
+        ((0.9, 5.0, 10.0), (1.0, 1e-3, 1e-13), 2e8, True),
+        ((0.9, 5.0, 8.0), (1.0, 1e-3, 1e-13), 2e8, False),  # less than tenfold
+        ((0.9, 5.0, 10.0), (1.0, 0.5, 0.02), 1.0, False),  # conditions not met
+        ((0.9, 5.0, 10.0), (1e-3, 1.0, 5e-3), 1.0, True),  # of its largest loss
+        ((0.03, 5.0, 7.0), (1.0, 0.1, 4.8e-3), 1.2e3, False),  # as much as the residual still
+    ],
+)
+def test_a_residual_that_rises_while_conditions_are_met(residual, condition, weight, forgotten):
+    losses = [{"pde": r, "bc": c} for r, c in zip(residual, condition, strict=True)]
+    assert residual_forgotten(losses, {"pde": 1.0, "bc": weight}, "pde") == forgotten
+
+
+def test_no_condition_can_be_met_where_there_is_none():
+    assert not residual_forgotten([{"pde": 1.0}, {"pde": 100.0}], {"pde": 1.0}, "pde")
+
+
+class DrivesOn(ddb.FromLosses):
+    def update(self, losses):
+        weights = losses.new_ones(len(losses))
+        weights[1] = 1e-9 * 10 ** (self.iteration / 100)  # little, but more and more
+        self.weights = weights
+
+
+def test_training_warns_once_with_weight_and_losses():
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    model.compile("adam", lr=1e-3, loss_weights=DrivesOn(), verbose=0)
+    with pytest.warns(UserWarning) as told:
+        model.train(iterations=600, display_every=100, verbose=0)
+    (message,) = (str(w.message) for w in told)
+    first = model.losshistory.loss_train[0][0]
+    assert message.startswith("DrivesOn ")
+    assert "'bc0' has weight 9.8e-07 and loss" in message
+    assert f"at first {first:.2g}." in message
+    assert "max_weight" in message
