@@ -7,13 +7,31 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .. import problems
 from ..checkpoints import checkpoint
 from ..problems import Problem, Settings
 from ..results.record import Record, RecordError
 from ..weightings import Weighting, words
+
+
+class Recorded(Protocol):
+    """A run with a place for its files, of a benchmark problem or of a user's own."""
+
+    @property
+    def iterations(self) -> int:
+        """The number of iterations of all phases together."""
+
+    def record(self, folder: str | os.PathLike[str]) -> Path:
+        """The path of the run's JSON file in a folder of records."""
+
+    def unfinished(self, folder: str | os.PathLike[str]) -> Path:
+        """The path of the run's folder of checkpoints, deleted when the run is finished."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The entries by which a record is the record of this run, in the types of JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +110,7 @@ class OtherRunError(ValueError):
     """The folder has a run of the same problem, strategy and seed with other settings."""
 
 
-def finished(run: Run, folder: str | os.PathLike[str]) -> Record | None:
+def finished(run: Recorded, folder: str | os.PathLike[str]) -> Record | None:
     """The record of a run; ``None`` if the run is not finished.
 
     Raises:
@@ -129,7 +147,7 @@ def checkpoints(prefix: Path) -> list[Path]:
     return sorted((p for p, n in numbers.items() if n.isdigit()), key=lambda p: int(numbers[p]))
 
 
-def _check_same(run: Run, found: Mapping[str, Any], path: Path) -> None:
+def _check_same(run: Recorded, found: Mapping[str, Any], path: Path) -> None:
     """Raises an OtherRunError if the entries found in a file are not those of the run."""
     for name, value in run.identity.items():
         if found.get(name) == value:
