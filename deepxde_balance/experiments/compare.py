@@ -165,7 +165,7 @@ def compare(
     )
     failed = train_each(todo, train_one, out, label, jobs)
     if failed and len(failed) == len(runs):
-        raise RuntimeError(f"All runs failed, {label(failed[0][0])}: {failed[0][1]}")
+        raise RuntimeError(f"All runs failed. {label(failed[0][0])}: {failed[0][1]}")
     return _results(runs, failed, out)
 
 

@@ -24,6 +24,9 @@ _TITLES: Mapping[Quantity, str] = {
     "criterion": "criterion (a proxy)",
 }
 
+#: With more strategies than this, the bands over the seeds would hide the curves.
+_MOST_BANDS = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -159,11 +162,12 @@ class Comparison:
         ]
 
     def _quantity_figure(self) -> Figure:
+        band = plots.min_max if len(self.runs) <= _MOST_BANDS else None
         figure = Figure(layout="constrained")
         ax = figure.subplots()
         for name, runs in self.runs.items():
             if any(np.isfinite(run.errors[self.quantity]).any() for run in runs):
-                plots.plot_errors(list(runs), self.quantity, label=name, ax=ax)
+                plots.plot_errors(list(runs), self.quantity, band, name, ax)
         ax.set_ylabel(_TITLES[self.quantity])
         return figure
 

@@ -28,6 +28,8 @@ class Script:
 
     def __init__(self, given: str):
         path, _, name = given.rpartition(":")
+        if not path.endswith(".py"):
+            raise ValueError(f"{given}: name the function, too: {given.rstrip(':')}:build.")
         self.path = Path(path).resolve()
         self.function = name
         self.__name__ = f"{self.path.name}:{name}"

@@ -48,7 +48,10 @@ class UserRecord(Record):
         }
         for name, values in test_losses.items():
             if values.shape != record.steps.shape:
-                raise RecordError(f"{path}: test_losses[{name!r}] has {len(values)} values.")
+                raise RecordError(
+                    f"{path}: test_losses[{name!r}] has {len(values)} values for "
+                    f"{len(record.steps)} steps."
+                )
         of_record = {
             field.name: getattr(record, field.name) for field in dataclasses.fields(Record)
         }
