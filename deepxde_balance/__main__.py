@@ -13,7 +13,7 @@ from . import problems, weightings
 from ._checks import unknown_name
 from .callbacks.progress import Progress
 from .experiments import Run, Sweep, check_device, train
-from .experiments.compare import compare
+from .experiments.compare import AllRunsFailedError, compare
 from .experiments.script import Script, is_script
 from .gradients.choose import EngineName
 from .results.record import Record, read
@@ -109,18 +109,22 @@ def _compare_on_script(given: argparse.Namespace) -> int:
         if name not in _SCRIPT_SETTINGS:
             raise unknown_name("setting of a script", name, _SCRIPT_SETTINGS)
     _writable(given.out)
-    results = compare(
-        Script(given.problem[0]),
-        given.weights,
-        seeds=given.seeds,
-        jobs=given.jobs,
-        out=given.out,
-        gradient_engine=given.engine,
-        device=given.device,
-        threads=given.threads,
-        checkpoint_every=given.checkpoint_every,
-        **settings,
-    )
+    try:
+        results = compare(
+            Script(given.problem[0]),
+            given.weights,
+            seeds=given.seeds,
+            jobs=given.jobs,
+            out=given.out,
+            gradient_engine=given.engine,
+            device=given.device,
+            threads=given.threads,
+            checkpoint_every=given.checkpoint_every,
+            **settings,
+        )
+    except AllRunsFailedError as error:
+        print(f"deepxde-balance: {_one_line(error)}", file=sys.stderr)
+        return 1
     print(results)
     print(f"\nRecords, table and figures: {given.out}")
     return 1 if results.failed else 0

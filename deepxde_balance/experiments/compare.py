@@ -32,6 +32,10 @@ OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 _SAME_LOSS = 1e-3
 
 
+class AllRunsFailedError(RuntimeError):
+    """Every run of a comparison ended in an error. The message is that of the first."""
+
+
 def compare(
     build: Callable[[], Any],
     strategies: Iterable[str | Weighting],
@@ -98,7 +102,7 @@ def compare(
         ValueError: If an argument is out of its range, a strategy is unknown, there twice or can't
             balance this problem, `build` gives another network for the same seed, or the folder
             has runs with other settings or of another problem.
-        RuntimeError: If all runs failed.
+        AllRunsFailedError: If all runs failed; it is a RuntimeError.
 
     Example:
         >>> import tempfile
@@ -165,7 +169,7 @@ def compare(
     )
     failed = train_each(todo, train_one, out, label, jobs)
     if failed and len(failed) == len(runs):
-        raise RuntimeError(f"All runs failed. {label(failed[0][0])}: {failed[0][1]}")
+        raise AllRunsFailedError(f"All runs failed. {label(failed[0][0])}: {failed[0][1]}")
     return _results(runs, failed, out)
 
 

@@ -251,6 +251,23 @@ def test_a_build_that_gives_another_network_each_time(tmp_path):
     assert not files(tmp_path)
 
 
+def test_a_build_that_gives_another_network_later(tmp_path):
+    """Not when it is checked, but for the second of the strategies."""
+    calls = []
+
+    def changing():
+        calls.append(1)
+        data, net = build()
+        with torch.no_grad():
+            net.linears[0].weight += len(calls) == 4
+        return data, net
+
+    results = compare(changing, ["equal", "dn"], 10, seeds=1, out=tmp_path)
+    assert list(results.failed) == ["dn"]
+    assert "changing() gave another network" in results.failed["dn"][0]
+    assert not (tmp_path / "dn" / "seed0.json").exists()
+
+
 @pytest.mark.parametrize(
     "given, message",
     [
@@ -406,6 +423,19 @@ def test_wrong_input_at_the_shell(arguments, message, tmp_path, monkeypatch, cap
     error = capsys.readouterr().err
     assert message in error and len(error.splitlines()) == 1
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_at_the_shell_all_runs_fail(tmp_path, monkeypatch, capsys):
+    breaking = BUILD.replace("solution", "metric").replace(
+        "1 + x**2", "1 / (x.train_state.step < 1)"
+    )
+    (tmp_path / "breaking.py").write_text(breaking)
+    monkeypatch.chdir(tmp_path)
+    command = ["compare", "breaking.py:build", "--weights", "equal", "--threads", "1"]
+    assert main([*command, "--iterations", "10"]) == 1
+    error = capsys.readouterr().err
+    assert "All runs failed. equal, seed 0: ZeroDivisionError: division by zero" in error
+    assert "Traceback" not in error
 
 
 def test_ctrl_c_at_the_shell_and_again(tmp_path, monkeypatch):
