@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,13 @@ from .._checks import in_interval, positive_int
 from ..gradients.choose import EngineName
 from ..weightings import Weighting
 from .comparison import Comparison
-from .run import OtherRunError, finished
+from .run import OtherRunError, check_same, finished
 from .strategies import Strategy, named
 from .sweep import train_each
 from .training import check_device, on_device
 from .user_problem import UserProblem, check_build, make, model_of
 from .user_record import UserRecord
-from .user_run import Training, UserRun, check_fingerprint, label, train
+from .user_run import FINGERPRINT, Training, UserRun, check_fingerprint, label, train
 
 #: The optimizers of the first phase.
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
@@ -152,12 +153,8 @@ def compare(
         for seed, fingerprint in enumerate(fingerprints)
         for strategy in chosen
     ]
-    todo = []
-    for run in runs:
-        if finished(run, out) is None:
-            todo.append(run)
-        elif run.seed == 0:
-            _check_same_problem(UserRecord.load(run.record(out)), test_losses)
+    _check_folder(out, runs, test_losses)
+    todo = [run for run in runs if finished(run, out) is None]
     cores = os.cpu_count() or 1
     train_one = partial(
         train,
@@ -198,7 +195,29 @@ def _check(
     return dict(zip(model.loss_terms, model.losshistory.loss_test[0], strict=False))
 
 
-def _check_same_problem(record: UserRecord, test_losses: Mapping[str, float]) -> None:
+def _check_folder(
+    out: str | os.PathLike[str], runs: Sequence[UserRun], test_losses: Mapping[str, float]
+) -> None:
+    """Checks that the folder's records, of whatever strategies, are of the same comparison.
+
+    Raises:
+        OtherRunError: If one is of another problem, or was trained otherwise.
+        RecordError: If one is damaged, or of a benchmark problem.
+    """
+    by_seed = {run.seed: run for run in runs}
+    for path in sorted(Path(out).glob("*/seed*.json")):
+        record = UserRecord.load(path)
+        identity = by_seed.get(record.seed, runs[0]).identity
+        own = ["strategy"] if record.seed in by_seed else ["strategy", FINGERPRINT]
+        shared = {k: value for k, value in identity["settings"].items() if k not in own}
+        expected = {"problem": identity["problem"], "settings": shared}
+        settings = {name: record.settings.get(name) for name in shared}
+        check_same(expected, {"problem": record.problem, "settings": settings}, path)
+        if record.seed == 0:
+            _check_losses(record, test_losses)
+
+
+def _check_losses(record: UserRecord, test_losses: Mapping[str, float]) -> None:
     """Raises an OtherRunError if the losses of the untrained network are not those recorded."""
     for name, here in test_losses.items():
         there = float(record.test_losses[name][0]) if name in record.test_losses else math.nan

@@ -122,7 +122,7 @@ def finished(run: Recorded, folder: str | os.PathLike[str]) -> Record | None:
     path = run.record(folder)
     if path.exists():
         record = Record.load(path)
-        _check_same(run, {name: getattr(record, name) for name in run.identity}, path)
+        check_same(run.identity, {name: getattr(record, name) for name in run.identity}, path)
         return record
     started = run.unfinished(folder) / "run.json"
     if started.exists() and list(started.parent.glob("*.pt")):
@@ -132,7 +132,7 @@ def finished(run: Recorded, folder: str | os.PathLike[str]) -> Record | None:
             raise RecordError(f"{started}: not JSON: {error}.") from error
         if not isinstance(content, dict):
             raise RecordError(f"{started}: not the settings of a run.")
-        _check_same(run, content, started)
+        check_same(run.identity, content, started)
         for prefix in ("adam", "lbfgs"):
             for newest in checkpoints(started.parent / prefix)[-1:]:
                 checkpoint.read(str(newest))
@@ -147,9 +147,9 @@ def checkpoints(prefix: Path) -> list[Path]:
     return sorted((p for p, n in numbers.items() if n.isdigit()), key=lambda p: int(numbers[p]))
 
 
-def _check_same(run: Recorded, found: Mapping[str, Any], path: Path) -> None:
-    """Raises an OtherRunError if the entries found in a file are not those of the run."""
-    for name, value in run.identity.items():
+def check_same(identity: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
+    """Raises an OtherRunError if the entries found in a file are not those of a run's identity."""
+    for name, value in identity.items():
         if found.get(name) == value:
             continue
         there, here = found.get(name), value

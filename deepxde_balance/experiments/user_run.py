@@ -24,6 +24,9 @@ from .strategies import Strategy
 from .training import by_term, history_entries, train_once, train_phase
 from .user_problem import UserProblem, make, model_of, name_of
 
+#: The setting with the checksum of what a run starts from.
+FINGERPRINT = "untrained network and points"
+
 
 @dataclasses.dataclass(frozen=True)
 class Training:
@@ -95,7 +98,7 @@ class UserRun:
         settings = {
             **dataclasses.asdict(self.training),
             "strategy": self.strategy.parameters,
-            "untrained network and points": self.fingerprint,
+            FINGERPRINT: self.fingerprint,
         }
         identity: dict[str, Any] = json.loads(
             json.dumps(

@@ -194,6 +194,8 @@ def test_finished_runs_are_not_trained_again_and_others_are_added(tmp_path):
     assert path.stat().st_mtime_ns == before
     assert {name: len(runs) for name, runs in results.runs.items()} == {"dn": 2, "equal": 2}
     assert results.reference == "equal"
+    fewer = compare(build, ["equal"], 10, seeds=1, out=tmp_path)
+    assert [run.path for run in fewer.runs["equal"]] == [path]
 
 
 def other_points():
@@ -222,8 +224,9 @@ def test_runs_with_other_settings_in_the_folder(change, message, tmp_path):
     given = {"build": build, "iterations": 10, "seeds": 1, "out": tmp_path}
     compare(strategies=["equal"], **given)
     before = files(tmp_path)
-    with pytest.raises((ValueError, TypeError), match=message):
-        compare(strategies=["equal", "dn"], **(given | change))
+    for strategies in (["equal", "dn"], ["dn"]):
+        with pytest.raises((ValueError, TypeError), match=message):
+            compare(strategies=strategies, **(given | change))
     assert files(tmp_path) == before
 
 
@@ -237,8 +240,9 @@ def test_runs_with_other_settings_in_the_folder(change, message, tmp_path):
 def test_a_build_that_was_changed(other, message, tmp_path):
     compare(build, ["equal"], 10, seeds=1, out=tmp_path)
     other.__name__ = "build"
-    with pytest.raises(OtherRunError, match=message):
-        compare(other, ["equal"], 10, seeds=1, out=tmp_path)
+    for strategy in ("equal", "dn"):
+        with pytest.raises(OtherRunError, match=message):
+            compare(other, [strategy], 10, seeds=1, out=tmp_path)
 
 
 def test_a_build_that_gives_another_network_each_time(tmp_path):
