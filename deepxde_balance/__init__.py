@@ -23,6 +23,8 @@ from .callbacks.loss_weighting import LossWeighting
 from .callbacks.progress import Progress
 from .checkpoints.checkpoint import CheckpointError
 from .diagnostics.diagnose import Diagnosis, diagnose
+from .experiments.compare import compare
+from .experiments.comparison import Comparison
 from .model import Model
 from .terms.split_bc import split_bc
 from .weightings import (
@@ -62,6 +64,7 @@ __all__ = [
     "SA",
     "BiasCorrectedEMA",
     "CheckpointError",
+    "Comparison",
     "ConFIG",
     "Diagnosis",
     "EqualNorms",
@@ -80,6 +83,7 @@ __all__ = [
     "SoftAdapt",
     "TorchJD",
     "UncertaintyWeighting",
+    "compare",
     "diagnose",
     "problems",
     "register",

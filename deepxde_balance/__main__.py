@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import Any, get_args
 
 from . import problems, weightings
+from ._checks import unknown_name
 from .callbacks.progress import Progress
 from .experiments import Run, Sweep, check_device, train
+from .experiments.compare import AllRunsFailedError, compare
+from .experiments.script import Script, is_script
 from .gradients.choose import EngineName
 from .results.record import Record, read
+
+#: What --set and --iterations can change about the training of a script's problem.
+_SCRIPT_SETTINGS = ("iterations", "lr", "lbfgs_iterations")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,6 +75,8 @@ def _train(given: argparse.Namespace) -> int:
 
 
 def _compare(given: argparse.Namespace) -> int:
+    if any(is_script(problem) for problem in given.problem):
+        return _compare_on_script(given)
     names = problems.names() if given.problem == ["all"] else given.problem
     runs = [
         Run(problem, weights, seed, given.points, _settings(given))
@@ -89,6 +97,37 @@ def _compare(given: argparse.Namespace) -> int:
         print(f"failed: {run.problem}, {run.weights}, seed {run.seed}: {reason}", file=sys.stderr)
     print(f"\nRecords: {given.out}\nTables and figures: deepxde-balance report {given.out}")
     return 1 if failed else 0
+
+
+def _compare_on_script(given: argparse.Namespace) -> int:
+    if len(given.problem) > 1:
+        raise ValueError(f"{' '.join(given.problem)}: give one script and no other problem.")
+    if given.points != 1 or given.backend or given.scheduler:
+        raise ValueError("--points, --backend and --scheduler are for the package's own problems.")
+    settings: dict[str, Any] = {"iterations": 5000, **_settings(given)}
+    for name in settings:
+        if name not in _SCRIPT_SETTINGS:
+            raise unknown_name("setting of a script", name, _SCRIPT_SETTINGS)
+    _writable(given.out)
+    try:
+        results = compare(
+            Script(given.problem[0]),
+            given.weights,
+            seeds=given.seeds,
+            jobs=given.jobs,
+            out=given.out,
+            gradient_engine=given.engine,
+            device=given.device,
+            threads=given.threads,
+            checkpoint_every=given.checkpoint_every,
+            **settings,
+        )
+    except AllRunsFailedError as error:
+        print(f"deepxde-balance: {_one_line(error)}", file=sys.stderr)
+        return 1
+    print(results)
+    print(f"\nRecords, table and figures: {given.out}")
+    return 1 if results.failed else 0
 
 
 def _report(given: argparse.Namespace) -> int:
@@ -174,7 +213,12 @@ def _parser() -> argparse.ArgumentParser:
     single.set_defaults(command=_train)
 
     several = commands.add_parser("compare", help="train problems with several strategies")
-    several.add_argument("problem", nargs="+", metavar="PROBLEM", help="problems, or: all")
+    several.add_argument(
+        "problem",
+        nargs="+",
+        metavar="PROBLEM",
+        help="problems, or: all; or one's own problem, as my_script.py:build",
+    )
     several.add_argument("--weights", nargs="+", action="extend", required=True, metavar="NAME")
     several.add_argument("--seeds", type=_number(int, 1), default=1, help="seeds 0, 1, ...")
     several.add_argument("--jobs", type=int, default=1, help="runs at a time; -1: all cores")

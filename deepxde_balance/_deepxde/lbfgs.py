@@ -1,10 +1,32 @@
-"""Training by L-BFGS that can be resumed in the middle."""
+"""Training by L-BFGS that can be resumed in the middle, and its options."""
 
 from __future__ import annotations
+
+import math
 
 import deepxde as dde
 import torch
 from deepxde.optimizers.config import LBFGS_options
+
+_ITERATIONS_PER_STEP = 100
+
+
+def limit_iterations(iterations: int) -> None:
+    """Sets DeepXDE's options of L-BFGS, which are global: history 100, that many iterations.
+
+    A step of DeepXDE then makes at most 100 iterations, so that callbacks are called often enough
+    to save the model.
+
+    Args:
+        iterations: The largest number of iterations, at least 1.
+    """
+    steps = math.ceil(iterations / _ITERATIONS_PER_STEP)
+    per_step = iterations // steps
+    dde.optimizers.set_LBFGS_options(maxcor=100, maxiter=steps * per_step)
+    # `set_LBFGS_options` does not set these two.
+    LBFGS_options["iter_per_step"] = per_step
+    # The line search evaluates at most 25 times, so `iter_per_step` is what ends a step.
+    LBFGS_options["fun_per_step"] = 25 * per_step
 
 
 def train(model: dde.Model, start: int, verbose: int) -> None:

@@ -1,4 +1,4 @@
-"""Runs of the benchmark problems: recorded, resumable, several at a time."""
+"""Runs of the benchmark problems and of one's own: recorded, resumable, several at a time."""
 
 from .run import OtherRunError, Run, finished
 from .sweep import Sweep

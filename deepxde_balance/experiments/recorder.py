@@ -1,9 +1,10 @@
-"""A callback that records errors, coefficients and gradient histograms of a benchmark problem."""
+"""Callbacks that record errors, and of a benchmark problem coefficients and histograms, too."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import deepxde as dde
@@ -19,22 +20,21 @@ BINS = 101
 _HISTOGRAMS_AFTER = (0.0, 0.1, 0.5)
 
 
-class Recorder(dde.callbacks.Callback):
-    """Records errors, identified coefficients and gradient histograms.
+class ErrorRecorder(dde.callbacks.Callback):
+    """Records errors whenever DeepXDE records the losses, and the time of training.
 
-    Errors and coefficients are recorded whenever DeepXDE records the losses. The state is part of
-    the model's checkpoints.
+    The state is part of the model's checkpoints.
 
     Args:
-        problem: The problem that is trained.
+        measure: The errors of a model by name.
     """
 
-    def __init__(self, problem: Problem):
+    def __init__(self, measure: Callable[[dde.Model], Mapping[str, float]]):
         super().__init__()
-        self.problem = problem
+        self.measure = measure
         self.errors: dict[str, list[float]] = {}
-        self.coefficients: dict[str, list[float]] = {}
-        self.histograms: list[dict[str, Any]] = []
+        #: The number of records so far.
+        self.recorded = 0
         #: The time of training with and without the time for recording.
         self.seconds = 0.0
         self.training_seconds = 0.0
@@ -45,8 +45,7 @@ class Recorder(dde.callbacks.Callback):
         self._count_time(training=True)
         return {
             "errors": self.errors,
-            "coefficients": self.coefficients,
-            "histograms": self.histograms,
+            "recorded": self.recorded,
             "seconds": self.seconds,
             "training_seconds": self.training_seconds,
         }
@@ -65,28 +64,61 @@ class Recorder(dde.callbacks.Callback):
     def on_train_end(self) -> None:
         self._count_time(training=True)
 
+    def _record(self) -> None:
+        new = len(self.model.losshistory.steps) - self.recorded
+        if not new:
+            return
+        self._count_time(training=True)
+        self._take(new)
+        self.recorded += new
+        self._count_time(training=False)
+
+    def _take(self, new: int) -> None:
+        """Adds the present errors, `new` times."""
+        append(self.errors, self.measure(self.model), new)
+
+    def _count_time(self, training: bool) -> None:
+        """Adds the time since the last call, as time of training or of recording."""
+        now = time.perf_counter()
+        self.seconds += now - self._since
+        self.training_seconds += (now - self._since) * training
+        self._since = now
+
+
+def append(series: dict[str, list[float]], values: Mapping[str, float], times: int) -> None:
+    """Appends each value `times` times to the series of its name."""
+    for name, value in values.items():
+        series.setdefault(name, []).extend([value] * times)
+
+
+class Recorder(ErrorRecorder):
+    """Records errors, identified coefficients and gradient histograms of a benchmark problem.
+
+    Args:
+        problem: The problem that is trained.
+    """
+
+    def __init__(self, problem: Problem):
+        super().__init__(problem.errors)
+        self.problem = problem
+        self.coefficients: dict[str, list[float]] = {}
+        self.histograms: list[dict[str, Any]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        more = {"coefficients": self.coefficients, "histograms": self.histograms}
+        return super().state_dict() | more
+
     def finish(self) -> None:
         """Takes the histograms at the end of the run."""
         self._take_histograms(self.model.train_state.step)
 
-    def _record(self) -> None:
-        steps = self.model.losshistory.steps
-        recorded = len(self.errors.get("L2RE", ()))
-        if len(steps) == recorded:
-            return
-        self._count_time(training=True)
-        errors = self.problem.errors(self.model)
-        coefficients = self.problem.coefficients(self.model)
-        for _ in range(len(steps) - recorded):
-            for name, value in errors.items():
-                self.errors.setdefault(name, []).append(value)
-            for name, value in coefficients.items():
-                self.coefficients.setdefault(name, []).append(value)
-        taken = len(self.histograms)
+    def _take(self, new: int) -> None:
+        super()._take(new)
+        append(self.coefficients, self.problem.coefficients(self.model), new)
+        taken, step = len(self.histograms), self.model.losshistory.steps[-1]
         after = _HISTOGRAMS_AFTER
-        if taken < len(after) and steps[-1] >= after[taken] * self.problem.iterations:
-            self._take_histograms(steps[-1])
-        self._count_time(training=False)
+        if taken < len(after) and step >= after[taken] * self.problem.iterations:
+            self._take_histograms(step)
 
     def _take_histograms(self, step: int) -> None:
         """Adds a histogram of each group's unweighted gradient."""
@@ -109,10 +141,3 @@ class Recorder(dde.callbacks.Callback):
                 "counts": np.array(counts),
             }
         )
-
-    def _count_time(self, training: bool) -> None:
-        """Adds the time since the last call, as time of training or of recording."""
-        now = time.perf_counter()
-        self.seconds += now - self._since
-        self.training_seconds += (now - self._since) * training
-        self._since = now

@@ -7,13 +7,31 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .. import problems
 from ..checkpoints import checkpoint
 from ..problems import Problem, Settings
 from ..results.record import Record, RecordError
 from ..weightings import Weighting, words
+
+
+class Recorded(Protocol):
+    """A run with a place for its files, of a benchmark problem or of a user's own."""
+
+    @property
+    def iterations(self) -> int:
+        """The number of iterations of all phases together."""
+
+    def record(self, folder: str | os.PathLike[str]) -> Path:
+        """The path of the run's JSON file in a folder of records."""
+
+    def unfinished(self, folder: str | os.PathLike[str]) -> Path:
+        """The path of the run's folder of checkpoints, deleted when the run is finished."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The entries by which a record is the record of this run, in the types of JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +110,7 @@ class OtherRunError(ValueError):
     """The folder has a run of the same problem, strategy and seed with other settings."""
 
 
-def finished(run: Run, folder: str | os.PathLike[str]) -> Record | None:
+def finished(run: Recorded, folder: str | os.PathLike[str]) -> Record | None:
     """The record of a run; ``None`` if the run is not finished.
 
     Raises:
@@ -104,7 +122,7 @@ def finished(run: Run, folder: str | os.PathLike[str]) -> Record | None:
     path = run.record(folder)
     if path.exists():
         record = Record.load(path)
-        _check_same(run, {name: getattr(record, name) for name in run.identity}, path)
+        check_same(run.identity, {name: getattr(record, name) for name in run.identity}, path)
         return record
     started = run.unfinished(folder) / "run.json"
     if started.exists() and list(started.parent.glob("*.pt")):
@@ -114,7 +132,7 @@ def finished(run: Run, folder: str | os.PathLike[str]) -> Record | None:
             raise RecordError(f"{started}: not JSON: {error}.") from error
         if not isinstance(content, dict):
             raise RecordError(f"{started}: not the settings of a run.")
-        _check_same(run, content, started)
+        check_same(run.identity, content, started)
         for prefix in ("adam", "lbfgs"):
             for newest in checkpoints(started.parent / prefix)[-1:]:
                 checkpoint.read(str(newest))
@@ -129,9 +147,9 @@ def checkpoints(prefix: Path) -> list[Path]:
     return sorted((p for p, n in numbers.items() if n.isdigit()), key=lambda p: int(numbers[p]))
 
 
-def _check_same(run: Run, found: Mapping[str, Any], path: Path) -> None:
-    """Raises an OtherRunError if the entries found in a file are not those of the run."""
-    for name, value in run.identity.items():
+def check_same(identity: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
+    """Raises an OtherRunError if the entries found in a file are not those of a run's identity."""
+    for name, value in identity.items():
         if found.get(name) == value:
             continue
         there, here = found.get(name), value

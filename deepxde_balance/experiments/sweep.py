@@ -6,8 +6,9 @@ import dataclasses
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
@@ -15,7 +16,8 @@ from tqdm.auto import tqdm
 
 from ..callbacks.progress import refresh_interval
 from ..gradients.choose import EngineName
-from .run import Run, finished
+from ..results.record import Record
+from .run import Recorded, Run, finished
 from .training import train
 
 
@@ -77,17 +79,51 @@ class Sweep:
         cores = os.cpu_count() or 1
         at_a_time = cores if jobs < 0 else jobs
         sweep = dataclasses.replace(self, threads=self.threads or max(1, cores // at_a_time))
-        todo = self.unfinished()
-        failed = []
-        with _where(backend, scheduler), _progress(self, todo) as bar:
-            parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-            for run, reason in parallel(
-                joblib.delayed(_train)(r, sweep, os.getpid()) for r in todo
-            ):
-                if reason is not None:
-                    failed.append((run, reason))
-                    bar.write(f"{label(run)} failed: {reason}")
-        return failed
+        return train_each(
+            self.unfinished(), sweep._train_one, self.folder, label, jobs, backend, scheduler
+        )
+
+    def _train_one(self, run: Run) -> Record:
+        device, threads, seconds = self.device, self.threads, self.checkpoint_every
+        return train(run, self.folder, device, threads, seconds, engine=self.engine)
+
+
+RunT = TypeVar("RunT", bound=Recorded)
+
+
+def train_each(
+    runs: Sequence[RunT],
+    train_one: Callable[[RunT], object],
+    folder: str | os.PathLike[str],
+    label: Callable[[RunT], str],
+    jobs: int,
+    backend: str | None = None,
+    scheduler: str | None = None,
+) -> list[tuple[RunT, str]]:
+    """Trains runs, several at a time, with a progress bar over all iterations.
+
+    Args:
+        runs: The runs.
+        train_one: Trains a run; it is called in the worker processes.
+        folder: The folder of the records.
+        label: A run in a few words.
+        jobs: See :meth:`Sweep.train`.
+        backend: See :meth:`Sweep.train`.
+        scheduler: See :meth:`Sweep.train`.
+
+    Returns:
+        The runs that failed, each with the error's message.
+    """
+    failed = []
+    with _where(backend, scheduler), _progress(runs, folder) as bar:
+        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+        for run, reason in parallel(
+            joblib.delayed(_train)(r, train_one, os.getpid()) for r in runs
+        ):
+            if reason is not None:
+                failed.append((run, reason))
+                bar.write(f"{label(run)} failed: {reason}")
+    return failed
 
 
 #: Held by a run. A worker of Dask may have several threads, but a process can train one run only.
@@ -99,7 +135,7 @@ def label(run: Run) -> str:
     return f"{run.problem}, {run.weights}, seed {run.seed}"
 
 
-def _train(run: Run, sweep: Sweep, parent: int) -> tuple[Run, str | None]:
+def _train(run: RunT, train_one: Callable[[RunT], object], parent: int) -> tuple[RunT, str | None]:
     """Trains one run, in a worker or in the parent process.
 
     Returns:
@@ -109,14 +145,7 @@ def _train(run: Run, sweep: Sweep, parent: int) -> tuple[Run, str | None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # after Ctrl-C the parent ends its workers
     try:
         with _ONE_AT_A_TIME:
-            train(
-                run,
-                sweep.folder,
-                sweep.device,
-                sweep.threads,
-                sweep.checkpoint_every,
-                engine=sweep.engine,
-            )
+            train_one(run)
     except Exception as error:
         return run, f"{type(error).__name__}: {error}"
     return run, None
@@ -147,12 +176,12 @@ def _where(backend: str | None, scheduler: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(sweep: Sweep, todo: Sequence[Run]) -> Iterator[tqdm]:
+def _progress(todo: Sequence[Recorded], folder: str | os.PathLike[str]) -> Iterator[tqdm]:
     """A context with a progress bar over the iterations of all runs."""
     lengths = [run.iterations for run in todo]
 
     def done() -> int:
-        return sum(_done(run, sweep.folder, n) for run, n in zip(todo, lengths, strict=True))
+        return sum(_done(run, folder, n) for run, n in zip(todo, lengths, strict=True))
 
     before = done()
     over = threading.Event()
@@ -165,7 +194,7 @@ def _progress(sweep: Sweep, todo: Sequence[Run]) -> Iterator[tqdm]:
     ) as bar:
 
         def show() -> None:
-            finished_runs = sum(run.record(sweep.folder).exists() for run in todo)
+            finished_runs = sum(run.record(folder).exists() for run in todo)
             bar.set_postfix_str(f"{finished_runs} finished", refresh=False)
             bar.update(max(done() - before - bar.n, 0))  # a run that is resumed has done fewer
 
@@ -183,7 +212,7 @@ def _progress(sweep: Sweep, todo: Sequence[Run]) -> Iterator[tqdm]:
             show()
 
 
-def _done(run: Run, folder: str | os.PathLike[str], iterations: int) -> int:
+def _done(run: Recorded, folder: str | os.PathLike[str], iterations: int) -> int:
     """The number of iterations that a run has finished."""
     if run.record(folder).exists():
         return iterations

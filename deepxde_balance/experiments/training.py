@@ -8,8 +8,9 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ from ..gradients.choose import EngineName
 from ..model import Model
 from ..problems import Problem
 from ..results.record import FORMAT, Record, write_json
+from ..terms.groups import group_terms
+from ..terms.term import name_terms
 from ..training.run import run_of
 from .callbacks import Checkpoints, IterationsDone
 from .recorder import Recorder
-from .run import Run, checkpoints, finished
+from .run import Recorded, Run, checkpoints, finished
 
 #: The number of records of losses, weights and errors in a phase of training.
 RECORDS = 200
@@ -68,13 +71,40 @@ def train(
         BlockingIOError: If another process is training the same run into the same folder.
         ValueError: If there is no such device.
     """
-    check_device(device)
+    work = partial(_train, run, folder, checkpoint_every, callbacks, engine)
+    return train_once(run, folder, work, device, threads)
+
+
+def train_once(
+    run: Recorded,
+    folder: str | os.PathLike[str],
+    work: Callable[[], Record],
+    device: str | None,
+    threads: int | None,
+) -> Record:
+    """The record of a run: read if there is one, else made by `work`.
+
+    Args:
+        run: The run.
+        folder: The folder of the records.
+        work: Trains the run, from its last checkpoint if it has one, and writes its record.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``, ...; ``None`` leaves PyTorch's as it is.
+        threads: The number of PyTorch's CPU threads; ``None`` leaves it as it is.
+
+    Returns:
+        The record.
+
+    Raises:
+        RecordError, OtherRunError, CheckpointError, BlockingIOError, ValueError: As :func:`train`.
+    """
+    if device is not None:
+        check_device(device)
     record = finished(run, folder)
     if record is not None:
         return record
-    with _alone(run, folder), _device(device), _threads(threads):
+    with _alone(run, folder), on_device(device), _threads(threads):
         # Another process may have finished the run before this one got the lock.
-        record = finished(run, folder) or _train(run, folder, checkpoint_every, callbacks, engine)
+        record = finished(run, folder) or work()
         shutil.rmtree(run.unfinished(folder))
     return record
 
@@ -97,7 +127,7 @@ def _train(
         # L-BFGS starts from the last checkpoint of Adam when the run is resumed.
         end = problem.iterations if phase == "adam" and problem.settings.lbfgs_iterations else None
         saving = Checkpoints(part / phase, checkpoint_every, last_step=end)
-        _train_phase(model, saving, common, iterations)
+        train_phase(model, saving, common, iterations)
     recorder.finish()
     path = run.record(folder)
     _write_fields(path.with_suffix(".npz"), problem, model, recorder)
@@ -106,7 +136,7 @@ def _train(
 
 
 @contextmanager
-def _alone(run: Run, folder: str | os.PathLike[str]) -> Iterator[None]:
+def _alone(run: Recorded, folder: str | os.PathLike[str]) -> Iterator[None]:
     """A context with a lock on the run's folder of checkpoints.
 
     The lock of a process that was killed is released.
@@ -123,9 +153,9 @@ def _alone(run: Run, folder: str | os.PathLike[str]) -> Iterator[None]:
         yield
 
 
-def _device(device: str) -> AbstractContextManager[Any]:
-    """A context in which new tensors are on the device."""
-    if torch.device(device) == torch.get_default_device():
+def on_device(device: str | None) -> AbstractContextManager[Any]:
+    """A context in which new tensors are on the device; ``None`` changes nothing."""
+    if device is None or torch.device(device) == torch.get_default_device():
         return nullcontext()  # PyTorch's context slows every operation down
     return torch.device(device)
 
@@ -152,7 +182,7 @@ def check_device(device: str) -> None:
         )
 
 
-def _train_phase(model: Model, saving: Checkpoints, callbacks: list[Any], iterations: int) -> None:
+def train_phase(model: Model, saving: Checkpoints, callbacks: list[Any], iterations: int) -> None:
     """Trains a phase to its end, from its last checkpoint if it has one."""
     start = model.train_state.step
     done = 0
@@ -184,19 +214,33 @@ def _write_fields(path: Path, problem: Problem, model: Model, recorder: Recorder
 
 def _content(run: Run, problem: Problem, model: Model, recorder: Recorder) -> dict[str, Any]:
     """The entries of the record."""
-    history, terms = model.losshistory, model.loss_terms
-    step = run_of(model).step
-    assert step is not None
-    groups = step.engine.groups
-    members = dict(zip(groups.names, groups.members, strict=True))
-    if groups.unweighted:
-        members["unweighted"] = groups.unweighted
     final = {name: values[-1] for name, values in recorder.errors.items()}
     final |= {name: values[-1] for name, values in recorder.coefficients.items()}
     return {
         "format": FORMAT,
         **run.identity,
         "paper": dataclasses.asdict(problem.paper),
+        **history_entries(model),
+        "errors": recorder.errors,
+        "coefficients": recorder.coefficients,
+        "true_coefficients": dict(problem.true_coefficients),
+        "final": final,
+        "weights_now": model.weights,
+        "seconds": recorder.seconds,
+        "seconds_per_iteration": recorder.training_seconds / max(model.train_state.step, 1),
+    }
+
+
+def history_entries(model: Model) -> dict[str, Any]:
+    """The entries of a record that tell where a model was trained, its losses and its weights."""
+    history, terms = model.losshistory, model.loss_terms
+    step = run_of(model).step
+    # With weight 1 for all, DeepXDE's own step may have trained.
+    groups = group_terms(name_terms(model.data, len(terms))) if step is None else step.engine.groups
+    members = dict(zip(groups.names, groups.members, strict=True))
+    if groups.unweighted:
+        members["unweighted"] = groups.unweighted
+    return {
         "versions": {
             **{p: version(p) for p in ("deepxde-balance", "deepxde", "torch", "numpy")},
             "python": platform.python_version(),
@@ -209,18 +253,16 @@ def _content(run: Run, problem: Problem, model: Model, recorder: Recorder) -> di
         "loss_terms": terms,
         "groups": {name: [terms[i] for i in m] for name, m in members.items()},
         "steps": history.steps,
-        "losses": dict(zip(terms, np.array(history.loss_train).T, strict=True)),
+        "losses": by_term(terms, history.loss_train),
         "loss_weights": {
             name: [weights[name] for weights in history.loss_weights] for name in groups.names
         },
-        "errors": recorder.errors,
-        "coefficients": recorder.coefficients,
-        "true_coefficients": dict(problem.true_coefficients),
-        "final": final,
-        "weights_now": model.weights,
-        "seconds": recorder.seconds,
-        "seconds_per_iteration": recorder.training_seconds / max(model.train_state.step, 1),
     }
+
+
+def by_term(terms: Sequence[str], losses: Sequence[Sequence[float]]) -> dict[str, np.ndarray]:
+    """A history's losses by term, each of shape (S,), without a last column for the L1 norm."""
+    return dict(zip(terms, np.array(losses).T, strict=False))
 
 
 def machine(device: torch.device) -> str:

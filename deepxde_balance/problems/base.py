@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from .. import weightings
+from .._deepxde import lbfgs
 from ..model import Model
 from ..weightings import GW, Weighting, words
 from .networks import DB_SETUP, NetworkSetup
@@ -23,7 +23,6 @@ from .strategy_parameters import from_settings, is_papers
 
 Groups = Mapping[str, list[int]]
 
-_LBFGS_ITERATIONS_PER_STEP = 100
 #: The arguments of the compile with Adam that the compile with L-BFGS gets too.
 _BOTH_PHASES = ("loss", "metrics", "gradient_engine")
 
@@ -170,14 +169,7 @@ class Problem(ABC):
         """
         if iterations < 1:
             raise ValueError(f"iterations={iterations!r} is not allowed: it must be at least 1.")
-        steps = math.ceil(iterations / _LBFGS_ITERATIONS_PER_STEP)
-        per_step = iterations // steps
-        dde.optimizers.set_LBFGS_options(maxcor=100, maxiter=steps * per_step)
-        # `set_LBFGS_options` does not set these two.
-        options = dde.optimizers.config.LBFGS_options
-        options["iter_per_step"] = per_step
-        # The line search evaluates at most 25 times, so `iter_per_step` is what ends a step.
-        options["fun_per_step"] = 25 * per_step
+        lbfgs.limit_iterations(iterations)
         model.compile(
             "L-BFGS",
             loss_weights="keep",

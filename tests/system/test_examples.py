@@ -30,6 +30,7 @@ SHORTER = {
     r"^LBFGS_ITERATIONS = \d+": "LBFGS_ITERATIONS = 5\n"
     "dde.optimizers.config.LBFGS_options.update(iter_per_step=5, fun_per_step=20)",
     r"num_domain=\d+": "num_domain=100",
+    r"^SEEDS = \d+": "SEEDS = 1",
 }
 
 NUMBER = r"\d+\.\d+"
@@ -39,6 +40,7 @@ PRINTED = {
     "adaptive_weights_callback": rf"Weights: {{'pde': 1.0, 'bc': {NUMBER}, 'ic': {NUMBER}}}",
     "inverse_burgers": rf"C1 = {NUMBER} \(1\), C2 = {NUMBER} \(0.00318\)",
     "compare_strategies": rf"\| db-kurtosis \| {NUMBER}% \| {NUMBER}% \| pde 1, bc ",
+    "compare_own_problem": rf"\| db-kurtosis +\| +{NUMBER}e[+-]0\d \|[\s\S]*Best: ",
     "tune_static_weights": rf"db-mean, 10 iterations in all: L2RE {NUMBER}%",
     "own_strategy": rf"level-norms:update_every=10: L2RE {NUMBER}, weights {{'pde': 1.0, ",
     "diagnose": rf"Unbalanced: bc0's gradient is [\s\S]*\n        5   +{NUMBER}%  +{NUMBER}%  ",
