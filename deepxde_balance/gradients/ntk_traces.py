@@ -43,9 +43,10 @@ def _estimated(engine: GradientEngine, batch: Batch) -> Tensor:
 
     def signed_mean(term: int, errors: Tensor) -> Tensor:
         signs = torch.empty_like(errors).bernoulli_(0.5).mul_(2).sub_(1)
-        scale = engine.scale[term]
         # The engine multiplies with the factor; the square of the gradient is to have it once.
-        return (signs * errors).sum() / (errors.numel() * (scale if scale > 0 else 1.0)) ** 0.5
+        factor: float = engine.scale[term] if engine.scale[term] > 0 else 1.0
+        mean: Tensor = (signs * errors).sum() / (errors.numel() * factor) ** 0.5
+        return mean
 
     computed = engine.gradients(batch, signed_mean)
     num_groups = len(engine.groups.names)

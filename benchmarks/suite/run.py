@@ -1,0 +1,130 @@
+"""Trains strategies on the problems of the suite.
+
+    cd benchmarks
+    python -m suite.run equal db-kurtosis --half choosing --jobs 2      # into results/suite
+    python -m suite.run --half choosing --show                          # the table, trains nothing
+
+Finished runs are skipped, a killed run goes on. Two processes of one thread are faster than one
+of two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+os.environ.setdefault("DDE_BACKEND", "pytorch")
+
+import numpy as np
+
+import deepxde_balance as ddb
+from deepxde_balance.experiments.user_record import UserRecord
+from deepxde_balance.report.tables import table
+
+from . import PROBLEMS, Entry, names
+from .setup import Setup
+
+RESULTS = Path(__file__).parents[1] / "results" / "suite"
+
+#: With fewer residual points the compiler does not pay; and integro-differential problems have
+#: losses of their own, which the one-pass engine can't take apart.
+_FEW_POINTS = 300
+_NOT_COMPILED = ("volterra",)
+
+
+def build(name: str) -> Setup:
+    """Makes a problem by its name, in a process of its own."""
+    return PROBLEMS[name].build()
+
+
+def train(entry: Entry, strategies: Sequence[str], seeds: int, jobs: int, out: Path) -> None:
+    """Trains all strategies on a problem, in the folder of that problem."""
+    compiled = entry.name not in _NOT_COMPILED and len(entry.build().data.train_x) >= _FEW_POINTS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # strategies that fail are what is measured here
+        ddb.compare(
+            partial(build, entry.name),
+            strategies,
+            iterations=entry.iterations,
+            seeds=seeds,
+            jobs=jobs,
+            out=out / entry.name,
+            gradient_engine="compiled" if compiled else None,
+            threads=1,
+        )
+
+
+def records(name: str, out: Path) -> dict[str, list[UserRecord]]:
+    """The finished runs of a problem by strategy."""
+    found: dict[str, list[UserRecord]] = {}
+    for path in sorted((out / name).glob("*/seed*.json")):
+        record = UserRecord.load(path)
+        found.setdefault(record.weights, []).append(record)
+    return found
+
+
+def error(runs: Sequence[UserRecord]) -> float:
+    """The geometric mean over the seeds of each run's median over its last fifth; inf if nan."""
+    medians = [run.over_last_fifth("metric") for run in runs]
+    return float(np.exp(np.mean(np.log(medians)))) if np.isfinite(medians).all() else float("inf")
+
+
+def ratios(problems: Sequence[str], out: Path) -> Mapping[str, Mapping[str, float]]:
+    """For each strategy its error on each problem over that of `equal`."""
+    found: dict[str, dict[str, float]] = {}
+    for name in problems:
+        runs = records(name, out)
+        if "equal" in runs:
+            for strategy, of_strategy in runs.items():
+                found.setdefault(strategy, {})[name] = error(of_strategy) / error(runs["equal"])
+    return found
+
+
+def tables(problems: Sequence[str], out: Path) -> str:
+    """The error and the ratio to `equal` of each run, and a summary for each strategy."""
+    found = ratios(problems, out)
+    errors = {name: {s: error(r) for s, r in records(name, out).items()} for name in problems}
+
+    def cell(strategy: str, name: str) -> str:
+        if name not in found[strategy]:
+            return ""
+        return f"{errors[name][strategy]:.2g} ({found[strategy][name]:.2g})"
+
+    cells = {"problem": list(problems)}
+    cells |= {f"`{s}`": [cell(s, name) for name in problems] for s in found}
+    values = {s: np.array(list(of.values())) for s, of in found.items()}
+    summary = {
+        "strategy": [f"`{s}`" for s in found],
+        "problems": [str(len(v)) for v in values.values()],
+        "geometric mean": [f"{np.exp(np.log(v).mean()):.2g}" for v in values.values()],
+        "worst": [f"{v.max():.2g}" for v in values.values()],
+        "worse than 1.2": [f"{np.mean(v > 1.2):.0%}" for v in values.values()],
+    }
+    return f"{table(cells)}\n\n{table(summary)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("strategies", nargs="*", metavar="STRATEGY")
+    parser.add_argument("--half", choices=["choosing", "judging"])
+    parser.add_argument("--only", nargs="+", choices=list(PROBLEMS), metavar="PROBLEM")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--show", action="store_true", help="only show what is finished")
+    given = parser.parse_args()
+    problems = given.only or names(given.half)
+    if not given.show:
+        if not given.strategies:
+            parser.error("name at least one strategy, or give --show")
+        for name in problems:
+            train(PROBLEMS[name], given.strategies, given.seeds, given.jobs, given.out)
+    print(tables(problems, given.out))
+
+
+if __name__ == "__main__":
+    main()
