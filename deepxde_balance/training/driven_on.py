@@ -8,21 +8,21 @@ from collections.abc import Mapping, Sequence
 #: reference's weight. A convention, as are the next three.
 GROWN = 100.0
 
-#: A group is met when its weighted loss is below this fraction of the reference's.
-MET = 1e-4
+#: A group is negligible when its weighted loss is below this fraction of the reference's.
+NEGLIGIBLE = 1e-4
 
-#: The reference is forgotten when its loss is above so many times its first one ...
+#: A condition is met when its loss is below this fraction of its largest one.
+MET = 1e-2
+
+#: The reference is forgotten when its loss is above so many times its first one, while the weighted
+#: loss of each condition is below the fraction `MET` of the reference's.
 RISEN = 10.0
-
-#: ... while every condition's loss is below this fraction of its largest one, and its weighted loss
-#: below this fraction of the reference's.
-FALLEN = 1e-2
 
 
 def driven_on(
-    weights: Sequence[Mapping[str, float]], losses: Mapping[str, float], reference: str
+    weights: Sequence[Mapping[str, float]], losses: Sequence[Mapping[str, float]], reference: str
 ) -> list[str]:
-    """Returns the names of groups whose weight has grown although their loss is negligible.
+    """Returns the names of groups whose weight has grown although they are met and negligible.
 
     A condition that is met has a tiny gradient. Where a weight is a ratio to that gradient, it
     grows without end; the network then can't move without giving up the condition, and the
@@ -30,16 +30,17 @@ def driven_on(
 
     Args:
         weights: The groups' weights in each record, by name; a record may lack a group.
-        losses: The groups' losses in the last record, by name, the reference's too.
+        losses: The groups' losses in each record, by name, the reference's too.
         reference: The name of the reference.
     """
-    last = weights[-1]
-    of_reference = last[reference] * losses[reference]
+    weights_now, losses_now = weights[-1], losses[-1]
+    negligible = NEGLIGIBLE * weights_now[reference] * losses_now[reference]
     return [
         name
-        for name in losses
+        for name in losses_now
         if name != reference
-        and last[name] * losses[name] < MET * of_reference
+        and weights_now[name] * losses_now[name] < negligible
+        and _is_met(name, losses)
         and _growth(name, weights, reference) >= GROWN
     ]
 
@@ -59,13 +60,17 @@ def residual_forgotten(
     """
     first, last = losses[0], losses[-1]
     conditions = [name for name in last if name != reference]
-    negligible = FALLEN * weights[reference] * last[reference]
+    negligible = MET * weights[reference] * last[reference]
     return (
         bool(conditions)
         and last[reference] > RISEN * first[reference]
-        and all(last[name] < FALLEN * max(record[name] for record in losses) for name in conditions)
+        and all(_is_met(name, losses) for name in conditions)
         and all(weights[name] * last[name] < negligible for name in conditions)
     )
+
+
+def _is_met(name: str, losses: Sequence[Mapping[str, float]]) -> bool:
+    return losses[-1][name] < MET * max(record[name] for record in losses)
 
 
 def _growth(name: str, weights: Sequence[Mapping[str, float]], reference: str) -> float:

@@ -99,7 +99,7 @@ class WeightWarnings:
         if not weights or not np.isfinite(list(losses[-1].values())).all():
             return
         now, of_now = weights[-1], losses[-1]
-        names = driven_on(weights, of_now, reference)
+        names = driven_on(weights, losses, reference)
         if not names and not residual_forgotten(losses, now, reference):
             return
         self._told_driven_on = True
