@@ -14,7 +14,6 @@ import argparse
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("DDE_BACKEND", "pytorch")
@@ -36,9 +35,18 @@ _FEW_POINTS = 300
 _NOT_COMPILED = ("volterra",)
 
 
-def build(name: str) -> Setup:
-    """Makes a problem by its name, in a process of its own."""
-    return PROBLEMS[name].build()
+class Build:
+    """Makes a problem of the suite, also in a process of its own.
+
+    Args:
+        name: The problem's name, which its records have too.
+    """
+
+    def __init__(self, name: str):
+        self.__name__ = name
+
+    def __call__(self) -> Setup:
+        return PROBLEMS[self.__name__].build()
 
 
 def train(entry: Entry, strategies: Sequence[str], seeds: int, jobs: int, out: Path) -> None:
@@ -47,7 +55,7 @@ def train(entry: Entry, strategies: Sequence[str], seeds: int, jobs: int, out: P
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # strategies that fail are what is measured here
         ddb.compare(
-            partial(build, entry.name),
+            Build(entry.name),
             strategies,
             iterations=entry.iterations,
             seeds=seeds,

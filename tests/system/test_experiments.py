@@ -169,7 +169,8 @@ def test_records_keep_their_names():
     assert len(folders) > 100
     for folder in folders:
         record = json.loads(next(folder.glob("seed*.json")).read_text())
-        assert Run(record["problem"], record["weights"]).weights == record["weights"]
+        if folder.parents[1] != results / "suite":  # whose problems are no benchmark problems
+            assert Run(record["problem"], record["weights"]).weights == record["weights"]
         assert words.file_name(record["weights"]) == folder.name
 
 
