@@ -84,18 +84,22 @@ class GradientEngine(ABC):
         scale: One static factor per term.
     """
 
-    #: The engine that is used, by its name in `compile`.
-    name: str
-
-    #: Whether `gradients` is faster than `losses` and a backward of their weighted sum.
-    prefers_gradients: bool = False
-
     def __init__(self, model: dde.Model, groups: TermGroups, scale: Sequence[float]):
         self.model = model
         self.groups = groups
         self.scale = tuple(scale)
         self._optimizer: Any = None
         self._known = Parameters([], [])
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The engine that is used, by its name in `compile`."""
+
+    @property
+    def prefers_gradients(self) -> bool:
+        """Whether `gradients` is faster than `losses` and a backward of their weighted sum."""
+        return False
 
     def begin(self) -> None:  # noqa: B027 - nothing to do is the rule
         """Called when training begins: the model may have changed since the last training."""

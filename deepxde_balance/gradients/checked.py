@@ -47,7 +47,7 @@ class CheckedEngine(GradientEngine):
         self._evaluations = 0
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         return "one-pass" if self._engine is None else self._engine.name
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:

@@ -9,32 +9,6 @@ from .scripts import exact
 GROUPS = {"bc": [0], "ic": [1, 2]}
 
 
-def plain_losses(net, data):
-    """Residual, bc, and ic = u + u_t at t = 0, by plain autograd."""
-    n_bc, n_ic, _ = data.num_bcs
-    x_bc, x_ic, x_ict = np.split(data.train_x_bc, [n_bc, n_bc + n_ic])
-
-    def derivatives(x):
-        x = torch.tensor(x, requires_grad=True)
-        u = net(x)
-        (du,) = torch.autograd.grad(u.sum(), x, create_graph=True)
-        (d_ux,) = torch.autograd.grad(du[:, 0].sum(), x, create_graph=True)
-        (d_ut,) = torch.autograd.grad(du[:, 1].sum(), x, create_graph=True)
-        return u, du, d_ux[:, 0:1], d_ut[:, 1:2]
-
-    u, _, u_xx, u_tt = derivatives(data.train_x_all)
-    residual = (u_tt - u_xx + u**3).square().mean()
-    bc = (net(torch.tensor(x_bc)) - torch.tensor(exact(x_bc))).square().mean()
-    ic = (net(torch.tensor(x_ic)) - torch.tensor(exact(x_ic))).square().mean()
-    ic_t = derivatives(x_ict)[1][:, 1].square().mean()
-    return residual, bc, ic + ic_t
-
-
-def flat_gradient(loss, parameters):
-    g = torch.autograd.grad(loss, parameters, retain_graph=True)
-    return torch.cat([p.reshape(-1) for p in g]).numpy()
-
-
 def plain_errors(net, data):
     """Residual, bc, ic and ic_t at their points, by plain autograd."""
     n_bc, n_ic, _ = data.num_bcs
@@ -55,3 +29,14 @@ def plain_errors(net, data):
         net(torch.tensor(x_ic)) - torch.tensor(exact(x_ic)),
         derivatives(x_ict)[1][:, 1:2],
     ]
+
+
+def plain_losses(net, data):
+    """Residual, bc, and ic = u + u_t at t = 0, by plain autograd."""
+    residual, bc, ic, ic_t = (errors.square().mean() for errors in plain_errors(net, data))
+    return residual, bc, ic + ic_t
+
+
+def flat_gradient(loss, parameters):
+    g = torch.autograd.grad(loss, parameters, retain_graph=True)
+    return torch.cat([p.reshape(-1) for p in g]).numpy()

@@ -60,11 +60,11 @@ class CompiledEngine(GradientEngine):
         self._confirmed = 0
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         return self._uncompiled.name if self._gave_up else "compiled"
 
     @property
-    def prefers_gradients(self) -> bool:  # type: ignore[override]
+    def prefers_gradients(self) -> bool:
         return not self._gave_up
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
