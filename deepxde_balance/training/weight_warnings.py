@@ -6,11 +6,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..terms.groups import TermGroups
 from ..weightings import Weighting
-from .driven_on import driven_on, residual_forgotten
+from .driven_on import RunawayWatch
 
 #: A condition is said to be let go when its weight is below 1 in at least this number of successive
 #: records, over at least this number of iterations. Both are conventions.
@@ -42,6 +40,9 @@ class WeightWarnings:
         self._told_skipped: set[str] = set()
         self._told_let_go = False
         self._told_driven_on = False
+        self._watch = RunawayWatch(groups.names[0])
+        #: How many records of the history it has seen.
+        self._watched = 0
 
     def warn(self, history: Any) -> None:
         """Gives the warnings that are due after a record. Copies tensors to the host.
@@ -93,26 +94,27 @@ class WeightWarnings:
 
     def _warn_driven_on(self, history: Any) -> None:
         """Warns of conditions that the weights drive on, and of a residual that they forget."""
-        own, reference = slice(self.first_record, None), self._groups.names[0]
-        weights = [w for w in history.loss_weights[own] if reference in w]
-        losses = [self._group_losses(r, self._groups.names) for r in history.loss_train[own]]
-        if not weights or not np.isfinite(list(losses[-1].values())).all():
-            return
-        now, of_now = weights[-1], losses[-1]
-        names = driven_on(weights, losses, reference)
-        if not names and not residual_forgotten(losses, now, reference):
+        number = min(len(history.steps), len(history.loss_weights))
+        if number < self._watched:  # a script has replaced the history by a new one
+            self._watch, self._watched = RunawayWatch(self._groups.names[0]), 0
+        for k in range(max(self._watched, self.first_record), number):
+            losses = self._group_losses(history.loss_train[k], self._groups.names)
+            self._watch.add(history.loss_weights[k], losses)
+        self._watched = number
+        names = self._watch.driven_on()
+        if not names and not self._watch.residual_forgotten():
             return
         self._told_driven_on = True
-        said = [
-            f"{name!r} has weight {now[name]:.2g} and loss {of_now[name]:.2g}"
-            for name in names or list(of_now)[1:]
-        ]
+        weights = history.loss_weights[-1]
+        reference, *conditions = (
+            f"{name!r} has weight {weights[name]:.2g} and loss {losses[name]:.2g}"
+            for name in (self._groups.names[0], *(names or self._groups.names[1:]))
+        )
         what = "drives on conditions that are met" if names else "forgets the residual"
         warnings.warn(
-            f"{self._weighting.strategy} {what}: {', '.join(said)}; {reference!r} has weight "
-            f"{now[reference]:.2g} and loss {of_now[reference]:.2g}, at first "
-            f"{losses[0][reference]:.2g}. Training may not come back from here: bound the weights "
-            "(max_weight=100), or take equal weights.",
+            f"{self._weighting.strategy} {what}: {', '.join(conditions)}; {reference}, at first "
+            f"{self._watch.first_loss:.2g}. Training may not come back from here: bound the "
+            "weights (max_weight=100, where the strategy has it), or take equal weights.",
             stacklevel=4,
         )
 

@@ -150,7 +150,7 @@ class Weighting(nn.Module, ABC):
     def group_multipliers(self) -> Tensor:
         """What multiplies the group losses, shape (K,): the weights.
 
-        :class:`SA` overrides it with 1, for its weights are inside the losses.
+        It is 1 where the weights are of points, for those are inside the losses.
         """
         return self.weights
 

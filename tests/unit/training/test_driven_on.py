@@ -6,7 +6,19 @@ import pytest
 from _support import scripts
 
 import deepxde_balance as ddb
-from deepxde_balance.training.driven_on import driven_on, residual_forgotten
+from deepxde_balance.training.driven_on import RunawayWatch
+
+
+def watch(weights, losses):
+    """A watch that has seen records: of the weights, and of the losses aligned at the end."""
+    seen = RunawayWatch("pde")
+    for k, record in enumerate(weights):
+        seen.add(record, losses[max(k - len(weights) + len(losses), 0)])
+    return seen
+
+
+def driven_on(weights, losses):
+    return watch(weights, losses).driven_on()
 
 
 def weights(*of_bc, pde=1.0):
@@ -29,26 +41,26 @@ def losses(bc, first=1.0):
     ],
 )
 def test_a_weight_that_grows_where_the_loss_is_negligible(of_bc, loss, found):
-    assert driven_on(weights(*of_bc), losses(loss), "pde") == found
+    assert driven_on(weights(*of_bc), losses(loss)) == found
 
 
 def test_what_was_always_negligible_is_not_met():
     """Beside a residual that is huge at first, say."""
-    assert driven_on(weights(1, 5000), losses(1e-9, first=2e-8), "pde") == []
+    assert driven_on(weights(1, 5000), losses(1e-9, first=2e-8)) == []
 
 
 def test_growth_is_relative_to_the_references_weight():
     """A strategy that lowers the residual's weight instead does the same."""
     history = [{"pde": 1.0, "bc": 1.0}, {"pde": 1e-3, "bc": 1.0}]
     of_bc = [{"pde": 1.0, "bc": 1.0}, {"pde": 1.0, "bc": 1e-8}]
-    assert driven_on(history, of_bc, "pde") == ["bc"]
+    assert driven_on(history, of_bc) == ["bc"]
     of_bc[-1]["bc"] = 1e-6
-    assert driven_on(history, of_bc, "pde") == []
+    assert driven_on(history, of_bc) == []
 
 
 def test_records_of_an_earlier_phase_may_lack_the_group():
     history = [{"pde": 1.0, "all": 1.0}, *weights(1, 5000)]
-    assert driven_on(history, losses(1e-9), "pde") == ["bc"]
+    assert driven_on(history, losses(1e-9)) == ["bc"]
 
 
 @pytest.mark.parametrize(
@@ -63,11 +75,12 @@ def test_records_of_an_earlier_phase_may_lack_the_group():
 )
 def test_a_residual_that_rises_while_conditions_are_met(residual, condition, weight, forgotten):
     of_both = [{"pde": r, "bc": c} for r, c in zip(residual, condition, strict=True)]
-    assert residual_forgotten(of_both, {"pde": 1.0, "bc": weight}, "pde") == forgotten
+    same = [{"pde": 1.0, "bc": weight}] * 3
+    assert watch(same, of_both).residual_forgotten() == forgotten
 
 
 def test_no_condition_can_be_met_where_there_is_none():
-    assert not residual_forgotten([{"pde": 1.0}, {"pde": 100.0}], {"pde": 1.0}, "pde")
+    assert not watch([{"pde": 1.0}] * 2, [{"pde": 1.0}, {"pde": 100.0}]).residual_forgotten()
 
 
 class DrivesOn(ddb.FromLosses):
