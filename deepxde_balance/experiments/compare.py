@@ -58,9 +58,9 @@ def compare(
     For each strategy and each seed, the seed is set, `build` is called, and what it gives is
     trained. The strategies are ranked at the end of training: by your metric, else by the relative
     L2 error against your solution. Without both, they are ranked by a criterion: each term's test
-    loss is divided by its value at the untrained network, and the worst term counts. The criterion
-    is a proxy for the error, no more: it can't tell a wrong solution that meets all terms from the
-    right one.
+    loss is divided by its largest value so far in that run, and the worst term counts. The
+    criterion is a proxy for the error, no more: it can't tell a wrong solution that meets all terms
+    from the right one.
 
     A finished run is recorded in ``out/<strategy>/seed<k>.json`` and not trained again. A run that
     was stopped, by Ctrl-C for example, goes on from its last checkpoint when `compare` is called
