@@ -15,7 +15,7 @@ from ..gradients.base import GradientEngine, IterationGradients
 from ..gradients.ntk_traces import kernel_traces
 from ..weightings import Weighting
 from ..weightings.base import Reads
-from ..weightings.kinds import FromKernel
+from ..weightings.kinds import FromKernel, FromLossesAndKernel
 from .parameter_gradients import set_gradients
 from .point_weights import PointWeights
 from .weight_warnings import WeightWarnings
@@ -92,6 +92,10 @@ class TrainStep:
             batch: The points.
             due: Whether the weights are to be updated.
         """
+        if due and isinstance(self.weighting, FromLossesAndKernel):
+            probes = self.weighting.probes_due()
+            if probes > 0:
+                self.weighting.take_traces(self._traces(batch, self.weighting.exact, probes))
         needs_graph = self.model.opt_name == "NNCG"  # NNCG differentiates the loss itself
         if due and (needs_graph or self.weighting.reads is Reads.KERNEL_TRACES):
             self._update_before(batch)
@@ -153,7 +157,7 @@ class TrainStep:
         """
         num_groups = len(self.engine.groups.names)
         group_losses = self._row_losses(losses)[:num_groups]  # without that of unweighted terms
-        if self.weighting.reads is Reads.LOSSES:
+        if self.weighting.reads.losses_alone:
             self.weighting.update_and_check(group_losses)
         elif self.weighting.reads is Reads.GRADIENTS:
             assert computed is not None
@@ -166,16 +170,19 @@ class TrainStep:
         """
         if self.weighting.reads is Reads.KERNEL_TRACES:
             assert isinstance(self.weighting, FromKernel)
-            with autocast():
-                traces = kernel_traces(
-                    self.engine, batch, self.weighting.exact, self.weighting.probes
-                )
-            self.weighting.update_and_check(traces.to(self._terms_to_rows))
+            traces = self._traces(batch, self.weighting.exact, self.weighting.probes)
+            self.weighting.update_and_check(traces)
         elif self.weighting.reads is Reads.GRADIENTS:
             computed = self.engine.gradients(batch)
             self._update(computed.losses, computed)
-        elif self.weighting.reads is Reads.LOSSES:
+        elif self.weighting.reads.losses_alone:
             self._update(torch.stack(self.engine.losses(batch)).detach())
+
+    def _traces(self, batch: Batch, exact: bool, probes: int) -> Tensor:
+        """The groups' kernel traces, shape (K,), in the weights' type."""
+        with autocast():
+            traces = kernel_traces(self.engine, batch, exact, probes)
+        return traces.to(self._terms_to_rows)
 
     def _loss(self, losses: Tensor) -> Tensor:
         """The loss to minimise, shape (): the weighted sum of the terms and the regularization."""

@@ -10,6 +10,7 @@ an average, which have a file each. :mod:`~deepxde_balance.weightings.words` rea
 from __future__ import annotations
 
 from .allocations import AllocationName
+from .auto import Auto
 from .averages import EMA, Average, AverageName, BiasCorrectedEMA, GeometricMean, RunningMean
 from .base import Keep, Weighting
 from .capu import CAPU
@@ -18,6 +19,7 @@ from .equal_norms import EqualNorms
 from .fixed import Equal, Fixed
 from .gradient import DB, DN, GW, GradientWeighting
 from .gradnorm import GradNorm
+from .guards import Growth, Guard, GuardName, Release
 from .kinds import FromGradients, FromLosses
 from .ntk import NTK
 from .per_point import SA
@@ -38,6 +40,7 @@ __all__ = [
     "NTK",
     "SA",
     "AllocationName",
+    "Auto",
     "Average",
     "AverageName",
     "BiasCorrectedEMA",
@@ -50,8 +53,12 @@ __all__ = [
     "GeometricMean",
     "GradNorm",
     "GradientWeighting",
+    "Growth",
+    "Guard",
+    "GuardName",
     "Keep",
     "ReLoBRaLo",
+    "Release",
     "RunningMean",
     "SelfAdaptiveTerms",
     "SoftAdapt",

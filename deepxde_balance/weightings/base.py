@@ -28,13 +28,20 @@ class Reads(Enum):
     GRADIENTS = "gradients"
     #: The traces of the neural tangent kernel's diagonal blocks.
     KERNEL_TRACES = "kernel traces"
+    #: The group losses; and, before some of the updates, the traces.
+    LOSSES_AND_TRACES = "losses and kernel traces"
     #: Each term's errors at its points. The weights are then one per point, inside the losses.
     POINT_ERRORS = "point errors"
 
     @property
     def needs_errors(self) -> bool:
         """Whether the losses must be computed from errors at points."""
-        return self in (Reads.KERNEL_TRACES, Reads.POINT_ERRORS)
+        return self in (Reads.KERNEL_TRACES, Reads.LOSSES_AND_TRACES, Reads.POINT_ERRORS)
+
+    @property
+    def losses_alone(self) -> bool:
+        """Whether an update is called with the group losses and nothing else."""
+        return self in (Reads.LOSSES, Reads.LOSSES_AND_TRACES)
 
 
 class Weighting(nn.Module, ABC):

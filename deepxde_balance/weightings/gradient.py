@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from .. import _checks
-from . import allocations, averages, statistics
+from . import allocations, averages, guards, statistics
 from .allocations import Allocation, AllocationName
 from .averages import EMA, Average, AverageName, BiasCorrectedEMA, usable
 from .base import Scale
 from .group_gradients import GroupGradients
+from .guards import Guard, GuardName
 from .kinds import FromGradients
 from .statistics import Norm, Statistic, StatisticName
 
@@ -41,6 +42,9 @@ class GradientWeighting(FromGradients):
         min_weight: Lower bound of the instantaneous weights and of the weights, in (0, 1]. With 1,
             no condition counts less than with equal weights. This bound is not in the papers; it
             is for problems whose residual is small from the start.
+        guard: ``"growth"``, ``"release"``, a :class:`~deepxde_balance.weightings.guards.Guard`, or
+            ``None``, as in the papers. It multiplies the averaged weights, and the averages go on
+            without its factors. The bounds hold without them, too.
 
     Raises:
         ValueError: If an argument is out of its range or a name is unknown.
@@ -57,6 +61,9 @@ class GradientWeighting(FromGradients):
 
     can_let_go = True
 
+    #: The averaged weights of the conditions without the guard's factors, if there is a guard.
+    unguarded: Tensor
+
     def __init__(
         self,
         statistic: StatisticName | Statistic,
@@ -66,6 +73,7 @@ class GradientWeighting(FromGradients):
         max_weight: float | None = None,
         scale: Scale | None = None,
         min_weight: float | None = None,
+        guard: GuardName | Guard | None = None,
     ):
         super().__init__(update_every, scale)
         self.statistic = statistics.get(statistic)
@@ -73,6 +81,7 @@ class GradientWeighting(FromGradients):
         self.average = averages.get(average)
         self.max_weight = _checks.max_weight(max_weight)
         self.min_weight = _checks.min_weight(min_weight)
+        self.guard = guards.get(guard)
 
     @property
     def strategy(self) -> str:
@@ -83,6 +92,9 @@ class GradientWeighting(FromGradients):
         super().reset(num_groups, like)
         self.allocation.reset(num_groups - 1, like)
         self.average.reset(num_groups - 1, like)
+        if self.guard is not None:
+            self.register_buffer("unguarded", like.new_ones(num_groups - 1))
+            self.guard.reset(num_groups - 1, like)
 
     def check(self, group_names: Sequence[str]) -> None:
         if len(group_names) < 2:
@@ -100,13 +112,16 @@ class GradientWeighting(FromGradients):
             )
 
     def update(self, losses: Tensor, gradients: GroupGradients) -> None:
-        weights = self.weights[1:]
+        weights = self.weights[1:] if self.guard is None else self.unguarded
         ratios = self.statistic(gradients, weights)
         finite = losses.sum().abs() < torch.inf
         ratios = torch.where(usable(ratios) & finite, ratios, 0.0)
         instantaneous = self._bounded(self.allocation(ratios, losses[1:]))
         self.note_skipped(~(instantaneous > 0))
         averaged = self._bounded(self.average(weights, instantaneous))
+        if self.guard is not None:
+            self.unguarded = averaged
+            averaged = self.guard(averaged, losses)
         self.weights = torch.cat([self.weights[:1], averaged])
 
     def _bounded(self, weights: Tensor) -> Tensor:
@@ -136,6 +151,7 @@ class GW(GradientWeighting):
         max_weight: Upper bound of the weights.
         scale: Static factors on the losses, see :class:`Weighting`.
         min_weight: Lower bound of the weights, see :class:`GradientWeighting`.
+        guard: See :class:`GradientWeighting`.
 
     Raises:
         ValueError, TypeError: As :class:`GradientWeighting`.
@@ -154,9 +170,10 @@ class GW(GradientWeighting):
         max_weight: float | None = None,
         scale: Scale | None = None,
         min_weight: float | None = None,
+        guard: GuardName | Guard | None = None,
     ):
         super().__init__(
-            statistic, "pairwise", EMA(alpha), update_every, max_weight, scale, min_weight
+            statistic, "pairwise", EMA(alpha), update_every, max_weight, scale, min_weight, guard
         )
 
 
@@ -172,6 +189,7 @@ class DN(GradientWeighting):
         max_weight: Upper bound of the weights.
         scale: Static factors on the losses, see :class:`Weighting`.
         min_weight: Lower bound of the weights, see :class:`GradientWeighting`.
+        guard: See :class:`GradientWeighting`.
 
     Raises:
         ValueError, TypeError: As :class:`GradientWeighting`.
@@ -191,6 +209,7 @@ class DN(GradientWeighting):
         max_weight: float | None = None,
         scale: Scale | None = None,
         min_weight: float | None = None,
+        guard: GuardName | Guard | None = None,
     ):
         average = BiasCorrectedEMA(beta)  # also checks beta
         super().__init__(
@@ -201,6 +220,7 @@ class DN(GradientWeighting):
             max_weight,
             scale,
             min_weight,
+            guard,
         )
 
 
@@ -217,6 +237,7 @@ class DB(GradientWeighting):
         max_weight: Upper bound of the weights.
         scale: Static factors on the losses, see :class:`Weighting`.
         min_weight: Lower bound of the weights, see :class:`GradientWeighting`.
+        guard: See :class:`GradientWeighting`.
 
     Raises:
         ValueError, TypeError: As :class:`GradientWeighting`.
@@ -237,7 +258,8 @@ class DB(GradientWeighting):
         max_weight: float | None = None,
         scale: Scale | None = None,
         min_weight: float | None = None,
+        guard: GuardName | Guard | None = None,
     ):
         super().__init__(
-            statistic, "difficulty", average, update_every, max_weight, scale, min_weight
+            statistic, "difficulty", average, update_every, max_weight, scale, min_weight, guard
         )

@@ -102,6 +102,37 @@ class FromKernel(Weighting):
         """
 
 
+class FromLossesAndKernel(Weighting):
+    """Base class of strategies that read the losses, and more rarely the kernel's traces.
+
+    Attributes:
+        exact: Whether traces are computed exactly, see :class:`FromKernel`.
+    """
+
+    reads = Reads.LOSSES_AND_TRACES
+    exact = False
+
+    @abstractmethod
+    def probes_due(self) -> int:
+        """The number of estimates to average for the coming update; 0 if it reads no traces."""
+
+    @abstractmethod
+    def take_traces(self, traces: Tensor) -> None:
+        """Takes the traces of the coming update's iteration.
+
+        Args:
+            traces: As for :meth:`FromKernel.update`.
+        """
+
+    @abstractmethod
+    def update(self, losses: Tensor) -> None:
+        """Sets `weights` from one iteration's losses.
+
+        Args:
+            losses: Unweighted group losses, shape (K,), the reference first; detached.
+        """
+
+
 class FromPointErrors(Weighting):
     """Base class of strategies with one weight per point, which are inside the losses.
 

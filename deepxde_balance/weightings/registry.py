@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from .._checks import unknown_name
 from . import words
+from .auto import Auto
 from .base import Keep, Weighting
 from .capu import CAPU
 from .conflict_free import ConFIG
@@ -28,6 +29,7 @@ from .uncertainty import UncertaintyWeighting
 
 #: The names of the presets and their aliases, for editors and type checkers.
 StrategyName = Literal[
+    "auto",
     "equal",
     "keep",
     "gw-mean",
@@ -60,6 +62,7 @@ StrategyName = Literal[
 Factory = Callable[..., Weighting]
 
 _PRESETS: dict[str, Factory] = {
+    "auto": Auto,
     "equal": Equal,
     "keep": Keep,
     "gw-mean": partial(GW, "mean"),
@@ -94,7 +97,7 @@ def names() -> list[str]:
     Example:
         >>> import deepxde_balance as ddb
         >>> ddb.weightings.names()[:4]
-        ['equal', 'keep', 'gw-mean', 'gw-std']
+        ['auto', 'equal', 'keep', 'gw-mean']
     """
     return [*_PRESETS, *_REGISTERED]
 

@@ -1,0 +1,137 @@
+"""The recommended strategy: weights in the problem's own units, and no condition let go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .. import _checks
+from . import guards
+from .averages import usable
+from .base import Scale
+from .guards import Guard, GuardName
+from .kinds import FromLossesAndKernel
+
+#: Estimates that are averaged at the first update, whose traces set the units of all weights.
+_FIRST_PROBES = 32
+
+
+class Auto(FromLossesAndKernel):
+    """The strategy that this package recommends (`"auto"`); it needs no hyperparameter.
+
+    It is made of four parts, not from a paper:
+
+    - The statistic is the ratio k_i = tr K_rr / tr K_ii of the traces of the neural tangent
+      kernel, as in :class:`NTK`: how much faster the residual's error changes with the network's
+      parameters than the condition's. It holds no loss, so it is not misled by a residual that is
+      small at a wrong solution, or by a condition that is met already.
+    - The untrained network's ratio k_i(0) sets the units. In training the ratio grows, often a
+      thousandfold, as the network learns finer features. How far the weight should follow differs
+      from problem to problem; it goes part of the way: with k_i the mean of the present ratios,
+      lambda_i = k_i(0) (k_i / k_i(0))^power.
+    - The average of log k_i is an EMA over the readings, every 100 iterations.
+    - The guard is :class:`~deepxde_balance.weightings.guards.Growth`, against conditions that are
+      let go.
+
+    All weights, the reference's too, have one common factor: at the first update the weighted loss
+    is as large as the unweighted one. So the learning rate and a regularization keep their meaning,
+    and the weighted loss does not change when a loss changes units.
+
+    Traces are estimated with random signs (Hutchinson). They need the errors at the points: the
+    losses must be those of ``dde.data.PDE`` or of a DeepXDE class derived from it. A group whose
+    trace is 0 or not finite keeps its last ratio.
+
+    Args:
+        power: How far the weights follow the kernel in training, in [0, 1]: 0 keeps the untrained
+            network's ratio, 1 is the present ratio.
+        alpha: Share of the newest reading in the average, in (0, 1].
+        update_every: Iterations from one update of the weights to the next.
+        traces_every: Updates from one reading of the traces to the next.
+        probes: Estimates of the traces that a reading averages, see :class:`NTK`. The first reading
+            averages at least 32.
+        guard: ``"growth"``, ``"release"``, a :class:`~deepxde_balance.weightings.guards.Guard`, or
+            ``None``.
+        scale: Static factors on the losses, see :class:`Weighting`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+        TypeError: If `guard` is of the wrong type.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
+        >>> model.compile("adam", lr=1e-3, loss_weights="auto", verbose=0)
+        >>> model.weighting.power
+        0.65
+    """
+
+    first: Tensor
+    rise: Tensor
+    factor: Tensor
+
+    def __init__(
+        self,
+        power: float = 0.65,
+        alpha: float = 0.1,
+        update_every: int = 10,
+        traces_every: int = 10,
+        probes: int = 8,
+        guard: GuardName | Guard | None = "growth",
+        scale: Scale | None = None,
+    ):
+        super().__init__(update_every, scale)
+        self.power = _checks.in_interval("power", power, 0, 1, "[]")
+        self.alpha = _checks.in_interval("alpha", alpha, 0, 1, "(]")
+        self.traces_every = _checks.positive_int("traces_every", traces_every)
+        self.probes = _checks.positive_int("probes", probes)
+        self.guard = guards.get(guard)
+
+    def check(self, group_names: Sequence[str]) -> None:
+        if len(group_names) < 2:
+            raise ValueError(
+                f"{type(self).__name__} has nothing to weigh: there is no condition, only the "
+                'reference. Use loss_weights="equal"; with several PDE residuals, '
+                'loss_groups={"pde": [0]} makes the first the reference and weighs the others.'
+            )
+
+    def reset(self, num_groups: int, like: Tensor) -> None:
+        super().reset(num_groups, like)
+        #: log k_i(0), nan before it is known, shape (K - 1,).
+        self.register_buffer("first", like.new_full((num_groups - 1,), math.nan))
+        #: The average of log k_i since then, less log k_i(0), shape (K - 1,).
+        self.register_buffer("rise", like.new_zeros(num_groups - 1))
+        #: The common factor, nan before it is known, shape ().
+        self.register_buffer("factor", like.new_full((), math.nan))
+        if self.guard is not None:
+            self.guard.reset(num_groups - 1, like)
+
+    def probes_due(self) -> int:
+        if self.iteration == 0:
+            return max(self.probes, _FIRST_PROBES)
+        return self.probes if self.iteration % (self.update_every * self.traces_every) == 0 else 0
+
+    def take_traces(self, traces: Tensor) -> None:
+        ratios = traces[0] / traces[1:]
+        included = usable(ratios)
+        logs = torch.where(included, ratios, 1.0).log()
+        known = self.first.isfinite()
+        moved = torch.lerp(self.rise, logs - self.first, self.alpha)
+        self.rise = torch.where(included & known, moved, self.rise)
+        self.first = torch.where(included & ~known, logs, self.first)
+        self.note_skipped(~included)
+
+    def update(self, losses: Tensor) -> None:
+        start = torch.where(self.first.isfinite(), self.first, 0.0)
+        conditions = (start + self.power * self.rise).exp()
+        if self.guard is not None:
+            conditions = self.guard(conditions, losses)
+        weights = torch.cat([torch.ones_like(losses[:1]), conditions])
+        factor = losses.sum() / (weights * losses).sum()
+        self.factor = torch.where(self.factor.isfinite(), self.factor, factor)
+        self.weights = torch.where(usable(self.factor), self.factor, 1.0) * weights
+
+    def extra_repr(self) -> str:
+        return f"power={self.power}, alpha={self.alpha}, update_every={self.update_every}"
