@@ -18,35 +18,40 @@ from .kinds import FromLossesAndKernel
 #: Estimates that are averaged at the first update, whose traces set the units of all weights.
 _FIRST_PROBES = 32
 
+#: The units of the weights are divided by at most this number.
+_LARGEST_SHARE = 100.0
+
 
 class Auto(FromLossesAndKernel):
     """The strategy that this package recommends (`"auto"`); it needs no hyperparameter.
 
-    It is made of four parts, not from a paper:
+    It is made of four parts, which are not from a paper:
 
     - The statistic is the ratio k_i = tr K_rr / tr K_ii of the traces of the neural tangent
-      kernel, as in :class:`NTK`: how much faster the residual's error changes with the network's
-      parameters than the condition's. It holds no loss, so it is not misled by a residual that is
+      kernel, as in :class:`NTK`: how much faster the residual's errors change with the network's
+      parameters than the condition's. No loss is in it, so it is not misled by a residual that is
       small at a wrong solution, or by a condition that is met already.
-    - The untrained network's ratio k_i(0) sets the units. In training the ratio grows, often a
-      thousandfold, as the network learns finer features. How far the weight should follow differs
-      from problem to problem; it goes part of the way: with k_i the mean of the present ratios,
-      lambda_i = k_i(0) (k_i / k_i(0))^power.
-    - The average of log k_i is an EMA over the readings, every 100 iterations.
+    - The units are those of the untrained network, k_i(0). In training the ratio grows, often a
+      thousandfold, as the network learns finer features. How far a weight should follow differs
+      from problem to problem, so it goes part of the way: lambda_i = (h k_i(0))^(1 - power)
+      k_i^power. Here h is 1 as a rule. Where a condition's loss times k_i(0) is s times the
+      residual's (the largest losses so far, the largest s), h is 1 / s, at least 1 / 100: there
+      the conditions are met first, and the residual is what takes long.
+    - The average is an EMA of log k_i, read every 100 iterations.
     - The guard is :class:`~deepxde_balance.weightings.guards.Growth`, against conditions that are
       let go.
 
     All weights, the reference's too, have one common factor: at the first update the weighted loss
     is as large as the unweighted one. So the learning rate and a regularization keep their meaning,
-    and the weighted loss does not change when a loss changes units.
+    and training is the same where the residual or a condition is in other units.
 
     Traces are estimated with random signs (Hutchinson). They need the errors at the points: the
-    losses must be those of ``dde.data.PDE`` or of a DeepXDE class derived from it. A group whose
-    trace is 0 or not finite keeps its last ratio.
+    losses must be those of ``dde.data.PDE`` or ``TimePDE``. A group whose trace is 0 or not finite
+    keeps its last ratio.
 
     Args:
-        power: How far the weights follow the kernel in training, in [0, 1]: 0 keeps the untrained
-            network's ratio, 1 is the present ratio.
+        power: How far the weights follow the kernel in training, in [0, 1]: 0 stays with the
+            untrained network's units, 1 is the present ratio.
         alpha: Share of the newest reading in the average, in (0, 1].
         update_every: Iterations from one update of the weights to the next.
         traces_every: Updates from one reading of the traces to the next.
@@ -70,6 +75,7 @@ class Auto(FromLossesAndKernel):
 
     first: Tensor
     rise: Tensor
+    largest_losses: Tensor
     factor: Tensor
 
     def __init__(
@@ -103,6 +109,8 @@ class Auto(FromLossesAndKernel):
         self.register_buffer("first", like.new_full((num_groups - 1,), math.nan))
         #: The average of log k_i since then, less log k_i(0), shape (K - 1,).
         self.register_buffer("rise", like.new_zeros(num_groups - 1))
+        #: The largest finite loss of each group so far, shape (K,).
+        self.register_buffer("largest_losses", like.new_zeros(num_groups))
         #: The common factor, nan before it is known, shape ().
         self.register_buffer("factor", like.new_full((), math.nan))
         if self.guard is not None:
@@ -124,14 +132,25 @@ class Auto(FromLossesAndKernel):
         self.note_skipped(~included)
 
     def update(self, losses: Tensor) -> None:
-        start = torch.where(self.first.isfinite(), self.first, 0.0)
-        conditions = (start + self.power * self.rise).exp()
+        finite = losses.isfinite().all()
+        largest = torch.maximum(self.largest_losses, losses)
+        self.largest_losses = torch.where(finite, largest, self.largest_losses)
+        conditions = self._balanced()
         if self.guard is not None:
             conditions = self.guard(conditions, losses)
         weights = torch.cat([torch.ones_like(losses[:1]), conditions])
         factor = losses.sum() / (weights * losses).sum()
-        self.factor = torch.where(self.factor.isfinite(), self.factor, factor)
-        self.weights = torch.where(usable(self.factor), self.factor, 1.0) * weights
+        self.factor = torch.where(usable(self.factor), self.factor, factor)
+        weights = torch.where(usable(self.factor), self.factor, 1.0) * weights
+        self.weights = torch.where(finite, weights, self.weights)
+
+    def _balanced(self) -> Tensor:
+        """The conditions' weights without the guard, the reference's being 1, shape (K - 1,)."""
+        untrained = torch.where(self.first.isfinite(), self.first, 0.0).exp()
+        shares = untrained * self.largest_losses[1:] / self.largest_losses[0]
+        units = untrained / shares.nan_to_num(nan=1.0).amax().clamp(1.0, _LARGEST_SHARE)
+        present = untrained * self.rise.exp()
+        return units ** (1 - self.power) * present**self.power
 
     def extra_repr(self) -> str:
         return f"power={self.power}, alpha={self.alpha}, update_every={self.update_every}"

@@ -113,7 +113,7 @@ class Growth(_Factors):
     def changed(self, shares: Tensor, losses: Tensor) -> Tensor:
         logs = losses.log()
         known = self.recent.isfinite()
-        stuck = (logs > self.recent + math.log(self.falling)) | ~known
+        stuck = known & (logs > self.recent + math.log(self.falling))
         moved = torch.where(known, torch.lerp(self.recent, logs, 1 / _LOOK_BACK), logs)
         self.recent = torch.where(logs.isfinite(), moved, self.recent)
         let_go = stuck & (shares > 1) & (losses > self.met * self.largest_losses)

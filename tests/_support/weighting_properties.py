@@ -6,7 +6,7 @@ import math
 import torch
 
 from deepxde_balance.weightings.group_gradients import GroupGradients
-from deepxde_balance.weightings.kinds import FromGradients, FromKernel
+from deepxde_balance.weightings.kinds import FromGradients, FromKernel, FromLossesAndKernel
 
 NUM_GROUPS = 3
 
@@ -40,6 +40,10 @@ def feed(weighting, losses, rows):
         weighting.update_and_check(losses, GroupGradients(rows))
     elif isinstance(weighting, FromKernel):
         weighting.update_and_check(rows.square().sum(dim=1))
+    elif isinstance(weighting, FromLossesAndKernel):
+        if weighting.probes_due():
+            weighting.take_traces(rows.square().sum(dim=1))
+        weighting.update_and_check(losses)
     else:
         weighting.update_and_check(losses)
     weighting.iteration += 1

@@ -77,7 +77,9 @@ def test_aliases_are_the_papers_names():
 
 @pytest.mark.parametrize("given", ["db-kurtosi", "db-kurtosi:update_every=3", "db-kurtosi:oops"])
 def test_an_unknown_name_lists_the_known_and_the_closest(given):
-    message = r"'db-kurtosi'. Did you mean 'db-kurtosis'\? Known: auto, equal, .*, config, ma, lra, id"
+    message = (
+        r"'db-kurtosi'. Did you mean 'db-kurtosis'\? Known: auto, equal, .*, config, ma, lra, id"
+    )
     with pytest.raises(ValueError, match=message):
         weightings.get(given)
 

@@ -1,0 +1,188 @@
+"""`auto` against its formula in plain Python, in other units, and in trainings."""
+
+import math
+
+import pytest
+import torch
+from _support.weighting_properties import (
+    assert_has_memory,
+    assert_keeps_single_precision,
+    assert_order_does_not_matter,
+    assert_reads_nothing_on_the_host,
+    assert_resumes,
+    assert_survives_what_is_not_finite,
+    losses_at,
+    started,
+)
+
+import deepxde_balance as ddb
+from deepxde_balance import weightings
+
+
+def tensor(values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def traces_at(seed):
+    rng = torch.Generator().manual_seed(seed)
+    return (torch.randn(3, generator=rng, dtype=torch.float64) * 2).exp() * tensor([50.0, 1.0, 9.0])
+
+
+class ByHand:
+    """The formula of `auto` with the guard `growth`, for three groups, from plain numbers."""
+
+    def __init__(self, power=0.65, alpha=0.1):
+        self.power, self.alpha = power, alpha
+        self.first, self.rise, self.largest = None, [0.0, 0.0], [0.0, 0.0, 0.0]
+        self.factors, self.recent, self.common = [1.0, 1.0], [None, None], None
+
+    def read(self, traces):
+        logs = [math.log(traces[0] / t) for t in traces[1:]]
+        if self.first is None:
+            self.first = logs
+        else:
+            self.rise = [
+                (1 - self.alpha) * rise + self.alpha * (log - first)
+                for rise, log, first in zip(self.rise, logs, self.first, strict=True)
+            ]
+
+    def update(self, losses):
+        self.largest = [max(pair) for pair in zip(self.largest, losses, strict=True)]
+        untrained = [math.exp(log) for log in self.first]
+        share = max(k * top for k, top in zip(untrained, self.largest[1:], strict=True))
+        h = 1 / min(max(share / self.largest[0], 1), 100)
+        weights = []
+        for i, k0 in enumerate(untrained):
+            k = k0 * math.exp(self.rise[i])
+            plain = (h * k0) ** (1 - self.power) * k**self.power
+            loss, log = losses[1 + i], math.log(losses[1 + i])
+            outweighs = plain * self.factors[i] * loss > losses[0]
+            stuck = self.recent[i] is not None and log > self.recent[i] + math.log(0.95)
+            if outweighs and stuck and loss > 0.01 * self.largest[1 + i]:
+                self.factors[i] *= 1.05
+            self.recent[i] = log if self.recent[i] is None else 0.9 * self.recent[i] + 0.1 * log
+            weights.append(plain * self.factors[i])
+        weights = [1.0, *weights]
+        if self.common is None:
+            total = sum(w * loss for w, loss in zip(weights, losses, strict=True))
+            self.common = sum(losses) / total
+        return [self.common * w for w in weights]
+
+
+@pytest.mark.parametrize("residual", [1.0, 1e-3, 30.0])
+@pytest.mark.parametrize("options", [{}, {"power": 0.5, "alpha": 0.4}])
+def test_by_hand(options, residual):
+    weighting, expected = started(ddb.Auto(traces_every=3, **options)), ByHand(**options)
+    for k in range(40):
+        losses = losses_at(k) * tensor([residual, 1.0, 0.2])
+        if k % 3 == 0:
+            weighting.take_traces(traces_at(k))
+            expected.read(traces_at(k).tolist())
+        weighting.update_and_check(losses)
+        assert weighting.weights.tolist() == pytest.approx(
+            expected.update(losses.tolist()), rel=1e-10
+        )
+    assert weighting.guard.factors.max() > 1  # the guard was at work
+
+
+def test_the_first_weighted_loss_is_the_unweighted_one():
+    weighting = started(ddb.Auto())
+    weighting.take_traces(tensor([10.0, 1.0, 400.0]))
+    losses = tensor([3.0, 0.5, 2.0])
+    weighting.update(losses)
+    assert (weighting.weights * losses).sum().item() == pytest.approx(5.5)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+@pytest.mark.parametrize("group", [0, 1, 2])
+def test_other_units_change_the_weights_alone(unit, group):
+    """Errors of one group times `unit`: the same weighted losses, but for one common factor."""
+    usual, other = started(ddb.Auto(traces_every=1)), started(ddb.Auto(traces_every=1))
+    units = torch.ones(3, dtype=torch.float64)
+    units[group] = unit**2
+    quotients = []
+    for k in range(30):
+        losses = losses_at(k // 5)
+        for weighting, factors in ((usual, torch.ones_like(units)), (other, units)):
+            weighting.take_traces(traces_at(k) * factors)
+            weighting.update(losses * factors)
+        weighted = other.weights * units * losses, usual.weights * losses
+        quotients.append(weighted[0] / weighted[1])
+    quotient = torch.stack(quotients)
+    torch.testing.assert_close(quotient, quotient[0, 0].expand_as(quotient), rtol=1e-9, atol=0)
+
+
+def test_traces_are_read_every_100_iterations_and_at_the_first_more():
+    weighting = started(ddb.Auto())
+    due = {}
+    for weighting.iteration in range(0, 301, weighting.update_every):
+        if weighting.probes_due():
+            due[weighting.iteration] = weighting.probes_due()
+    assert due == {0: 32, 100: 8, 200: 8, 300: 8}
+    assert started(ddb.Auto(probes=50)).probes_due() == 50
+
+
+@pytest.mark.parametrize("bad", [0.0, math.nan, math.inf])
+def test_a_trace_out_of_range_leaves_its_group_alone(bad):
+    weighting, clean = started(ddb.Auto()), started(ddb.Auto())
+    for k in range(3):
+        for w in (weighting, clean):
+            w.take_traces(traces_at(k))
+    spoilt = traces_at(9)
+    spoilt[1] = bad
+    before = weighting.rise.clone()
+    weighting.take_traces(spoilt)
+    clean.take_traces(traces_at(9))
+    assert weighting.rise[0] == before[0]
+    assert weighting.rise[1] == clean.rise[1] != before[1]
+    assert weighting.ever_skipped().tolist() == [False, True, False]
+
+
+def test_no_trace_at_all_is_equal_weights_but_for_the_share():
+    """Before it knows a ratio it takes 1; conditions that weigh too much are still held back."""
+    weighting = started(ddb.Auto(guard=None))
+    weighting.take_traces(tensor([0.0, 0.0, 0.0]))
+    weighting.update(tensor([4.0, 1.0, 2.0]))
+    assert weighting.weights.tolist() == pytest.approx([1.0, 1.0, 1.0])
+
+
+def make():
+    return ddb.Auto(update_every=1, traces_every=2)
+
+
+def test_state_and_types():
+    assert_resumes(make)
+    assert_has_memory(make)
+    assert_order_does_not_matter(make)
+    assert_survives_what_is_not_finite(lambda: ddb.Auto(update_every=1, traces_every=100))
+    assert_reads_nothing_on_the_host(make)
+    assert_keeps_single_precision(make)
+
+
+def test_the_guard_is_a_part_that_can_be_changed():
+    assert weightings.get("auto").guard.rate == 1.05
+    assert weightings.get("auto:guard=release").guard.share == 0.01
+    assert ddb.Auto(guard=None).guard is None
+    assert ddb.Auto(guard=ddb.Growth(rate=1.2)).guard.rate == 1.2
+
+
+@pytest.mark.parametrize(
+    "wrong, error, message",
+    [
+        ({"power": 1.1}, ValueError, "power=1.1"),
+        ({"alpha": 0}, ValueError, "alpha=0"),
+        ({"update_every": 0}, ValueError, "update_every=0"),
+        ({"traces_every": 0.5}, ValueError, "traces_every=0.5"),
+        ({"probes": 0}, ValueError, "probes=0"),
+        ({"guard": "grow"}, ValueError, "Did you mean 'growth'"),
+        ({"guard": 3}, TypeError, "guard=3"),
+    ],
+)
+def test_bad_input(wrong, error, message):
+    with pytest.raises(error, match=message):
+        ddb.Auto(**wrong)
+
+
+def test_nothing_to_weigh():
+    with pytest.raises(ValueError, match="there is no condition"):
+        ddb.Auto().check(["pde"])

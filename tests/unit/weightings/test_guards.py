@@ -1,0 +1,183 @@
+"""The guards against their rules in plain Python, and on losses made for the purpose."""
+
+import math
+
+import pytest
+import torch
+from _support.weighting_properties import assert_is_a_good_weighting, losses_at, rows_at, started
+
+import deepxde_balance as ddb
+from deepxde_balance.weightings import guards
+from deepxde_balance.weightings.group_gradients import GroupGradients
+
+
+def tensor(values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def guarded(guard, sequence, weights=(1.0, 1.0)):
+    """The guarded weights after each of a sequence of losses."""
+    guard.reset(len(weights), tensor(weights))
+    return [guard(tensor(weights), tensor(losses)).tolist() for losses in sequence]
+
+
+def growth_by_hand(sequence, weights, rate=1.05, met=0.01, falling=0.95):
+    factors, largest, found = [1.0] * len(weights), [0.0] * len(weights), []
+    recent: dict[int, float] = {}
+    for residual, *conditions in sequence:
+        for i, loss in enumerate(conditions):
+            largest[i] = max(largest[i], loss)
+            share = weights[i] * factors[i] * loss / residual
+            stuck = i in recent and loss > falling * math.exp(recent[i])
+            recent[i] = recent.get(i, math.log(loss)) * 0.9 + math.log(loss) * 0.1
+            if share > 1 and stuck and loss > met * largest[i]:
+                factors[i] *= rate
+        found.append([w * f for w, f in zip(weights, factors, strict=True)])
+    return found
+
+
+def wandering(number=60):
+    """Losses of a reference and two conditions that stay, fall and rise again."""
+    return [
+        [0.5, 2.0 * 0.8 ** max(0, k - 20), 1.0 if k < 30 else 0.5 * 0.9 ** (k % 15)]
+        for k in range(number)
+    ]
+
+
+def test_growth_by_hand():
+    found = guarded(ddb.Growth(), wandering(), (1.0, 0.7))
+    expected = growth_by_hand(wandering(), [1.0, 0.7])
+    assert found == [pytest.approx(weights, rel=1e-12) for weights in expected]
+    assert found[-1][0] > 2 and found[-1][1] > 2  # the rule was at work
+
+
+@pytest.mark.parametrize(
+    "residual, condition, grows",
+    [
+        (1.0, [2.0] * 5, True),  # stays, and outweighs the residual
+        (3.0, [2.0] * 5, False),  # the residual outweighs it
+        (1e-3, [2.0] + [0.019] * 40, False),  # met: below a hundredth of the largest so far
+        (1e-3, [2.0] + [0.03] * 80, True),  # not met, once its fall is over
+        (1e-9, [0.9**k for k in range(40)], False),  # it falls by itself
+    ],
+)
+def test_a_weight_grows_only_where_a_condition_is_let_go(residual, condition, grows):
+    weights = guarded(ddb.Growth(), [[residual, loss] for loss in condition], (1.0,))
+    after_the_first = [weight / weights[0][0] for (weight,) in weights]
+    assert (after_the_first[-1] > 1) == grows
+
+
+def test_growth_ends_when_the_weighted_loss_is_that_of_the_reference():
+    """The residual's loss rises by a fifth an update, the factor by a tenth: it is overtaken."""
+    sequence = [[1.2**k, 4.0] for k in range(40)]
+    weights = guarded(ddb.Growth(rate=1.1), sequence, (1.0,))
+    # At update k, from 1 on, the weight is 1.1^(k - 1); 4 x 1.1^(k - 1) > 1.2^k up to k = 14.
+    assert weights[-1] == pytest.approx([1.1**14])
+
+
+def test_release_by_hand():
+    """Twenty updates met and negligible, then missed until the factor is 1 again."""
+    met, missed = [1.0, 1e-6], [1.0, 0.5]
+    weights = guarded(ddb.Release(), [[1.0, 1.0]] + [met] * 20 + [missed] * 25, (1.0,))
+    expected = [1.0] + [1.2**-k for k in range(1, 21)]
+    # A weight of 1.2^-20 times 0.5 is 0.013, below three times the share of 0.01: it stays until
+    # the loss is larger. So does it here.
+    assert [w for (w,) in weights[:21]] == pytest.approx(expected, rel=1e-12)
+    assert weights[-1][0] == pytest.approx(1.2**-20, rel=1e-12)
+    again = guarded(ddb.Release(), [[1.0, 1.0]] + [met] * 5 + [missed] * 9, (1.0,))
+    assert [w for (w,) in again[6:]] == pytest.approx(
+        [1.2**-4, 1.2**-3, 1.2**-2, 1.2**-1] + [1.0] * 5, rel=1e-12
+    )
+
+
+def test_a_condition_of_small_loss_that_counts_is_not_released():
+    """A thousandth of its largest loss, but a weighted loss of a tenth of the reference's."""
+    weights = guarded(ddb.Release(), [[1.0, 1.0]] + [[1e-4, 1e-5]] * 20, (1.0,))
+    assert weights[-1] == [1.0]
+
+
+@pytest.mark.parametrize("make", [ddb.Growth, ddb.Release])
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_units_do_not_matter(make, unit):
+    """The residual's loss in other units, the weights the other way round."""
+    sequence = [
+        [loss * (1e-3 if k % 2 else 1.0) for loss in row] for k, row in enumerate(wandering())
+    ]
+    usual = guarded(make(), sequence, (1.0, 0.7))
+    other = guarded(make(), [[r * unit, *c] for r, *c in sequence], (unit, 0.7 * unit))
+    for found, expected in zip(other, usual, strict=True):
+        assert [w / unit for w in found] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("make", [ddb.Growth, ddb.Release])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("which", [0, 1])
+def test_nothing_is_taken_in_from_losses_that_are_not_finite(make, bad, which):
+    clean, spoilt = make(), make()
+    weights = tensor([1.0, 0.7])
+    for guard in (clean, spoilt):
+        guard.reset(2, weights)
+    for losses in wandering(40):
+        wrong = tensor(losses)
+        wrong[which] = bad
+        expected = clean(weights, tensor(losses))
+        spoilt(weights, tensor(losses))
+        assert torch.equal(spoilt(weights, wrong), expected)
+
+
+@pytest.mark.parametrize("name", ["growth", "release"])
+@pytest.mark.parametrize("preset", ["gw-mean", "dn"])
+def test_guarded_strategies_are_good_weightings(preset, name):
+    assert_is_a_good_weighting(lambda: ddb.weightings.get(preset, guard=name))
+
+
+@pytest.mark.parametrize("preset", ["db-std", "gw-mean", "dn", "db-kurtosis"])
+def test_the_averages_go_on_without_the_factors(preset):
+    """A guarded weight is the plain strategy's times the guard's factor, at every update."""
+    plain = started(ddb.weightings.get(preset, update_every=1))
+    guard = ddb.Growth(rate=1.5)
+    weighting = started(ddb.weightings.get(preset, update_every=1, guard=guard))
+    grew = False
+    for seed in range(20):
+        losses = losses_at(seed)
+        gradients = GroupGradients(rows_at(seed))
+        plain.update(losses, gradients)
+        weighting.update(losses, gradients)
+        expected = plain.weights[1:] * weighting.guard.factors
+        torch.testing.assert_close(weighting.weights[1:], expected)
+        grew |= bool((weighting.guard.factors > 1).any())
+    assert grew
+
+
+def test_words_and_objects():
+    word = ddb.weightings.get("db-kurtosis:guard=release")
+    assert repr(word.guard) == "Release(rate=1.2, met=0.001, share=0.01)"
+    guard = ddb.Growth(rate=2)
+    assert ddb.DN(guard=guard).guard is guard
+    assert ddb.GW("std").guard is None
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda: ddb.Growth(rate=0.9), ValueError, "rate=0.9"),
+        (lambda: ddb.Growth(met=1), ValueError, "met=1"),
+        (lambda: ddb.Growth(falling=0), ValueError, "falling=0"),
+        (lambda: ddb.Release(rate=0.9), ValueError, "rate=0.9"),
+        (lambda: ddb.Release(met=0), ValueError, "met=0"),
+        (lambda: ddb.Release(share=0), ValueError, "share=0"),
+        (
+            lambda: guards.get("grow"),  # type: ignore[arg-type]  # refused
+            ValueError,
+            "Unknown guard 'grow'. Did you mean 'growth'",
+        ),
+        (
+            lambda: ddb.DB("mean", guard=1),  # type: ignore[arg-type]  # refused
+            TypeError,
+            "guard=1",
+        ),
+    ],
+)
+def test_bad_input(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
