@@ -13,8 +13,9 @@ from . import problems, weightings
 from ._checks import unknown_name
 from .callbacks.progress import Progress
 from .experiments import Run, Sweep, check_device, train
-from .experiments.compare import AllRunsFailedError, compare
+from .experiments.compare import compare
 from .experiments.script import Script, is_script
+from .experiments.user_sweep import AllRunsFailedError
 from .gradients.choose import EngineName
 from .results.record import Record, read
 
