@@ -158,17 +158,24 @@ class Search:
         return self._space.strategy(point).folder
 
     def _read(self) -> list[list[dict[str, Any]]]:
-        try:
+        with self._readable():
             content = json.loads(self._path.read_text(encoding="utf-8"))
-            search, batches = content["search"], content["batches"]
-            check_same(self._identity, search, self._path)
+            search, batches = dict(content["search"]), list(content["batches"])
+        check_same(self._identity, search, self._path)
+        with self._readable():
             for entry in (entry for batch in batches for entry in batch):
                 self._point(entry["point"])
-        except (json.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
+        return batches
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """A context in which whatever is wrong with the file's content is a RecordError."""
+        try:
+            yield
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise RecordError(
                 f"{self._path}: damaged. Delete it: the finished runs beside it are kept."
             ) from error
-        return list(batches)
 
     def _write(self) -> None:
         write_json(self._path, {"search": self._identity, "batches": self._batches})

@@ -175,7 +175,7 @@ def _fixed_weights(space: Mapping[str, Any], groups: TermGroups) -> FixedWeights
     for name in space:
         if name not in groups.names:
             raise unknown_name("group in space", name, groups.names)
-    dimensions = [dimension(name, given, log=True) for name, given in space.items()]
+    dimensions = [dimension(name, given, log=True, real=True) for name, given in space.items()]
     for one in dimensions:
         for weight in one.values if isinstance(one, Choice) else [one.low]:
             _check_weight(one.name, weight)

@@ -20,7 +20,7 @@ from .search_space import Point
 from .user_record import Quantity, UserRecord
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Call:
     """A point of a search and its runs.
 
