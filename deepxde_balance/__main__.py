@@ -297,7 +297,9 @@ def _parser() -> argparse.ArgumentParser:
             "--points", type=float, default=1.0, help="factor on the paper's numbers of points"
         )
     for command, folder in ((single, "runs"), (several, "runs"), (tuning, "tuned")):
-        command.add_argument("--iterations", type=int, help="of Adam; the paper's by default")
+        command.add_argument(
+            "--iterations", type=int, help="of Adam; by default the paper's, or 5000"
+        )
         command.add_argument(
             "--set", nargs="+", action="extend", type=_setting, default=[], metavar="SETTING=VALUE",
             help="other settings of the problem, e.g. update_every=10 width=20",

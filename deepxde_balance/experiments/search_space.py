@@ -129,7 +129,13 @@ class StrategyOptions(SearchSpace):
 
     @property
     def usual(self) -> Mapping[str, Any]:
-        return _defaults(self.word)
+        usual = _defaults(self.word)
+        own = parameters(weightings.get(self.word))
+        for one in self.dimensions:
+            for value in one.values if isinstance(one, Choice) else ():
+                if parameters(weightings.get(self.word, **{one.name: value})) == own:
+                    usual[one.name] = value  # a text that stands for the strategy's own object
+        return usual
 
     def strategy(self, point: Point) -> Strategy:
         (strategy,) = named([self.loss_weights(point)])

@@ -70,6 +70,11 @@ def test_a_search_starts_from_the_defaults():
     assert space.start == {"beta": 0.99, "update_every": 10}
     space = read_space(("dn:beta=0.9", {"update_every": (1, 100)}), PLAIN)
     assert space.start == {"update_every": 10}
+    choices = {"average": ["geometric-mean", "running-mean"], "max_weight": [10, None]}
+    space = read_space(("db-mean", choices), PLAIN)
+    assert space.start == {"average": "running-mean", "max_weight": None}
+    assert read_space(("dn", {"p": [1, 2, float("inf")]}), PLAIN).start == {"p": 2}
+    assert read_space(("dn", {"p": [1, float("inf")]}), PLAIN).start is None
 
 
 def test_choices_of_texts_numbers_and_none():
