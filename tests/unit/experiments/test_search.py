@@ -61,7 +61,7 @@ def test_the_seed_of_the_search_changes_its_points(tmp_path):
 
 
 @pytest.mark.parametrize("at_a_time", [1, 3])
-@pytest.mark.parametrize("stopped", [1, 5, 8])
+@pytest.mark.parametrize("stopped", [1, 6, 8])
 def test_it_goes_on_with_the_points_of_an_unbroken_search(at_a_time, stopped, tmp_path):
     unbroken = run(search(tmp_path / "unbroken.json"), 11, at_a_time)
     one = search(tmp_path / "s.json")
@@ -72,6 +72,18 @@ def test_it_goes_on_with_the_points_of_an_unbroken_search(at_a_time, stopped, tm
     assert again[: len(known)] == known
     if at_a_time == 1 or stopped % at_a_time == 0:
         assert again == unbroken
+
+
+def test_its_random_numbers_go_on_too(tmp_path):
+    """In a small space, where points that were asked for before are replaced by random ones."""
+    space = ("dn", {"update_every": (1, 40)})
+
+    def value(point):
+        return float(point["update_every"])
+
+    unbroken = run(search(tmp_path / "unbroken.json", space), 15, 3, value)
+    run(search(tmp_path / "s.json", space), 6, 3, value)
+    assert run(search(tmp_path / "s.json", space), 15, 3, value) == unbroken
 
 
 def test_points_are_in_the_file_before_they_have_values(tmp_path):
@@ -142,6 +154,17 @@ def test_values_that_are_not_finite_lead_away(bad, tmp_path):
     late = points[8:]
     assert sum(point["bc0"] <= 30 for point in late) > len(late) / 2
     assert min(bowl(point) for point in points if point["bc0"] <= 30) < 1.5
+
+
+def test_earlier_values_are_seen_anew(tmp_path):
+    """What is the worst, and whether there are logarithms, may change with each value."""
+    one = search(tmp_path / "s.json")
+    seen = []
+    for value in (2.0, math.nan, 8.0, -1.0):
+        one.tell(one.ask(1, 9), [value], [{}])
+        seen.append(list(one._optimizer.yi))
+    two, eight = math.log(2), math.log(8)
+    assert seen == [[two], [two, two], [two, eight, eight], [2.0, 8.0, 8.0, -1.0]]
 
 
 def test_a_search_without_any_value(tmp_path):
