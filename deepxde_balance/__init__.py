@@ -25,6 +25,8 @@ from .checkpoints.checkpoint import CheckpointError
 from .diagnostics.diagnose import Diagnosis, diagnose
 from .experiments.compare import compare
 from .experiments.comparison import Comparison
+from .experiments.tune import tune
+from .experiments.tuned import Tuned
 from .model import Model
 from .terms.split_bc import split_bc
 from .weightings import (
@@ -90,12 +92,14 @@ __all__ = [
     "SelfAdaptiveTerms",
     "SoftAdapt",
     "TorchJD",
+    "Tuned",
     "UncertaintyWeighting",
     "compare",
     "diagnose",
     "problems",
     "register",
     "split_bc",
+    "tune",
     "weightings",
 ]
 

@@ -13,8 +13,11 @@ from . import problems, weightings
 from ._checks import unknown_name
 from .callbacks.progress import Progress
 from .experiments import Run, Sweep, check_device, train
-from .experiments.compare import AllRunsFailedError, compare
+from .experiments.compare import compare
 from .experiments.script import Script, is_script
+from .experiments.search_space import Space
+from .experiments.tune import tune
+from .experiments.user_sweep import AllRunsFailedError
 from .gradients.choose import EngineName
 from .results.record import Record, read
 
@@ -104,30 +107,58 @@ def _compare_on_script(given: argparse.Namespace) -> int:
         raise ValueError(f"{' '.join(given.problem)}: give one script and no other problem.")
     if given.points != 1 or given.backend or given.scheduler:
         raise ValueError("--points, --backend and --scheduler are for the package's own problems.")
-    settings: dict[str, Any] = {"iterations": 5000, **_settings(given)}
-    for name in settings:
-        if name not in _SCRIPT_SETTINGS:
-            raise unknown_name("setting of a script", name, _SCRIPT_SETTINGS)
-    _writable(given.out)
+    arguments = _script_arguments(given)
     try:
-        results = compare(
-            Script(given.problem[0]),
-            given.weights,
-            seeds=given.seeds,
-            jobs=given.jobs,
-            out=given.out,
-            gradient_engine=given.engine,
-            device=given.device,
-            threads=given.threads,
-            checkpoint_every=given.checkpoint_every,
-            **settings,
-        )
+        results = compare(Script(given.problem[0]), given.weights, **arguments)
     except AllRunsFailedError as error:
         print(f"deepxde-balance: {_one_line(error)}", file=sys.stderr)
         return 1
     print(results)
     print(f"\nRecords, table and figures: {given.out}")
     return 1 if results.failed else 0
+
+
+def _tune(given: argparse.Namespace) -> int:
+    if not is_script(given.problem):
+        raise ValueError(f"{given.problem}: give your own problem, as my_script.py:build.")
+    if bool(given.weights) == bool(given.strategy):
+        raise ValueError("give either --weights or --strategy with --options.")
+    if bool(given.strategy) != bool(given.options):
+        raise ValueError("give --strategy and --options together.")
+    ranges = given.weights or given.options
+    by_name = dict(ranges)
+    if len(by_name) < len(ranges):
+        raise ValueError("a range is given twice: give each once.")
+    space: Space = (given.strategy, by_name) if given.strategy else by_name
+    arguments = _script_arguments(given)
+    script = Script(given.problem)
+    try:
+        results = tune(script, space, given.calls, random_state=given.random_state, **arguments)
+    except AllRunsFailedError as error:
+        print(f"deepxde-balance: {_one_line(error)}", file=sys.stderr)
+        return 1
+    print(results)
+    print(f"\nRecords, table and figure: {given.out}")
+    return 1 if any(call.failed for call in results.calls) else 0
+
+
+def _script_arguments(given: argparse.Namespace) -> dict[str, Any]:
+    """The arguments that `compare` and `tune` share; the folder is made."""
+    settings: dict[str, Any] = {"iterations": 5000, **_settings(given)}
+    for name in settings:
+        if name not in _SCRIPT_SETTINGS:
+            raise unknown_name("setting of a script", name, _SCRIPT_SETTINGS)
+    _writable(given.out)
+    return {
+        **settings,
+        "seeds": given.seeds,
+        "jobs": given.jobs,
+        "out": given.out,
+        "gradient_engine": given.engine,
+        "device": given.device,
+        "threads": given.threads,
+        "checkpoint_every": given.checkpoint_every,
+    }
 
 
 def _report(given: argparse.Namespace) -> int:
@@ -176,12 +207,30 @@ def _one_line(error: BaseException) -> str:
 
 def _setting(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
+    read_value = _value(value)
+    if read_value == value:  # it stayed a text
+        raise argparse.ArgumentTypeError(f"{text!r}: write setting=number, e.g. update_every=10")
+    return name, read_value
+
+
+def _value(text: str) -> Any:
     for read_value in (json.loads, float):  # a number may be written as .1, which is not JSON
         try:
-            return name, read_value(value)
+            return read_value(text)
         except ValueError:
             pass
-    raise argparse.ArgumentTypeError(f"{text!r}: write setting=number, e.g. update_every=10")
+    return text
+
+
+def _range(text: str) -> tuple[str, Any]:
+    """A dimension of a search: its name, and its two ends or a list of its choices."""
+    name, equals, values = text.partition("=")
+    for separator, kind in ((":", tuple), (",", list)):
+        if name and equals and separator in values:
+            return name, kind(_value(one) for one in values.split(separator))
+    raise argparse.ArgumentTypeError(
+        f"{text!r}: write name=low:high, e.g. bc0=1:1e4, or name=choice,choice"
+    )
 
 
 def _number(kind: type, low: float) -> Any:
@@ -226,16 +275,36 @@ def _parser() -> argparse.ArgumentParser:
     several.add_argument("--scheduler", metavar="ADDRESS", help="of Dask")
     several.set_defaults(command=_compare)
 
+    tuning = commands.add_parser("tune", help="search weights or options for one's own problem")
+    tuning.add_argument("problem", metavar="PROBLEM", help="as my_script.py:build")
+    tuning.add_argument(
+        "--weights", nargs="+", action="extend", type=_range, default=[], metavar="GROUP=LOW:HIGH",
+        help="fixed weights, e.g. bc0=1:1e4 ic1=1:1e4",
+    )  # fmt: skip
+    tuning.add_argument("--strategy", metavar="NAME", help="the strategy to search options of")
+    tuning.add_argument(
+        "--options", nargs="+", action="extend", type=_range, default=[], metavar="OPTION=LOW:HIGH",
+        help="e.g. beta=0.5:0.999 update_every=1:100, or a list of choices: p=1,2",
+    )  # fmt: skip
+    tuning.add_argument("--calls", type=_number(int, 1), default=20, help="points to train")
+    tuning.add_argument("--seeds", type=_number(int, 1), default=1, help="seeds 0, 1, ...")
+    tuning.add_argument("--jobs", type=int, default=1, help="runs at a time; -1: all cores")
+    tuning.add_argument("--random-state", type=_number(int, 0), default=0, help="of the search")
+    tuning.set_defaults(command=_tune)
+
     for command in (single, several):
         command.add_argument(
             "--points", type=float, default=1.0, help="factor on the paper's numbers of points"
         )
-        command.add_argument("--iterations", type=int, help="of Adam; the paper's by default")
+    for command, folder in ((single, "runs"), (several, "runs"), (tuning, "tuned")):
+        command.add_argument(
+            "--iterations", type=int, help="of Adam; by default the paper's, or 5000"
+        )
         command.add_argument(
             "--set", nargs="+", action="extend", type=_setting, default=[], metavar="SETTING=VALUE",
             help="other settings of the problem, e.g. update_every=10 width=20",
         )  # fmt: skip
-        command.add_argument("--out", type=Path, default=Path("runs"), help="folder of the records")
+        command.add_argument("--out", type=Path, default=Path(folder), help="folder of the records")
         command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1")
         command.add_argument(
             "--engine", choices=get_args(EngineName), help="how gradients are computed"

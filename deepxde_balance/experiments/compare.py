@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 import os
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from .._checks import in_interval, positive_int
 from ..gradients.choose import EngineName
 from ..weightings import Weighting
 from .comparison import Comparison
-from .run import OtherRunError, check_same, finished
-from .strategies import Strategy, named
-from .sweep import train_each
-from .training import check_device, on_device
-from .user_problem import UserProblem, check_build, make, model_of
+from .run import finished
+from .strategies import named
 from .user_record import UserRecord
-from .user_run import FINGERPRINT, Training, UserRun, check_fingerprint, label, train
-
-#: The optimizers of the first phase.
-OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
-
-#: Up to this relative difference, two initial losses of the same problem are the same: other
-#: hardware and other numbers of threads round differently.
-_SAME_LOSS = 1e-3
-
-
-class AllRunsFailedError(RuntimeError):
-    """Every run of a comparison ended in an error. The message is that of the first."""
+from .user_run import UserRun, label
+from .user_sweep import AllRunsFailedError, UserSweep
 
 
 def compare(
@@ -122,110 +101,27 @@ def compare(
         >>> results.quantity, list(results.runs)
         ('L2RE', ['equal', 'dn'])
     """
-    check_build(build)
     chosen = named(strategies)
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(
-            f"optimizer={optimizer!r} is not allowed: give one of {', '.join(OPTIMIZERS)}; for "
-            "L-BFGS after it, lbfgs_iterations."
-        )
-    training = Training.of_this_process(
-        iterations=positive_int("iterations", iterations),
+    sweep = UserSweep.checked(
+        build,
+        iterations,
+        seeds,
+        jobs,
+        out,
         optimizer=optimizer,
-        lr=in_interval("lr", lr, 0, math.inf, "()"),
-        lbfgs_iterations=_from_zero("lbfgs_iterations", lbfgs_iterations),
-    )
-    seeds = positive_int("seeds", seeds)
-    if jobs != -1:
-        jobs = positive_int("jobs", jobs)
-    if threads is not None:
-        threads = positive_int("threads", threads)
-    in_interval("checkpoint_every", checkpoint_every, 0, math.inf, "[]")
-    if device is not None:
-        check_device(device)
-    with on_device(device):
-        fingerprints = [make(build, seed).fingerprint for seed in range(seeds)]
-        again = make(build, 0)
-        check_fingerprint(again.fingerprint, fingerprints[0], build, 0)
-        test_losses = _check(again, chosen, training, gradient_engine)
-    runs = [
-        UserRun(build, strategy, seed, training, fingerprint)
-        for seed, fingerprint in enumerate(fingerprints)
-        for strategy in chosen
-    ]
-    _check_folder(out, runs, test_losses)
-    todo = [run for run in runs if finished(run, out) is None]
-    cores = os.cpu_count() or 1
-    train_one = partial(
-        train,
-        folder=out,
+        lr=lr,
+        lbfgs_iterations=lbfgs_iterations,
+        gradient_engine=gradient_engine,
         device=device,
-        threads=threads or max(1, cores // (cores if jobs < 0 else jobs)),
+        threads=threads,
         checkpoint_every=checkpoint_every,
-        engine=gradient_engine,
     )
-    failed = train_each(todo, train_one, out, label, jobs)
+    sweep.check(chosen)
+    runs = sweep.runs(chosen)
+    failed = sweep.train([run for run in runs if finished(run, out) is None])
     if failed and len(failed) == len(runs):
         raise AllRunsFailedError(f"All runs failed. {label(failed[0][0])}: {failed[0][1]}")
     return _results(runs, failed, out)
-
-
-def _check(
-    problem: UserProblem,
-    strategies: Sequence[Strategy],
-    training: Training,
-    engine: EngineName | None,
-) -> Mapping[str, float]:
-    """Compiles the untrained problem with each strategy and measures it once.
-
-    Returns:
-        The test losses of the untrained network by term.
-
-    Raises:
-        ValueError, TypeError: If a strategy or the options of `build` don't fit.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the runs warn, too
-        arguments = {"optimizer": training.optimizer, "lr": training.lr}
-        for strategy in strategies:
-            model_of(problem, strategy.weighting, gradient_engine=engine, **arguments)
-        model = model_of(problem, "equal", **arguments)
-        problem.errors(model)
-        model.train(iterations=0, verbose=0)
-    return dict(zip(model.loss_terms, model.losshistory.loss_test[0], strict=False))
-
-
-def _check_folder(
-    out: str | os.PathLike[str], runs: Sequence[UserRun], test_losses: Mapping[str, float]
-) -> None:
-    """Checks that the folder's records, of whatever strategies, are of the same comparison.
-
-    Raises:
-        OtherRunError: If one is of another problem, or was trained otherwise.
-        RecordError: If one is damaged, or of a benchmark problem.
-    """
-    by_seed = {run.seed: run for run in runs}
-    for path in sorted(Path(out).glob("*/seed*.json")):
-        record = UserRecord.load(path)
-        identity = by_seed.get(record.seed, runs[0]).identity
-        own = ["strategy"] if record.seed in by_seed else ["strategy", FINGERPRINT]
-        shared = {k: value for k, value in identity["settings"].items() if k not in own}
-        expected = {"problem": identity["problem"], "settings": shared}
-        settings = {name: record.settings.get(name) for name in shared}
-        check_same(expected, {"problem": record.problem, "settings": settings}, path)
-        if record.seed == 0:
-            _check_losses(record, test_losses)
-
-
-def _check_losses(record: UserRecord, test_losses: Mapping[str, float]) -> None:
-    """Raises an OtherRunError if the losses of the untrained network are not those recorded."""
-    for name, here in test_losses.items():
-        there = float(record.test_losses[name][0]) if name in record.test_losses else math.nan
-        if not np.isclose(there, here, rtol=_SAME_LOSS, atol=0, equal_nan=True):
-            raise OtherRunError(
-                f"{record.path} is of another problem: the untrained network's loss of {name!r} "
-                f"is {there:.4g} there, {here:.4g} here. Choose another folder."
-            )
 
 
 def _results(
@@ -244,9 +140,3 @@ def _results(
     results = Comparison(records, {name: why for name, why in reasons.items() if why})
     results.save(out)
     return results
-
-
-def _from_zero(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
-        raise ValueError(f"{name}={value!r} is not allowed: it must be an integer of at least 0.")
-    return int(value)

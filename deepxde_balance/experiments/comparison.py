@@ -18,7 +18,7 @@ from .._files import replaced
 from .user_record import Quantity, UserRecord
 
 #: What a quantity is called in tables and figures.
-_TITLES: Mapping[Quantity, str] = {
+TITLES: Mapping[Quantity, str] = {
     "metric": "metric",
     "L2RE": "L2RE",
     "criterion": "criterion (a proxy)",
@@ -79,16 +79,13 @@ class Comparison:
         without the runs that diverged. The ratio is that of the means. In the last column is the
         mean time of an iteration.
         """
-        titles = ["strategy", _TITLES[self.quantity], f"/ {self.reference}", "worst seed"]
-        rows = [[*titles, "s/iteration"], ["---", *["---:"] * 4]]
-        rows += [self._row(name) for name in self.runs]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        rows[1] = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-        return "\n".join(_line(row, widths) for row in rows)
+        titles = ["strategy", TITLES[self.quantity], f"/ {self.reference}", "worst seed"]
+        rows = [[*titles, "s/iteration"], *(self._row(name) for name in self.runs)]
+        return aligned(rows)
 
     def __str__(self) -> str:
         number = sum(len(runs) for runs in self.runs.values())
-        by = _TITLES[self.quantity]
+        by = TITLES[self.quantity]
         return f"{self.table()}\n\n{number} runs. Best by {by}: {self.best}."
 
     def plot(self, folder: str | os.PathLike[str]) -> list[Path]:
@@ -168,7 +165,7 @@ class Comparison:
         for name, runs in self.runs.items():
             if any(np.isfinite(run.errors[self.quantity]).any() for run in runs):
                 plots.plot_errors(list(runs), self.quantity, band, name, ax)
-        ax.set_ylabel(_TITLES[self.quantity])
+        ax.set_ylabel(TITLES[self.quantity])
         return figure
 
     def _panels(self, draw: Callable[[UserRecord, Axes], Axes]) -> Figure:
@@ -186,6 +183,13 @@ class Comparison:
         for ax in axes[len(runs) :]:
             ax.remove()
         return figure
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of rows, the titles first, whose columns are aligned: the first left."""
+    widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(_line(row, widths) for row in [rows[0], rule, *rows[1:]])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 from .. import weightings
 from ..weightings import Weighting, words
 from ..weightings.base import Keep
+
+#: File systems allow names of 255 characters.
+_LONGEST = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +33,14 @@ class Strategy:
 
     @property
     def folder(self) -> str:
-        """The name, with only those characters that every file system allows."""
-        return re.sub(r"[^a-z0-9._=-]+", "_", self.name.lower())
+        """The name, with only those characters that every file system allows.
+
+        Of a name that is too long for one, the rest is a checksum.
+        """
+        name = re.sub(r"[^a-z0-9._=-]+", "_", self.name.lower())
+        if len(name) <= _LONGEST:
+            return name
+        return f"{name[:_LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -99,6 +99,7 @@ def train_each(
     jobs: int,
     backend: str | None = None,
     scheduler: str | None = None,
+    title: str | None = None,
 ) -> list[tuple[RunT, str]]:
     """Trains runs, several at a time, with a progress bar over all iterations.
 
@@ -110,12 +111,14 @@ def train_each(
         jobs: See :meth:`Sweep.train`.
         backend: See :meth:`Sweep.train`.
         scheduler: See :meth:`Sweep.train`.
+        title: The text before the progress bar; by default the number of runs.
 
     Returns:
         The runs that failed, each with the error's message.
     """
     failed = []
-    with _where(backend, scheduler), _progress(runs, folder) as bar:
+    title = title or f"{len(runs)} runs"
+    with _where(backend, scheduler), _progress(runs, folder, title) as bar:
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
         for run, reason in parallel(
             joblib.delayed(_train)(r, train_one, os.getpid()) for r in runs
@@ -176,7 +179,9 @@ def _where(backend: str | None, scheduler: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(todo: Sequence[Recorded], folder: str | os.PathLike[str]) -> Iterator[tqdm]:
+def _progress(
+    todo: Sequence[Recorded], folder: str | os.PathLike[str], title: str
+) -> Iterator[tqdm]:
     """A context with a progress bar over the iterations of all runs."""
     lengths = [run.iterations for run in todo]
 
@@ -188,7 +193,7 @@ def _progress(todo: Sequence[Recorded], folder: str | os.PathLike[str]) -> Itera
     with tqdm(
         total=sum(lengths) - before,
         unit="it",
-        desc=f"{len(todo)} runs",
+        desc=title,
         smoothing=0.05,
         mininterval=refresh_interval(),
     ) as bar:

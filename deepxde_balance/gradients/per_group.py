@@ -21,15 +21,10 @@ class PerGroupEngine(GradientEngine):
     name = "per-group"
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
-        return deepxde_losses(self.model, batch, self._loss_functions(measure)).losses
-
-    def _loss_functions(
-        self, measure: Measure | None
-    ) -> list[Callable[[Tensor, Tensor], Tensor]] | None:
-        """The measure as DeepXDE's loss functions: one per term, of targets and outputs."""
         if measure is None:
-            return None
-        return [partial(_of_errors, measure, i) for i in range(len(self.groups.terms))]
+            return deepxde_losses(self.model, batch).losses
+        functions = _LossFunctions(measure, len(self.groups.terms))
+        return deepxde_losses(self.model, batch, functions).losses
 
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
         parameters = self.parameters()
@@ -42,6 +37,20 @@ class PerGroupEngine(GradientEngine):
         return lay_out(losses, per_row, parameters)
 
 
+class _LossFunctions(list[Callable[[Tensor, Tensor], Tensor]]):
+    """A measure as DeepXDE's loss functions of targets and outputs, one per term.
+
+    A target is 0, and an output is a term's errors. Integro-differential and fractional problems
+    know one loss function only: they call the list itself, for one term after the other.
+    """
+
+    def __init__(self, measure: Measure, num_terms: int):
+        super().__init__(partial(_of_errors, measure, i) for i in range(num_terms))
+        self._next = iter(self)
+
+    def __call__(self, targets: Tensor, errors: Tensor) -> Tensor:
+        return next(self._next)(targets, errors)
+
+
 def _of_errors(measure: Measure, term: int, _: Tensor, errors: Tensor) -> Tensor:
-    """A loss function of DeepXDE, whose target is 0 for ``dde.data.PDE``."""
     return measure(term, errors)

@@ -112,6 +112,16 @@ def positions(before: np.ndarray, now: np.ndarray) -> np.ndarray:
     return np.array([known.get(row.tobytes(), -1) for row in np.ascontiguousarray(now)], dtype=int)
 
 
+def _losses_are_of_errors(data: dde.data.Data) -> bool:
+    """Whether each loss is that of one term's errors at its points, as far as DeepXDE's code is."""
+    if not isinstance(data, dde.data.PDE) or {"losses", "losses_train"} & set(vars(data)):
+        return False
+    known = (dde.data.PDE, dde.data.IDE, dde.data.FPDE)
+    return type(data).losses is dde.data.PDE.losses and type(data).losses_train in [
+        kind.losses_train for kind in known
+    ]
+
+
 def check_reads(model: dde.Model, weighting: Weighting) -> None:
     """Refuses a model that does not provide what a weighting reads.
 
@@ -124,11 +134,11 @@ def check_reads(model: dde.Model, weighting: Weighting) -> None:
             errors; or if it has point weights, but a loss is not "MSE".
     """
     data, name = model.data, type(weighting).__name__
-    own = not isinstance(data, dde.data.PDE) or type(data).losses is not dde.data.PDE.losses
-    if weighting.reads.needs_errors and (own or "losses" in vars(data)):
+    if weighting.reads.needs_errors and not _losses_are_of_errors(data):
         raise ValueError(
-            f"{name} needs the errors at the points, which only dde.data.PDE and TimePDE tell, not "
-            f"{type(data).__name__} with losses of its own."
+            f"{name} needs the errors at the points, which only dde.data.PDE, TimePDE, IDE, FPDE "
+            f"and TimeFPDE tell, not {type(data).__name__} with losses of its own. Strategies that "
+            'read the losses alone, like "capu", work with it.'
         )
     if weighting.reads is not Reads.POINT_ERRORS:
         return

@@ -87,3 +87,10 @@ def test_strategies_that_are_refused(given, message):
 def test_what_is_no_list_of_strategies(given):
     with pytest.raises(TypeError, match=r"is not allowed: give a list|is no weighting: give"):
         named(given)
+
+
+def test_a_long_name_has_a_short_folder():
+    scales = [{f"bc{i}": factor for i in range(60)} for factor in (2, 3)]
+    folders = [strategy.folder for strategy in named([ddb.DN(scale=scale) for scale in scales])]
+    assert all(len(folder) < 255 and folder.startswith("dn_scale=") for folder in folders)
+    assert len(set(folders)) == 2
