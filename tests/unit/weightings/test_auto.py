@@ -33,12 +33,15 @@ class ByHand:
 
     def __init__(self, power=0.65, alpha=0.1):
         self.power, self.alpha = power, alpha
-        self.first, self.rise, self.largest = None, [0.0, 0.0], [0.0, 0.0, 0.0]
-        self.factors, self.recent, self.common = [1.0, 1.0], [None, None], None
+        self.first: list[float] = []
+        self.rise, self.factors = [0.0, 0.0], [1.0, 1.0]
+        self.largest = [0.0, 0.0, 0.0]
+        self.recent: dict[int, float] = {}
+        self.common = None
 
     def read(self, traces):
         logs = [math.log(traces[0] / t) for t in traces[1:]]
-        if self.first is None:
+        if not self.first:
             self.first = logs
         else:
             self.rise = [
@@ -57,10 +60,10 @@ class ByHand:
             plain = (h * k0) ** (1 - self.power) * k**self.power
             loss, log = losses[1 + i], math.log(losses[1 + i])
             outweighs = plain * self.factors[i] * loss > losses[0]
-            stuck = self.recent[i] is not None and log > self.recent[i] + math.log(0.95)
+            stuck = i in self.recent and log > self.recent[i] + math.log(0.95)
             if outweighs and stuck and loss > 0.01 * self.largest[1 + i]:
                 self.factors[i] *= 1.05
-            self.recent[i] = log if self.recent[i] is None else 0.9 * self.recent[i] + 0.1 * log
+            self.recent[i] = 0.9 * self.recent.get(i, log) + 0.1 * log
             weights.append(plain * self.factors[i])
         weights = [1.0, *weights]
         if self.common is None:
@@ -103,9 +106,9 @@ def test_other_units_change_the_weights_alone(unit, group):
     quotients = []
     for k in range(30):
         losses = losses_at(k // 5)
-        for weighting, factors in ((usual, torch.ones_like(units)), (other, units)):
-            weighting.take_traces(traces_at(k) * factors)
-            weighting.update(losses * factors)
+        for weights_of, factors in ((usual, torch.ones_like(units)), (other, units)):
+            weights_of.take_traces(traces_at(k) * factors)
+            weights_of.update(losses * factors)
         weighted = other.weights * units * losses, usual.weights * losses
         quotients.append(weighted[0] / weighted[1])
     quotient = torch.stack(quotients)
@@ -115,9 +118,10 @@ def test_other_units_change_the_weights_alone(unit, group):
 def test_traces_are_read_every_100_iterations_and_at_the_first_more():
     weighting = started(ddb.Auto())
     due = {}
-    for weighting.iteration in range(0, 301, weighting.update_every):
+    for iteration in range(0, 301, weighting.update_every):
+        weighting.iteration = iteration
         if weighting.probes_due():
-            due[weighting.iteration] = weighting.probes_due()
+            due[iteration] = weighting.probes_due()
     assert due == {0: 32, 100: 8, 200: 8, 300: 8}
     assert started(ddb.Auto(probes=50)).probes_due() == 50
 
