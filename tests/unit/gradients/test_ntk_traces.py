@@ -2,6 +2,7 @@
 
 import copy
 
+import deepxde as dde
 import numpy as np
 import pytest
 import torch
@@ -136,3 +137,46 @@ def test_training_with_exact_traces(engine, float64):
     np.testing.assert_allclose(list(model.weights.values()), weights, rtol=1e-8)
     expected = torch.cat([p.detach().reshape(-1) for p in twin.parameters()])
     torch.testing.assert_close(parameters_of(model), expected, rtol=1e-8, atol=1e-9)
+
+
+def test_traces_of_an_integro_differential_problem(float64):
+    """Whose data class calls one loss function for all terms. Errors and Jacobian by hand."""
+    geom = dde.geometry.TimeDomain(0, 2)
+
+    def ide(x, y, weights):
+        integral = torch.as_tensor(weights) @ y
+        return (dde.grad.jacobian(y, x) + y)[: len(weights)] - integral
+
+    start = dde.icbc.IC(geom, lambda x: np.ones((len(x), 1)), lambda _, on: on)
+    data = dde.data.IDE(geom, ide, start, 4, num_domain=6, num_boundary=2)
+    net = dde.nn.FNN([1, 5, 1], "tanh", "Glorot normal")
+    model = ddb.Model(data, net)
+    model.compile("adam", lr=1e-3, loss_weights="ntk-exact", verbose=0)
+    batch = Batch(*data.train_next_batch())
+    traces = kernel_traces(model.train_step.engine, batch, exact=True)
+
+    x = torch.as_tensor(data.train_x).requires_grad_()
+    y = net(x)
+    slope = torch.autograd.grad(y.sum(), x, create_graph=True)[0]
+    weights = torch.as_tensor(data.get_int_matrix(True))
+    first = data.num_bcs[0]
+    residual = ((slope + y)[: len(weights)] - weights @ y)[first:]
+    for trace, errors in zip(traces, (residual, y[:first] - 1), strict=True):
+        rows = [
+            torch.autograd.grad(e, list(net.parameters()), retain_graph=True, allow_unused=True)
+            for e in errors.reshape(-1)
+        ]
+        total = sum((g**2).sum().item() for row in rows for g in row if g is not None)
+        assert trace.item() == pytest.approx(total / len(errors), rel=1e-10)
+
+
+def test_a_data_class_with_losses_of_its_own_is_refused_by_name():
+    class Halved(dde.data.PDE):
+        def losses_train(self, targets, outputs, loss_fn, inputs, model, aux=None):
+            return [loss_fn(targets, outputs)]
+
+    data = klein_gordon()
+    data.__class__ = Halved
+    model = ddb.Model(data, network())
+    with pytest.raises(ValueError, match=r'Auto needs the errors at .* not Halved.* "capu"'):
+        model.compile("adam", lr=1e-3, loss_weights="auto", verbose=0)

@@ -2,8 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from _support.plain import plain_errors
+from _support.scripts import klein_gordon, network
 from _support.weighting_properties import (
     assert_has_memory,
     assert_keeps_single_precision,
@@ -190,3 +193,64 @@ def test_bad_input(wrong, error, message):
 def test_nothing_to_weigh():
     with pytest.raises(ValueError, match="there is no condition"):
         ddb.Auto().check(["pde"])
+
+
+class Watched(ddb.Auto):
+    """Notes what it reads."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.reads_of = []
+
+    def take_traces(self, traces):
+        super().take_traces(traces)
+        self.reads_of.append((self.iteration, "traces", traces.tolist()))
+
+    def update(self, losses):
+        super().update(losses)
+        self.reads_of.append((self.iteration, "losses", losses.tolist(), self.weights.tolist()))
+
+
+@pytest.mark.parametrize("engine", ["one-pass", "per-group", "compiled"])
+def test_in_training_it_reads_what_it_should_and_weighs_by_the_formula(engine, float64):
+    model = ddb.Model(klein_gordon(), network())
+    model.compile(
+        "adam",
+        lr=1e-3,
+        loss_weights=Watched(update_every=2, traces_every=3),
+        loss_groups={"first": ["bc0"], "second": ["ic1", "ic2"]},
+        gradient_engine=engine,
+        verbose=0,
+    )
+    model.train(iterations=14, display_every=1, verbose=0)
+    found, expected, traces = model.weighting.reads_of, ByHand(), []
+    for iteration, kind, values, *weights in found:
+        if kind == "traces":
+            expected.read(values)
+            traces.append(iteration)
+        else:
+            assert weights[0] == pytest.approx(expected.update(values), rel=1e-9)
+            terms = model.losshistory.loss_train[iteration]  # recorded before the step
+            by_group = [terms[0], terms[1], terms[2] + terms[3]]
+            assert values == pytest.approx(by_group, rel=1e-6)
+    assert traces == [0, 6, 12]
+    assert [read[0] for read in found if read[1] == "losses"] == list(range(0, 14, 2))
+
+
+def test_the_first_traces_are_those_of_the_untrained_network(float64):
+    """To a third: the mean of 32 estimates. The Jacobian is written out."""
+    data, net = klein_gordon(), network()
+    squares = []
+    for errors in plain_errors(net, data):
+        rows = [
+            torch.autograd.grad(e, list(net.parameters()), retain_graph=True, allow_unused=True)
+            for e in errors.reshape(-1)
+        ]
+        total = sum((g**2).sum().item() for row in rows for g in row if g is not None)
+        squares.append(total / errors.numel())
+    model = ddb.Model(data, net)
+    model.compile("adam", lr=1e-3, loss_weights=Watched(), verbose=0)
+    model.train(iterations=1, verbose=0)
+    first_read = model.weighting.reads_of[0]
+    assert first_read[:2] == (0, "traces")
+    np.testing.assert_allclose(first_read[2], squares, rtol=1 / 3)
