@@ -1,6 +1,7 @@
 """`auto` against its formula in plain Python, in other units, and in trainings."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,7 +201,7 @@ class Watched(ddb.Auto):
 
     def __init__(self, **options):
         super().__init__(**options)
-        self.reads_of = []
+        self.reads_of: list[Any] = []
 
     def take_traces(self, traces):
         super().take_traces(traces)
@@ -223,6 +224,7 @@ def test_in_training_it_reads_what_it_should_and_weighs_by_the_formula(engine, f
         verbose=0,
     )
     model.train(iterations=14, display_every=1, verbose=0)
+    assert isinstance(model.weighting, Watched)
     found, expected, traces = model.weighting.reads_of, ByHand(), []
     for iteration, kind, values, *weights in found:
         if kind == "traces":
@@ -251,6 +253,7 @@ def test_the_first_traces_are_those_of_the_untrained_network(float64):
     model = ddb.Model(data, net)
     model.compile("adam", lr=1e-3, loss_weights=Watched(), verbose=0)
     model.train(iterations=1, verbose=0)
-    first_read = model.weighting.reads_of[0]
-    assert first_read[:2] == (0, "traces")
-    np.testing.assert_allclose(first_read[2], squares, rtol=1 / 3)
+    watched = model.weighting
+    assert isinstance(watched, Watched)
+    assert watched.reads_of[0][:2] == (0, "traces")
+    np.testing.assert_allclose(watched.reads_of[0][2], squares, rtol=1 / 3)
