@@ -49,8 +49,13 @@ class Build:
         return PROBLEMS[self.__name__].build()
 
 
-def train(entry: Entry, strategies: Sequence[str], seeds: int, jobs: int, out: Path) -> None:
-    """Trains all strategies on a problem, in the folder of that problem."""
+def train(
+    entry: Entry, strategies: Sequence[str], seeds: int, jobs: int, out: Path, lbfgs: int = 0
+) -> None:
+    """Trains all strategies on a problem, in the folder of that problem.
+
+    With `lbfgs` iterations of L-BFGS after Adam.
+    """
     compiled = entry.name not in _NOT_COMPILED and len(entry.build().data.train_x) >= _FEW_POINTS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # strategies that fail are what is measured here
@@ -61,6 +66,7 @@ def train(entry: Entry, strategies: Sequence[str], seeds: int, jobs: int, out: P
             seeds=seeds,
             jobs=jobs,
             out=out / entry.name,
+            lbfgs_iterations=lbfgs,
             gradient_engine="compiled" if compiled else None,
             threads=1,
         )
@@ -92,6 +98,18 @@ def ratios(problems: Sequence[str], out: Path) -> Mapping[str, Mapping[str, floa
     return found
 
 
+def close_to_best(strategy: str, found: Mapping[str, Mapping[str, float]]) -> list[bool]:
+    """For each problem whether a strategy's error is within 1.5 times that of the best other one.
+
+    Args:
+        strategy: The strategy.
+        found: The :func:`ratios` of all strategies.
+    """
+    others = [of for name, of in found.items() if name != strategy]
+    best = {n: min(of[n] for of in others if n in of) for of in others for n in of}
+    return [ratio <= 1.5 * best[n] for n, ratio in found[strategy].items() if n in best]
+
+
 def tables(problems: Sequence[str], out: Path) -> str:
     """The error and the ratio to `equal` of each run, and a summary for each strategy."""
     found = ratios(problems, out)
@@ -105,12 +123,14 @@ def tables(problems: Sequence[str], out: Path) -> str:
     cells = {"problem": list(problems)}
     cells |= {f"`{s}`": [cell(s, name) for name in problems] for s in found}
     values = {s: np.array(list(of.values())) for s, of in found.items()}
+    close = {s: close_to_best(s, found) for s in found}
     summary = {
         "strategy": [f"`{s}`" for s in found],
         "problems": [str(len(v)) for v in values.values()],
         "geometric mean": [f"{np.exp(np.log(v).mean()):.2g}" for v in values.values()],
         "worst": [f"{v.max():.2g}" for v in values.values()],
         "worse than 1.2": [f"{np.mean(v > 1.2):.0%}" for v in values.values()],
+        "within 1.5 of the best other": [f"{np.mean(c):.0%}" if c else "" for c in close.values()],
     }
     return f"{table(cells)}\n\n{table(summary)}"
 
@@ -122,16 +142,18 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(PROBLEMS), metavar="PROBLEM")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--lbfgs", type=int, default=0, help="iterations of L-BFGS after Adam")
+    parser.add_argument("--out", type=Path, help="default: results/suite, or suite-lbfgs")
     parser.add_argument("--show", action="store_true", help="only show what is finished")
     given = parser.parse_args()
     problems = given.only or names(given.half)
+    out = given.out or RESULTS.with_name("suite-lbfgs" if given.lbfgs else "suite")
     if not given.show:
         if not given.strategies:
             parser.error("name at least one strategy, or give --show")
         for name in problems:
-            train(PROBLEMS[name], given.strategies, given.seeds, given.jobs, given.out)
-    print(tables(problems, given.out))
+            train(PROBLEMS[name], given.strategies, given.seeds, given.jobs, out, given.lbfgs)
+    print(tables(problems, out))
 
 
 if __name__ == "__main__":

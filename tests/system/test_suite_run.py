@@ -1,0 +1,79 @@
+"""The suite's tables, against records whose errors were chosen by hand."""
+
+import sys
+
+import pytest
+from _support.records import content
+from suite import run
+
+from deepxde_balance.results.record import write_json
+
+STEPS = [0, 79, 80, 90, 100]  # the last fifth has three of them
+
+
+def write(folder, problem, strategy, seed, error):
+    record = content("harmonic", strategy, seed)
+    record |= {
+        "steps": STEPS,
+        "loss_terms": ["pde", "bc"],
+        "groups": {"pde": ["pde"], "bc": ["bc"]},
+    }
+    record["losses"] = record["test_losses"] = {"pde": [1.0] * 5, "bc": [1.0] * 5}
+    record["loss_weights"] = {"pde": [1.0] * 5, "bc": [1.0] * 5}
+    record["errors"] = {"metric": [9.0, 9.0, error, 3 * error, error / 3]}
+    record["final"] = {"metric": error / 3}
+    path = folder / problem / strategy / f"seed{seed}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, record)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Errors: helmholtz 0.4 and 0.1, or 0.1 and 0.4; wave 0.5; cavity without `equal`."""
+    for seed, error in enumerate([0.4, 0.1]):
+        write(tmp_path, "helmholtz", "equal", seed, error)
+    for strategy, errors in {"auto": (0.02, 0.5), "dn": (0.08, 0.4), "uw": (0.4, 0.7)}.items():
+        for problem, error in zip(("helmholtz", "wave"), errors, strict=True):
+            write(tmp_path, problem, strategy, 0, error)
+    write(tmp_path, "wave", "equal", 0, 0.5)
+    write(tmp_path, "cavity", "auto", 0, 0.5)
+    return tmp_path
+
+
+def test_ratios_to_equal(folder):
+    """By geometric means over the seeds of medians over the last fifth: sqrt(0.4 x 0.1) is 0.2."""
+    found = run.ratios(["helmholtz", "wave", "cavity"], folder)
+    expected = {
+        "auto": {"helmholtz": 0.1, "wave": 1.0},
+        "dn": {"helmholtz": 0.4, "wave": 0.8},
+        "uw": {"helmholtz": 2.0, "wave": 1.4},
+        "equal": {"helmholtz": 1.0, "wave": 1.0},
+    }
+    assert found == {name: pytest.approx(of) for name, of in expected.items()}
+
+
+def test_close_to_the_best_other(folder):
+    found = run.ratios(["helmholtz", "wave"], folder)
+    assert run.close_to_best("auto", found) == [True, True]  # 0.1 to 0.4; 1 to 0.8
+    assert run.close_to_best("dn", found) == [False, True]  # 0.4 to 0.1; 0.8 to 1
+    assert run.close_to_best("uw", found) == [False, False]  # 2 to 0.1; 1.4 to 0.8
+
+
+def test_the_tables_as_printed(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run", "--show", "--out", str(folder)])
+    run.main()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in _lines(capsys)]
+    by_name = {row[0]: row[1:] for row in rows}
+    assert by_name["helmholtz"] == ["0.02 (0.1)", "0.08 (0.4)", "0.2 (1)", "0.4 (2)"]
+    # sqrt(0.1), the worst of two, none above 1.2, both close.
+    assert by_name["`auto`"] == ["2", "0.32", "1", "0%", "100%"]
+    assert by_name["`uw`"] == ["2", "1.7", "2", "100%", "0%"]
+
+
+def test_a_diverged_seed_counts_as_infinite(folder):
+    write(folder, "wave", "dn", 1, float("nan"))
+    assert run.ratios(["wave"], folder)["dn"]["wave"] == float("inf")
+
+
+def _lines(capsys):
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
