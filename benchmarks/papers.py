@@ -2,7 +2,8 @@
 
     python benchmarks/papers.py --jobs 2 --engine compiled   # all, about 20 core hours
     python benchmarks/papers.py --only poisson harmonic
-    python benchmarks/papers.py --show                       # the table only, trains nothing
+    python benchmarks/papers.py --show                       # the tables only, trains nothing
+    python benchmarks/papers.py --show --write               # into README.md, and the report
 
 Four problems have their papers' full settings, five are shortened. Finished runs are skipped, and
 a run that was killed goes on. The runs with seed 0 come first, then those with seed 1, and so on.
@@ -19,14 +20,22 @@ from typing import Any, get_args
 
 os.environ.setdefault("DDE_BACKEND", "pytorch")
 
+import marked
+from scipy.stats import spearmanr
+
 from deepxde_balance import weightings
 from deepxde_balance.experiments import Run, Sweep
 from deepxde_balance.gradients.choose import EngineName
+from deepxde_balance.report import report
 from deepxde_balance.report.case import Case, cases, summary, verdict
 from deepxde_balance.report.tables import final, percent, printed, table
 from deepxde_balance.results.record import Record, read
 
 RESULTS = Path(__file__).parent / "results" / "papers"
+README = Path(__file__).parents[1] / "README.md"
+
+#: The problems at full settings whose tables are in the README.
+_IN_README = ("klein-gordon", "poisson", "burgers-inverse")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +68,12 @@ _DN = (
     *(f"{name}:alpha={alpha}" for name in ("gw-mean", "gw-std") for alpha in (0.1, 0.01)),
     *(f"dn:beta={beta}{rest}" for rest in (",bias_correction=false", "") for beta in (0.9, 0.99)),
 )
-_FEW = ("equal", "gw-mean", "db-kurtosis")
+_FEW = ("equal", "gw-mean", "db-kurtosis", "auto")
 _SHORT = {"iterations": 5000}
 PLANS: Sequence[Plan] = (
-    Plan("klein-gordon", {**dict.fromkeys(_DB, 2), "gw-std": 2, "uw": 1, "sa": 1}),
-    Plan("poisson", dict.fromkeys(_DN, 3)),
-    Plan("burgers-inverse", dict.fromkeys(_NINE, 3)),
+    Plan("klein-gordon", {**dict.fromkeys(_DB, 2), "gw-std": 2, "uw": 1, "sa": 1, "auto": 2}),
+    Plan("poisson", dict.fromkeys((*_DN, "auto"), 3)),
+    Plan("burgers-inverse", dict.fromkeys((*_NINE, "auto"), 3)),
     Plan("harmonic", {name: 5 for name in weightings.names() if name != "keep"}),
     Plan("helmholtz", dict.fromkeys(_FEW, 1), 0.1, _SHORT),
     Plan("navier-stokes", dict.fromkeys(_FEW, 1), 0.1, _SHORT),
@@ -72,7 +81,7 @@ PLANS: Sequence[Plan] = (
     Plan("wave", dict.fromkeys(_FEW, 1), 0.05, {**_SHORT, "width": 100}),
     Plan(
         "burgers",
-        dict.fromkeys(("equal", "dn:beta=0.99,bias_correction=false", "db-kurtosis"), 1),
+        dict.fromkeys(("equal", "dn:beta=0.99,bias_correction=false", "db-kurtosis", "auto"), 1),
         0.1,
         _SHORT,
     ),
@@ -118,6 +127,37 @@ def _row(plan: Plan, strategy: str, known: Sequence[Case]) -> tuple[str, ...]:
     )
 
 
+def order_table(plans: Sequence[Plan], records: Sequence[Record]) -> str:
+    """For each problem at full settings the order of its strategies, and that of the paper.
+
+    Of the strategies that are measured and published, if there are three of them or more.
+    Spearman's rank correlation of the mean L2RE is 1 if both orders are the same.
+    """
+    rows = [row for plan in plans if (row := _order(plan, records)) is not None]
+    columns = ("problem", "strategies", "rank correlation", "our order", "the paper's order")
+    return table({name: [row[i] for row in rows] for i, name in enumerate(columns)})
+
+
+def _order(plan: Plan, records: Sequence[Record]) -> tuple[str, ...] | None:
+    planned = [run.identity for run in plan.runs()]
+    known = cases(r for r in records if {name: getattr(r, name) for name in planned[0]} in planned)
+    ours: dict[str, float] = {}
+    papers: dict[str, float] = {}
+    for case in known:
+        for name, runs in case.strategies.items():
+            published = case.published(name, "L2RE")
+            if published is not None and not case.differs:
+                ours[name] = final(runs, "L2RE").mean
+                papers[name] = published.mean
+    if len(ours) < 3:
+        return None
+    correlation = spearmanr(list(ours.values()), list(papers.values())).statistic
+    orders = (
+        " < ".join(f"`{name}`" for name in sorted(of, key=of.__getitem__)) for of in (ours, papers)
+    )
+    return plan.problem, str(len(ours)), f"{correlation:.2f}", *orders
+
+
 def main() -> None:
     problems = [plan.problem for plan in PLANS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -127,6 +167,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--engine", choices=get_args(EngineName), help="of gradients")
     parser.add_argument("--show", action="store_true", help="only show what is finished")
+    parser.add_argument("--write", action="store_true", help="README's tables and the report, too")
     given = parser.parse_args()
     plans = [plan for plan in PLANS if plan.problem in given.only]
     if not given.show:
@@ -136,7 +177,13 @@ def main() -> None:
         )
         if failed:
             parser.exit(1, f"{len(failed)} runs failed, see above; the others are finished.\n")
-    print(cell_table(plans, read(given.out)))
+    records = read(given.out)
+    if given.write:
+        full = [plan for plan in PLANS if plan.problem in _IN_README]
+        marked.write(README, papers=cell_table(full, records), orders=order_table(full, records))
+        report(given.out)
+    print(cell_table(plans, records))
+    print(f"\n{order_table(plans, records)}")
 
 
 if __name__ == "__main__":

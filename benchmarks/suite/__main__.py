@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 import deepxde as dde
+import marked
 import torch
 
 from deepxde_balance.report.tables import table
@@ -17,7 +18,6 @@ from deepxde_balance.report.tables import table
 from . import PROBLEMS
 
 README = Path(__file__).with_name("README.md")
-_BEGIN, _END = "<!-- table -->\n", "<!-- end of table -->\n"
 
 
 def problem_table() -> str:
@@ -49,21 +49,13 @@ def problem_row(name: str) -> dict[str, str]:
     }
 
 
-def written(text: str, new: str) -> str:
-    """The text with what stands between the two marks replaced."""
-    before, rest = text.split(_BEGIN)
-    _, after = rest.split(_END)
-    return before + _BEGIN + new.rstrip("\n") + "\n" + _END + after
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="suite", description="The suite's problems.")
     parser.add_argument("--table", action="store_true", required=True, help="print the table")
     parser.add_argument("--write", action="store_true", help="write it into README.md instead")
     given = parser.parse_args()
     if given.write:
-        text = written(README.read_text(encoding="utf-8"), problem_table())
-        README.write_text(text, encoding="utf-8")
+        marked.write(README, table=problem_table())
     else:
         print(problem_table())
 
