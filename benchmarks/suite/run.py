@@ -3,6 +3,7 @@
     cd benchmarks
     python -m suite.run equal db-kurtosis --half choosing --jobs 2      # into results/suite
     python -m suite.run --half choosing --show                          # the table, trains nothing
+    python -m suite.run --show --write                                  # and into README.md
 
 Finished runs are skipped, a killed run goes on. Two processes of one thread are faster than one
 of two.
@@ -15,18 +16,21 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 os.environ.setdefault("DDE_BACKEND", "pytorch")
 
+import marked
 import numpy as np
 
 import deepxde_balance as ddb
 from deepxde_balance.experiments.user_record import UserRecord
 from deepxde_balance.report.tables import table
 
-from . import PROBLEMS, Entry, names
+from . import PROBLEMS, Entry, Half, names
 from .setup import Setup
 
+README = Path(__file__).with_name("README.md")
 RESULTS = Path(__file__).parents[1] / "results" / "suite"
 
 #: With fewer residual points the compiler does not pay; and integro-differential problems have
@@ -145,6 +149,7 @@ def main() -> None:
     parser.add_argument("--lbfgs", type=int, default=0, help="iterations of L-BFGS after Adam")
     parser.add_argument("--out", type=Path, help="default: results/suite, or suite-lbfgs")
     parser.add_argument("--show", action="store_true", help="only show what is finished")
+    parser.add_argument("--write", action="store_true", help="both halves' tables, into README.md")
     given = parser.parse_args()
     problems = given.only or names(given.half)
     out = given.out or RESULTS.with_name("suite-lbfgs" if given.lbfgs else "suite")
@@ -153,6 +158,8 @@ def main() -> None:
             parser.error("name at least one strategy, or give --show")
         for name in problems:
             train(PROBLEMS[name], given.strategies, given.seeds, given.jobs, out, given.lbfgs)
+    if given.write:
+        marked.write(README, **{half: tables(names(half), RESULTS) for half in get_args(Half)})
     print(tables(problems, out))
 
 
