@@ -137,8 +137,8 @@ def check_reads(model: dde.Model, weighting: Weighting) -> None:
     if weighting.reads.needs_errors and not _losses_are_of_errors(data):
         raise ValueError(
             f"{name} needs the errors at the points, which only dde.data.PDE, TimePDE, IDE, FPDE "
-            f"and TimeFPDE tell, not {type(data).__name__} with losses of its own. Strategies that "
-            'read the losses alone, like "capu", work with it.'
+            f"and TimeFPDE tell, not {type(data).__name__} with losses of its own. Use "
+            'loss_weights="equal"; with several terms, a strategy that reads losses alone ("capu").'
         )
     if weighting.reads is not Reads.POINT_ERRORS:
         return
