@@ -10,6 +10,7 @@ import numpy as np
 
 from ..terms.groups import LossGroups, TermGroups
 from ..terms.term import REFERENCE
+from ..weightings import StrategyName
 from ..weightings.group_gradients import GroupGradients
 from .findings import Findings
 from .measures import measure
@@ -48,7 +49,7 @@ class Diagnosis:
     ratios: np.ndarray
     reference: str
     verdict: str
-    recommended: str = "equal"
+    recommended: StrategyName = "equal"
     scale: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:

@@ -191,17 +191,17 @@ class Findings:
             return []
         small = min(self.sizes, key=self.sizes.__getitem__)
         large = max(self.sizes, key=self.sizes.__getitem__)
-        times = f"{self.sizes[large] / self.sizes[small]:.0e} times"
+        times = f"{10.0 ** round(math.log10(self.sizes[large] / self.sizes[small])):.0e} times"
         factors = ", ".join(f'"{name}": {factor:g}' for name, factor in self.factors.items())
         if self.traces is None:
             return [
-                f"Other units, or met: {small}'s loss is {times} smaller than {large}'s. If the "
-                f"units are the reason, scale={{{factors}}} gives the losses like ones."
+                f"Other units, or met: {small}'s loss is about {times} smaller than {large}'s. "
+                f"If the units are the reason, scale={{{factors}}} gives the losses like ones."
             ]
         return [
-            f"Other units: the parameters change {small} {times} less than {large} (in squares, "
-            f'by the kernel\'s traces). scale={{{factors}}} gives the losses like units; "auto" '
-            "needs that only for terms that share a weight."
+            f"Other units: a change of the parameters changes {small} about {times} less than "
+            f"{large} (squares, by the kernel's traces). scale={{{factors}}} gives the losses like "
+            'units; "auto" needs that only for terms that share a weight.'
         ]
 
     def _small_side(self) -> list[str]:

@@ -9,7 +9,7 @@ import deepxde as dde
 from ..model import Model
 from ..terms.groups import LossGroups, TermGroups, group_terms
 from ..terms.term import REFERENCE
-from ..weightings import Fixed, Keep
+from ..weightings import Fixed, Keep, StrategyName
 from .findings import Findings, listed
 from .observation import tells_errors, training_step, weighted_groups
 
@@ -25,7 +25,7 @@ class Recommendation:
         text: The same in a sentence, with the reason.
     """
 
-    strategy: str
+    strategy: StrategyName
     scale: dict[str, float]
     text: str
 
@@ -56,7 +56,7 @@ def recommend(model: dde.Model, groups: TermGroups, findings: Findings) -> Recom
         findings: What was found.
     """
     reason, reads_losses = _against_auto(model, groups, findings)
-    strategy = "auto"
+    strategy: StrategyName = "auto"
     if reason is not None:
         strategy = "capu" if reads_losses and findings.starved() else "equal"
     scale = {} if findings.traces is None else dict(findings.factors)
@@ -75,7 +75,7 @@ def _why(strategy: str, reason: str | None, groups: TermGroups) -> str:
     if strategy == "auto":
         return (
             f". It weighs {conditions} against the residual by the tangent kernel, not by the "
-            "present gradients and losses."
+            "present gradients."
         )
     if strategy == "capu":
         return (
@@ -141,12 +141,12 @@ def _of_present_strategy(model: dde.Model, findings: Findings) -> str:
         return "These are the weights of the phase before, kept. "
     if weighting.adapted:
         return (
-            f"These are the adapted weights of {weighting.strategy}: if a loss does not fall under "
+            "These are the adapted weights of the model's strategy: if a loss does not fall under "
             "them, try a larger update_every or another strategy. "
         )
     if not weighting.dynamic:
         return ""
-    text = f"{weighting.strategy} adapts the weights from the first iteration on. "
+    text = "The model's strategy adapts the weights from the first iteration on. "
     smaller = findings.larger_than_reference()
     if weighting.can_let_go and smaller:
         text += f"It would begin with weights below 1 for {listed(smaller)}. "

@@ -109,7 +109,7 @@ def test_a_residual_in_other_units():
     model = linear_model(slope(1e-6), [([0.0] * 6, [[1.0]] * 6)])
     found = ddb.diagnose(model, verbose=0)
     line = starting("Other units", found.verdict.splitlines())
-    assert line.startswith("Other units: the parameters change pde 1e+12 times less than data0")
+    assert line.startswith("Other units: a change of the parameters changes pde about 1e+12 times ")
     assert 'scale={"pde": 1e+12} gives' in line
     assert "small side" not in found.verdict  # a comparison of unlike things
     assert found.recommended == "auto" and found.scale == {}
@@ -130,9 +130,11 @@ def test_residuals_in_other_units_share_a_weight():
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     # The strategy takes them, and weighs as with like residuals.
     model.compile("adam", lr=1e-3, loss_weights=ddb.Auto(scale=found.scale), verbose=0)
+    dde.config.set_random_seed(0)
     model.train(iterations=1, verbose=0)
     like = linear_model(lambda x, u: [slope()(x, u)] * 2, [([0.0] * 6, [[1.0]] * 6)])
     like.compile("adam", lr=1e-3, loss_weights="auto", verbose=0)
+    dde.config.set_random_seed(0)
     like.train(iterations=1, verbose=0)
     assert model.weights == pytest.approx(like.weights, rel=1e-4)
 
@@ -144,7 +146,7 @@ def test_residuals_in_other_units_with_a_weight_each():
         weights={"loss_groups": {"pde": [0], "data": [0]}},
     )
     found = ddb.diagnose(model, verbose=0)
-    assert starting("Other units: the parameters change pde1 1e+10", found.verdict.splitlines())
+    assert "changes pde1 about 1e+10 times less than" in found.verdict
     assert found.scale == {}
     assert 'Recommended: loss_weights="auto". It weighs each of the 2' in found.verdict
 
@@ -174,8 +176,11 @@ def test_losses_tell_units_where_errors_are_not_known():
     model = ddb.Model(data, scripts.network())
     model.compile("adam", lr=1e-3, verbose=0)
     found = ddb.diagnose(model, verbose=0)
-    times = f"{found.losses[1] / found.losses[0]:.0e} times"
+    ratio = found.losses[1] / found.losses[0]
+    power = round(np.log10(ratio))
     line = starting("Other units, or met", found.verdict.splitlines())
-    assert line.startswith(f"Other units, or met: pde's loss is {times} smaller than bc0's.")
-    factor = found.losses[0] / found.losses[1]
-    assert 'scale={"bc0": 1e-1' in line and 1e-20 < factor < 1e-8
+    assert line.startswith(
+        f"Other units, or met: pde's loss is about 1e+{power} times smaller than bc0's."
+    )
+    assert f'scale={{"bc0": 1e-{power}}}' in line
+    assert ratio > 1e9 and found.scale == {}
