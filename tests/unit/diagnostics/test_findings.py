@@ -17,7 +17,7 @@ def linear_model(pde, bcs, values=(1.0, 2.0), weights=None, kind=ddb.Model):
         dde.icbc.PointSetBC(np.array(points, dtype=float)[:, None], np.array(u, dtype=float))
         for points, u in bcs
     ]
-    anchors = np.linspace(0, 1, 50)[:, None]
+    anchors = np.linspace(0, 1, 60)[:, None]
     data = dde.data.PDE(geom, pde, conditions, num_domain=0, anchors=anchors)
     net = dde.nn.FNN([1, 1], "tanh", "Glorot normal")
     with torch.no_grad():
@@ -89,7 +89,7 @@ def test_a_condition_that_is_met(error, line, float64):
 def test_few_points(number, few):
     model = linear_model(slope(), [([0.0] * number, [[1.0]] * number)])
     line = starting("Few points", lines(model))
-    assert line.startswith(f"Few points: data0 ({number}), beside 50 of the") is few
+    assert line.startswith(f"Few points: data0 ({number}), beside 60 of the") is few
     assert bool(line) is few
 
 

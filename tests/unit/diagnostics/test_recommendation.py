@@ -142,6 +142,9 @@ def test_groups_decide_what_is_weighed():
     assert "It weighs the one condition against" in ddb.diagnose(model, verbose=0).verdict
     numbers = compiled(scripts.klein_gordon(), loss_weights=[1.0, 2.0, 3.0, 4.0])
     assert "It weighs each of the 3 conditions" in ddb.diagnose(numbers, verbose=0).verdict
+    two = scripts.klein_gordon(pde=lambda x, u: [scripts.klein_gordon_residual(x, u)] * 2)
+    weighted = ddb.diagnose(compiled(two, loss_weights=[1.0, 1.0, 2.0, 3.0, 4.0]), verbose=0)
+    assert "It weighs each of the 3 conditions" in weighted.verdict  # not the second residual
     grouped = ddb.diagnose(numbers, {"a": [0, 1], "b": [2]}, verbose=0)
     assert "It weighs each of the 2 conditions" in grouped.verdict
     alone = ddb.diagnose(numbers, {"unweighted": [0, 1, 2]}, verbose=0)
