@@ -185,7 +185,7 @@ class GradientMonitor(dde.callbacks.Callback):
             f"The weighted gradient of {weak!r} has been more than {self.warn_ratio:g} times "
             f"smaller than that of {strong!r} in {self.warn_after} observations in a row, at "
             f"iteration {self.steps[-1]} {rounded(ratios[strong, weak])} times: {weak!r} is hardly "
-            'learned. Try an adaptive strategy, e.g. loss_weights="db-kurtosis"; split_bc, if '
+            'learned. Try an adaptive strategy, e.g. loss_weights="auto"; split_bc, if '
             "there is one kind of condition only; or, if a strategy's weights cause it, a larger "
             "update_every.",
             stacklevel=2,

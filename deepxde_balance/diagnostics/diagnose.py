@@ -1,26 +1,21 @@
-"""`diagnose`: whether a model's loss terms are balanced, before it is trained."""
+"""`diagnose`: whether a model's loss terms are balanced, and which strategy suits the model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import deepxde as dde
 import numpy as np
 
-from ..model import Model
 from ..terms.groups import LossGroups, TermGroups
 from ..terms.term import REFERENCE
+from ..weightings import StrategyName
 from ..weightings.group_gradients import GroupGradients
-from .measures import Measures, measure, rounded
-from .observation import Observer, current_batch, training_step
-
-#: Gradient norms within this factor of each other are called balanced: Adam's first steps then
-#: lower all losses. The number is a convention.
-BALANCED_WITHIN = 10.0
-
-#: Gradient norms beyond this factor are called unbalanced: the weaker term then adds less than a
-#: hundredth to the direction of the first steps. The number is a convention.
-STARVED_BEYOND = 100.0
+from .findings import Findings
+from .measures import measure
+from .observation import Observer, current_batch
+from .recommendation import recommend, strategy_groups
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,7 +33,12 @@ class Diagnosis:
             (K,). The reference is the sum of all residuals.
         reference: The name of the reference: ``"residual"``, or ``names[0]`` where the data object
             does not tell which terms are residuals.
-        verdict: Whether the terms are balanced, and what to try if not.
+        verdict: What was found, a line for each finding, and last the recommendation.
+        recommended: The strategy to train the fresh model with, as `loss_weights` takes it:
+            ``"auto"``; or, where that can't be used, ``"capu"`` or ``"equal"``.
+        scale: Factors on the losses of terms in other units, by name, that the recommended
+            strategy needs; as a rule there are none. See `scale` of
+            :class:`~deepxde_balance.weightings.base.Weighting`.
     """
 
     names: tuple[str, ...]
@@ -49,6 +49,8 @@ class Diagnosis:
     ratios: np.ndarray
     reference: str
     verdict: str
+    recommended: StrategyName = "equal"
+    scale: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         columns = [
@@ -78,9 +80,10 @@ class Diagnosis:
 def diagnose(
     model: dde.Model, loss_groups: LossGroups | None = None, verbose: int = 1
 ) -> Diagnosis:
-    """Evaluates a model's losses and gradients once, and says whether they are balanced.
+    """Evaluates a model's losses and gradients once, and says which strategy suits it.
 
-    The model does not change.
+    The verdict says whether gradients are balanced before training, which side is small, and what
+    is met already, has few points or is in other units. The model does not change.
 
     Args:
         model: A compiled :class:`~deepxde_balance.Model` or stock ``dde.Model``, before training
@@ -91,7 +94,7 @@ def diagnose(
         verbose: 1 prints the table, 0 does not.
 
     Returns:
-        The losses, gradient norms, weights and ratios, with a verdict.
+        The losses, gradient norms, weights and ratios, with a verdict and a recommendation.
 
     Raises:
         ValueError: If the model is not compiled, a condition has no points, or the groups don't
@@ -103,6 +106,8 @@ def diagnose(
         >>> diagnosis = ddb.diagnose(model, verbose=0)
         >>> diagnosis.names, diagnosis.points
         (('pde', 'ic'), (100, 2))
+        >>> diagnosis.recommended
+        'auto'
     """
     if model.opt is None:
         raise ValueError("The model is not compiled yet: compile it, then diagnose it.")
@@ -114,15 +119,31 @@ def diagnose(
     reference_norm = GroupGradients(weighted[rows].sum(dim=0, keepdim=True)).norm(2).item()
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = measures.weighted_norms / reference_norm
+    points = tuple(_number_of_points(model, groups, row) for row in groups.rows)
+    findings = Findings(
+        measures,
+        ratios,
+        points,
+        tuple(rows),
+        tuple(tuple(groups.terms[i].name for i in row) for row in groups.rows),
+        observer.term_traces(),
+        residual_known=reference == "residual",
+    )
+    advice = recommend(model, strategy_groups(model, groups, loss_groups), findings)
+    sentences = findings.sentences()
+    if findings.finite.all():
+        sentences.append(advice.text)
     diagnosis = Diagnosis(
         measures.names,
-        tuple(_number_of_points(model, groups, row) for row in groups.rows),
+        points,
         measures.losses,
         measures.norms,
         measures.weights,
         ratios,
         reference,
-        _verdict(measures, _advice(model, groups)),
+        "\n".join(sentences),
+        advice.strategy,
+        advice.scale,
     )
     if verbose > 0:
         print(diagnosis)
@@ -150,63 +171,6 @@ def _number_of_points(model: dde.Model, groups: TermGroups, row: tuple[int, ...]
     if any(i not in of_condition for i in row):
         number += len(current_batch(model).inputs) - sum(data.num_bcs)
     return number
-
-
-def _verdict(measures: Measures, advice: str) -> str:
-    names, norms = measures.names, measures.weighted_norms
-    finite = np.isfinite(measures.losses) & np.isfinite(norms)
-    sentences = []
-    if not finite.all():
-        wrong = [name for name, is_finite in zip(names, finite, strict=True) if not is_finite]
-        sentences.append(
-            f"Broken: the loss or gradient of {', '.join(wrong)} is not finite. Look for a "
-            "division by 0, or the root or logarithm of a negative number."
-        )
-    for i in np.flatnonzero(finite & (norms == 0)):
-        if measures.weights[i] == 0:
-            sentences.append(f"{names[i]} has weight 0: it is not trained.")
-        elif measures.losses[i] == 0:
-            sentences.append(f"{names[i]} is met exactly already: its loss and gradient are 0.")
-        else:
-            sentences.append(
-                f"{names[i]} can't be learned: its gradient is 0, no trainable parameter of the "
-                "network changes it (frozen layers, or an output transform that fixes it)."
-            )
-    compared = np.flatnonzero(finite & (norms > 0))
-    if len(compared) < 2:
-        return " ".join([*sentences, "There are no two terms to balance."])
-    weak = compared[norms[compared].argmin()]
-    strong = compared[norms[compared].argmax()]
-    factor = norms[strong] / norms[weak]
-    smaller = f"{names[weak]}'s gradient is {rounded(factor)} times smaller than {names[strong]}'s"
-    if factor <= BALANCED_WITHIN:
-        sentences.append(
-            f"Balanced: gradient norms within a factor of {BALANCED_WITHIN:g}. That may change in "
-            "training: ddb.GradientMonitor shows it."
-        )
-    elif factor <= STARVED_BEYOND:
-        sentences.append(f"Uneven: {smaller}. {advice}")
-    else:
-        sentences.append(f"Unbalanced: {smaller}: it will be learned last. {advice}")
-    return " ".join(sentences)
-
-
-def _advice(model: dde.Model, groups: TermGroups) -> str:
-    """What to try against unequal gradients."""
-    step = training_step(model)
-    conditions = [term for term in groups.terms if term.condition is not None]
-    if step is not None and step.weighting.adapted:
-        return "These are its adapted weights: try a larger update_every or another strategy."
-    if step is not None and step.weighting.dynamic:
-        return "The model's strategy adapts the weights from the first iteration on."
-    if not conditions:
-        return "Try a list of numbers as loss_weights."
-    strategy = "db-kurtosis" if len(conditions) > 1 else "dn"
-    ours = isinstance(model, Model)
-    argument = f'loss_weights="{strategy}"' if ours else f'callbacks=[LossWeighting("{strategy}")]'
-    if len(conditions) > 1:
-        return f"Try {argument}."
-    return f"Try {argument}, or split_bc on {conditions[0].name} and then a db strategy."
 
 
 def _numbers(values: np.ndarray) -> list[str]:

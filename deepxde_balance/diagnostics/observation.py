@@ -12,13 +12,19 @@ from .._deepxde.batch import Batch
 from .._deepxde.no_trace import no_trace
 from ..gradients.base import GradientEngine
 from ..gradients.choose import choose_engine
+from ..gradients.ntk_traces import kernel_traces
 from ..gradients.per_group import PerGroupEngine
 from ..terms.find_terms import find_terms
 from ..terms.groups import UNWEIGHTED, LossGroups, TermGroups, group_terms, ungrouped
 from ..terms.term import Term
+from ..training.point_weights import check_reads
 from ..training.step import TrainStep, autocast
-from ..weightings import Equal
+from ..weightings import Auto, Equal
 from ..weightings.group_gradients import GroupGradients
+
+#: Estimates of the kernel's traces that are averaged. At worst, where all errors change alike, the
+#: mean has a relative standard deviation of 25 %; the order of magnitude is asked for.
+_PROBES = 32
 
 
 class Observation(NamedTuple):
@@ -108,6 +114,25 @@ class Observer:
             gradients, weights = _gathered(gradients, weights, plan.pieces)
         return Observation(plan.names, losses, gradients, weights)
 
+    def term_traces(self) -> dict[str, float] | None:
+        """The kernel's traces of the terms by name, without weights, means over the points.
+
+        They are estimated, and the estimate is the same in each call. ``None`` if the losses are
+        not computed from errors at points.
+        """
+        if not tells_errors(self.model):
+            return None
+        terms, net, batch = self.groups.terms, self.model.net, current_batch(self.model)
+        auxiliary_vars = net.auxiliary_vars
+        try:
+            engine = self._engine(ungrouped(terms))
+            with no_trace(net), torch.enable_grad(), autocast():
+                torch.manual_seed(0)
+                traces = kernel_traces(engine, batch, exact=False, probes=_PROBES)
+        finally:
+            net.auxiliary_vars = auxiliary_vars
+        return dict(zip((term.name for term in terms), traces.tolist(), strict=True))
+
     @property
     def groups(self) -> TermGroups:
         """The groups that the next call observes."""
@@ -186,6 +211,15 @@ class Observer:
 def training_step(model: dde.Model) -> TrainStep | None:
     """The model's training step if it is ours; ``None`` if it is DeepXDE's."""
     return model.train_step if isinstance(model.train_step, TrainStep) else None
+
+
+def tells_errors(model: dde.Model) -> bool:
+    """Whether the model's losses are computed from errors at points, so that `Auto` can be used."""
+    try:
+        check_reads(model, Auto())
+    except ValueError:
+        return False
+    return True
 
 
 def weighted_groups(model: dde.Model) -> tuple[TermGroups, tuple[float, ...]] | None:

@@ -46,8 +46,9 @@ class Auto(FromLossesAndKernel):
     and training is the same where the residual or a condition is in other units.
 
     Traces are estimated with random signs (Hutchinson). They need the errors at the points: the
-    losses must be those of ``dde.data.PDE`` or ``TimePDE``. A group whose trace is 0 or not finite
-    keeps its last ratio.
+    losses must be those of ``dde.data.PDE`` or of DeepXDE's classes for time-dependent,
+    integro-differential and fractional equations. A group whose trace is 0 or not finite keeps its
+    last ratio.
 
     Args:
         power: How far the weights follow the kernel in training, in [0, 1]: 0 stays with the
