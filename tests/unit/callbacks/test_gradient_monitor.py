@@ -271,7 +271,7 @@ def test_it_warns_once_and_names_the_groups():
     (message,) = (str(w.message) for w in caught)
     assert "of 'ic1' has been more than 2000 times smaller than that of" in message
     assert "in 3 observations in a row, at iteration 2 " in message
-    assert all(word in message for word in ("db-kurtosis", "split_bc", "update_every"))
+    assert all(word in message for word in ('"auto"', "split_bc", "update_every"))
 
 
 def weighted_ratio(monitor):
