@@ -31,6 +31,7 @@ from . import PROBLEMS, Entry, Half, names
 from .setup import Setup
 
 README = Path(__file__).with_name("README.md")
+TOP_README = Path(__file__).parents[2] / "README.md"
 RESULTS = Path(__file__).parents[1] / "results" / "suite"
 
 #: With fewer residual points the compiler does not pay; and integro-differential problems have
@@ -114,8 +115,8 @@ def close_to_best(strategy: str, found: Mapping[str, Mapping[str, float]]) -> li
     return [ratio <= 1.5 * best[n] for n, ratio in found[strategy].items() if n in best]
 
 
-def tables(problems: Sequence[str], out: Path) -> str:
-    """The error and the ratio to `equal` of each run, and a summary for each strategy."""
+def cells(problems: Sequence[str], out: Path) -> str:
+    """A table with the error of each strategy on each problem, and in brackets the ratio."""
     found = ratios(problems, out)
     errors = {name: {s: error(r) for s, r in records(name, out).items()} for name in problems}
 
@@ -124,19 +125,37 @@ def tables(problems: Sequence[str], out: Path) -> str:
             return ""
         return f"{errors[name][strategy]:.2g} ({found[strategy][name]:.2g})"
 
-    cells = {"problem": list(problems)}
-    cells |= {f"`{s}`": [cell(s, name) for name in problems] for s in found}
+    columns = {"problem": list(problems)}
+    return table(columns | {f"`{s}`": [cell(s, name) for name in problems] for s in found})
+
+
+def summary(problems: Sequence[str], out: Path) -> str:
+    """A table with a row for each strategy: what its ratios to `equal` are like."""
+    found = ratios(problems, out)
     values = {s: np.array(list(of.values())) for s, of in found.items()}
-    close = {s: close_to_best(s, found) for s in found}
-    summary = {
-        "strategy": [f"`{s}`" for s in found],
-        "problems": [str(len(v)) for v in values.values()],
-        "geometric mean": [f"{np.exp(np.log(v).mean()):.2g}" for v in values.values()],
-        "worst": [f"{v.max():.2g}" for v in values.values()],
-        "worse than 1.2": [f"{np.mean(v > 1.2):.0%}" for v in values.values()],
-        "within 1.5 of the best other": [f"{np.mean(c):.0%}" if c else "" for c in close.values()],
-    }
-    return f"{table(cells)}\n\n{table(summary)}"
+    close = [close_to_best(s, found) for s in found]
+    return table(
+        {
+            "strategy": [f"`{s}`" for s in found],
+            "problems": [str(len(v)) for v in values.values()],
+            "geometric mean": [f"{np.exp(np.log(v).mean()):.2g}" for v in values.values()],
+            "worst": [f"{v.max():.2g}" for v in values.values()],
+            "worse than 1.2": [f"{np.mean(v > 1.2):.0%}" for v in values.values()],
+            "within 1.5 of the best other": [f"{np.mean(c):.0%}" if c else "" for c in close],
+        }
+    )
+
+
+def tables(problems: Sequence[str], out: Path) -> str:
+    """:func:`cells` and :func:`summary`."""
+    return f"{cells(problems, out)}\n\n{summary(problems, out)}"
+
+
+def write() -> None:
+    """Writes the tables of both halves into the READMEs."""
+    halves = get_args(Half)
+    marked.write(README, **{half: tables(names(half), RESULTS) for half in halves})
+    marked.write(TOP_README, **{half: summary(names(half), RESULTS) for half in halves})
 
 
 def main() -> None:
@@ -149,7 +168,7 @@ def main() -> None:
     parser.add_argument("--lbfgs", type=int, default=0, help="iterations of L-BFGS after Adam")
     parser.add_argument("--out", type=Path, help="default: results/suite, or suite-lbfgs")
     parser.add_argument("--show", action="store_true", help="only show what is finished")
-    parser.add_argument("--write", action="store_true", help="both halves' tables, into README.md")
+    parser.add_argument("--write", action="store_true", help="both halves, into the READMEs")
     given = parser.parse_args()
     problems = given.only or names(given.half)
     out = given.out or RESULTS.with_name("suite-lbfgs" if given.lbfgs else "suite")
@@ -159,7 +178,7 @@ def main() -> None:
         for name in problems:
             train(PROBLEMS[name], given.strategies, given.seeds, given.jobs, out, given.lbfgs)
     if given.write:
-        marked.write(README, **{half: tables(names(half), RESULTS) for half in get_args(Half)})
+        write()
     print(tables(problems, out))
 
 

@@ -42,9 +42,9 @@ class Auto(FromLossesAndKernel):
       let go.
 
     All weights, the reference's too, have one common factor: at the first update the weighted loss
-    is as large as the unweighted one, so that a regularization keeps its meaning. Where the residual
-    or a condition is in other units, all weighted losses are the same but for one common factor,
-    to which Adam is blind.
+    is as large as the unweighted one, so that a regularization keeps its meaning. Where the
+    residual or a condition is in other units, all weighted losses are the same but for one common
+    factor, to which Adam is blind.
 
     Traces are estimated with random signs (Hutchinson). They need the errors at the points: the
     losses must be those of ``dde.data.PDE`` or of DeepXDE's classes for time-dependent,
