@@ -444,7 +444,7 @@ def test_at_the_shell_all_runs_fail(tmp_path, monkeypatch, capsys):
 
 def test_ctrl_c_at_the_shell_and_again(tmp_path, monkeypatch):
     (tmp_path / "my_script.py").write_text(BUILD)
-    command = ["compare", "my_script.py:build", "--weights", "equal", "--iterations", "1000"]
+    command = ["compare", "my_script.py:build", "--weights", "equal", "--iterations", "4000"]
     command += ["--checkpoint-every", "0.1", "--threads", "1"]
     with subprocess.Popen(
         [sys.executable, "-m", "deepxde_balance", *command],
