@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from functools import partial
 
 from torch import Tensor
 
@@ -21,10 +21,8 @@ class PerGroupEngine(GradientEngine):
     name = "per-group"
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
-        if measure is None:
-            return deepxde_losses(self.model, batch).losses
-        functions = _LossFunctions(measure, len(self.groups.terms))
-        return deepxde_losses(self.model, batch, functions).losses
+        loss_fn = None if measure is None else _one_after_the_other(measure)
+        return deepxde_losses(self.model, batch, loss_fn).losses
 
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
         parameters = self.parameters()
@@ -37,20 +35,10 @@ class PerGroupEngine(GradientEngine):
         return lay_out(losses, per_row, parameters)
 
 
-class _LossFunctions(list[Callable[[Tensor, Tensor], Tensor]]):
-    """A measure as DeepXDE's loss functions of targets and outputs, one per term.
+def _one_after_the_other(measure: Measure) -> Callable[[Tensor, Tensor], Tensor]:
+    """A measure as DeepXDE's one loss function of targets, which are 0, and outputs, the errors.
 
-    A target is 0, and an output is a term's errors. Integro-differential and fractional problems
-    know one loss function only: they call the list itself, for one term after the other.
+    DeepXDE calls it for one term after the other, residuals first.
     """
-
-    def __init__(self, measure: Measure, num_terms: int):
-        super().__init__(partial(_of_errors, measure, i) for i in range(num_terms))
-        self._next = iter(self)
-
-    def __call__(self, targets: Tensor, errors: Tensor) -> Tensor:
-        return next(self._next)(targets, errors)
-
-
-def _of_errors(measure: Measure, term: int, _: Tensor, errors: Tensor) -> Tensor:
-    return measure(term, errors)
+    terms = itertools.count()
+    return lambda _, errors: measure(next(terms), errors)

@@ -73,11 +73,14 @@ class TrainStep:
         """One iteration: an update of the weights if it is due, and a step of the optimizer.
 
         The weights are updated in one of three places: in the closure, from losses and gradients;
-        before the step, from kernel traces and for NNCG; after it, weights per point.
+        before the step, from kernel traces and for NNCG; after it, weights per point. Traces that
+        are read beside the losses are read before the step.
         """
         due = self.weighting.due()
         if self._points is not None:
             self._points.begin(batch)
+        if due and self.weighting.reads is Reads.LOSSES_AND_TRACES:
+            self._read_traces(batch)
         self.model.opt.step(self._closure(batch, due))
         if self.model.lr_scheduler is not None:
             self.model.lr_scheduler.step()
@@ -92,10 +95,6 @@ class TrainStep:
             batch: The points.
             due: Whether the weights are to be updated.
         """
-        if due and isinstance(self.weighting, FromLossesAndKernel):
-            probes = self.weighting.probes_due()
-            if probes > 0:
-                self.weighting.take_traces(self._traces(batch, self.weighting.exact, probes))
         needs_graph = self.model.opt_name == "NNCG"  # NNCG differentiates the loss itself
         if due and (needs_graph or self.weighting.reads is Reads.KERNEL_TRACES):
             self._update_before(batch)
@@ -157,7 +156,7 @@ class TrainStep:
         """
         num_groups = len(self.engine.groups.names)
         group_losses = self._row_losses(losses)[:num_groups]  # without that of unweighted terms
-        if self.weighting.reads.losses_alone:
+        if self.weighting.reads.from_losses:
             self.weighting.update_and_check(group_losses)
         elif self.weighting.reads is Reads.GRADIENTS:
             assert computed is not None
@@ -175,8 +174,15 @@ class TrainStep:
         elif self.weighting.reads is Reads.GRADIENTS:
             computed = self.engine.gradients(batch)
             self._update(computed.losses, computed)
-        elif self.weighting.reads.losses_alone:
+        elif self.weighting.reads.from_losses:
             self._update(torch.stack(self.engine.losses(batch)).detach())
+
+    def _read_traces(self, batch: Batch) -> None:
+        """Gives the weighting the traces that its coming update reads, if it reads any."""
+        assert isinstance(self.weighting, FromLossesAndKernel)
+        probes = self.weighting.probes_due()
+        if probes > 0:
+            self.weighting.take_traces(self._traces(batch, self.weighting.exact, probes))
 
     def _traces(self, batch: Batch, exact: bool, probes: int) -> Tensor:
         """The groups' kernel traces, shape (K,), in the weights' type."""

@@ -88,7 +88,7 @@ class WeightWarnings:
                 f"The weight of {', '.join(map(repr, names))} stays below 1, and the loss hardly "
                 "falls: where the residual's gradient is small from the start, "
                 "the strategy lets conditions go, and its weights fall further. Give it "
-                'min_weight=1 or a larger update_every, or try "gw-mean".',
+                'min_weight=1 or guard="growth", or take "auto".',
                 stacklevel=4,
             )
 

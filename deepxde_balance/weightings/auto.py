@@ -14,6 +14,7 @@ from .averages import usable
 from .base import Scale
 from .guards import Guard, GuardName
 from .kinds import FromLossesAndKernel
+from .smoothed_losses import SmoothedLosses
 
 #: Estimates that are averaged at the first update, whose traces set the units of all weights.
 _FIRST_PROBES = 32
@@ -35,8 +36,8 @@ class Auto(FromLossesAndKernel):
       thousandfold, as the network learns finer features. How far a weight should follow differs
       from problem to problem, so it goes part of the way: lambda_i = (h k_i(0))^(1 - power)
       k_i^power. Here h is 1 as a rule. Where a condition's loss times k_i(0) is s times the
-      residual's (the largest losses so far, the largest s), h is 1 / s, at least 1 / 100: there
-      the conditions are met first, and the residual is what takes long.
+      residual's (the largest losses so far, smoothed; the largest s), h is 1 / s, at least 1 / 100:
+      there the conditions are met first, and the residual is what takes long.
     - The average is an EMA of log k_i, read every 100 iterations.
     - The guard is :class:`~deepxde_balance.weightings.guards.Growth`, against conditions that are
       let go.
@@ -77,7 +78,6 @@ class Auto(FromLossesAndKernel):
 
     first: Tensor
     rise: Tensor
-    largest_losses: Tensor
     factor: Tensor
 
     def __init__(
@@ -96,6 +96,11 @@ class Auto(FromLossesAndKernel):
         self.traces_every = _checks.positive_int("traces_every", traces_every)
         self.probes = _checks.positive_int("probes", probes)
         self.guard = guards.get(guard)
+        self.seen = SmoothedLosses()
+
+    @property
+    def strategy(self) -> str:
+        return f"{type(self).__name__} x {type(self.guard).__name__}"
 
     def check(self, group_names: Sequence[str]) -> None:
         if len(group_names) < 2:
@@ -111,8 +116,7 @@ class Auto(FromLossesAndKernel):
         self.register_buffer("first", like.new_full((num_groups - 1,), math.nan))
         #: The average of log k_i since then, less log k_i(0), shape (K - 1,).
         self.register_buffer("rise", like.new_zeros(num_groups - 1))
-        #: The largest finite loss of each group so far, shape (K,).
-        self.register_buffer("largest_losses", like.new_zeros(num_groups))
+        self.seen.reset(num_groups, like)
         #: The common factor, nan before it is known, shape ().
         self.register_buffer("factor", like.new_full((), math.nan))
         if self.guard is not None:
@@ -131,12 +135,13 @@ class Auto(FromLossesAndKernel):
         moved = torch.lerp(self.rise, logs - self.first, self.alpha)
         self.rise = torch.where(included & known, moved, self.rise)
         self.first = torch.where(included & ~known, logs, self.first)
-        self.note_skipped(~included)
+        newly_known = (included & ~known).any()
+        self.factor = torch.where(newly_known, torch.nan, self.factor)  # set anew at the update
+        self.note_skipped(~usable(traces))
 
     def update(self, losses: Tensor) -> None:
         finite = losses.isfinite().all()
-        largest = torch.maximum(self.largest_losses, losses)
-        self.largest_losses = torch.where(finite, largest, self.largest_losses)
+        self.seen(torch.where(finite, losses, torch.nan))
         conditions = self._balanced()
         if self.guard is not None:
             conditions = self.guard(conditions, losses)
@@ -149,10 +154,13 @@ class Auto(FromLossesAndKernel):
     def _balanced(self) -> Tensor:
         """The conditions' weights without the guard, the reference's being 1, shape (K - 1,)."""
         untrained = torch.where(self.first.isfinite(), self.first, 0.0).exp()
-        shares = untrained * self.largest_losses[1:] / self.largest_losses[0]
+        largest = self.seen.largest()
+        shares = untrained * largest[1:] / largest[0]
         units = untrained / shares.nan_to_num(nan=1.0).amax().clamp(1.0, _LARGEST_SHARE)
         present = untrained * self.rise.exp()
         return units ** (1 - self.power) * present**self.power
 
     def extra_repr(self) -> str:
-        return f"power={self.power}, alpha={self.alpha}, update_every={self.update_every}"
+        names = ("power", "alpha", "update_every", "traces_every", "probes")
+        guard = ", guard=None" if self.guard is None else ""
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names) + guard

@@ -39,8 +39,8 @@ class Reads(Enum):
         return self in (Reads.KERNEL_TRACES, Reads.LOSSES_AND_TRACES, Reads.POINT_ERRORS)
 
     @property
-    def losses_alone(self) -> bool:
-        """Whether an update is called with the group losses and nothing else."""
+    def from_losses(self) -> bool:
+        """Whether `update` is called with the group losses, and nothing else."""
         return self in (Reads.LOSSES, Reads.LOSSES_AND_TRACES)
 
 

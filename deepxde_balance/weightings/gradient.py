@@ -43,8 +43,8 @@ class GradientWeighting(FromGradients):
             no condition counts less than with equal weights. This bound is not in the papers; it
             is for problems whose residual is small from the start.
         guard: ``"growth"``, ``"release"``, a :class:`~deepxde_balance.weightings.guards.Guard`, or
-            ``None``, as in the papers. It multiplies the averaged weights, and the averages go on
-            without its factors. The bounds hold without them, too.
+            ``None``, as in the papers. It multiplies the averaged weights, within the bounds; the
+            averages go on without its factors.
 
     Raises:
         ValueError: If an argument is out of its range or a name is unknown.
@@ -85,7 +85,7 @@ class GradientWeighting(FromGradients):
 
     @property
     def strategy(self) -> str:
-        parts = (self.allocation, self.average)
+        parts = [self.allocation, self.average, *([] if self.guard is None else [self.guard])]
         return " x ".join([repr(self.statistic), *(type(part).__name__ for part in parts)])
 
     def reset(self, num_groups: int, like: Tensor) -> None:
@@ -121,7 +121,7 @@ class GradientWeighting(FromGradients):
         averaged = self._bounded(self.average(weights, instantaneous))
         if self.guard is not None:
             self.unguarded = averaged
-            averaged = self.guard(averaged, losses)
+            averaged = self._bounded(self.guard(averaged, losses))
         self.weights = torch.cat([self.weights[:1], averaged])
 
     def _bounded(self, weights: Tensor) -> Tensor:

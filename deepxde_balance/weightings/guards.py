@@ -10,10 +10,17 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .._checks import choose, in_interval
+from .. import _checks
+from .smoothed_losses import SmoothedLosses
 
-#: Updates that the average of a loss looks back, to tell whether it falls.
-_LOOK_BACK = 10
+#: Growth of a factor after which a condition whose loss made no progress is given up.
+_LARGEST_GROWTH = 3e3
+
+#: Share of the loss where growth began below which it made progress.
+_PROGRESS = 0.7
+
+#: Bounds of the factors, far beyond what helps, against overflow.
+_LARGEST_FACTOR, _SMALLEST_FACTOR = 1e6, 1e-12
 
 
 class Guard(nn.Module, ABC):
@@ -41,30 +48,41 @@ class Guard(nn.Module, ABC):
 
 
 class _Factors(Guard):
-    """A guard that multiplies its factors by a number at each update that calls for it."""
+    """A guard that multiplies its factors by a number at each update that calls for it.
+
+    What "the largest loss so far" is, :class:`SmoothedLosses` says.
+    """
 
     factors: Tensor
-    largest_losses: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = SmoothedLosses()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
 
     def reset(self, num_conditions: int, like: Tensor) -> None:
         self.register_buffer("factors", like.new_ones(num_conditions))
-        self.register_buffer("largest_losses", like.new_zeros(num_conditions))
+        self.seen.reset(num_conditions, like)
 
     def forward(self, weights: Tensor, losses: Tensor) -> Tensor:
         finite = losses.isfinite().all()
-        conditions = torch.where(finite, losses[1:], 0.0)
-        self.largest_losses = torch.maximum(self.largest_losses, conditions)
-        changed = self.changed(weights * self.factors * losses[1:] / losses[0], conditions)
-        self.factors = torch.where(finite, changed, self.factors)
+        before = self.seen.mean()
+        self.seen(torch.where(finite, losses[1:], torch.nan))
+        shares = weights * self.factors * losses[1:] / losses[0]
+        self.factors = self.changed(shares, losses[1:], before, finite)
         return weights * self.factors
 
     @abstractmethod
-    def changed(self, shares: Tensor, losses: Tensor) -> Tensor:
+    def changed(self, shares: Tensor, losses: Tensor, before: Tensor, finite: Tensor) -> Tensor:
         """The factors after one more update.
 
         Args:
             shares: Weighted losses of the conditions over that of the reference, shape (M,).
             losses: Unweighted losses of the conditions, shape (M,).
+            before: Their smoothed values before this update, nan at the first, shape (M,).
+            finite: Whether all losses are finite; if not, nothing may change. Shape ().
         """
 
 
@@ -76,18 +94,23 @@ class Growth(_Factors):
 
     - it is not met: its loss is more than `met` of its largest loss so far;
     - its weighted loss is larger than the reference's, so that the weighted sum allows no better;
-    - its loss does not fall: it is above `falling` of its geometric mean over about the last 10
-      updates.
+    - its loss does not fall: it is above `falling` of its smoothed value, which is its geometric
+      mean over about the last 10 updates. A loss that falls by less than about 0.5 % an update
+      does not fall in this sense.
 
-    Then its factor, 1 at the start, grows by `rate` at each update.
+    Then its factor, 1 at the start, grows by `rate` at each update. It may grow 3000-fold until the
+    loss is lower by 30 %, and from there 3000-fold again. If the loss is not lower by then, the
+    condition can't be met better (noise in the data, corners that contradict each other): the
+    factor goes back to where that growth began and stays there.
 
     This guard is not from a paper. It is in the spirit of adaptive penalties for constraints
     (Hu, Basir & Senocak 2026), but it does not change when a loss changes units.
 
     Args:
-        rate: Growth of a factor at an update, at least 1.
+        rate: Growth of a factor at an update, at least 1. The default is meant for an update every
+            10 iterations.
         met: Share of its largest loss below which a condition is met, in [0, 1).
-        falling: Share of its recent mean below which a loss falls, in (0, 1].
+        falling: Share of its smoothed value below which a loss falls, in (0, 1].
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -98,26 +121,34 @@ class Growth(_Factors):
         Growth(rate=1.1, met=0.01, falling=0.95)
     """
 
-    recent: Tensor
+    base_factors: Tensor
+    base_losses: Tensor
+    given_up: Tensor
 
     def __init__(self, rate: float = 1.05, met: float = 0.01, falling: float = 0.95):
         super().__init__()
-        self.rate = in_interval("rate", rate, 1, math.inf, "[)")
-        self.met = in_interval("met", met, 0, 1, "[)")
-        self.falling = in_interval("falling", falling, 0, 1, "(]")
+        self.rate = _checks.in_interval("rate", rate, 1, math.inf, "[)")
+        self.met = _checks.in_interval("met", met, 0, 1, "[)")
+        self.falling = _checks.in_interval("falling", falling, 0, 1, "(]")
 
     def reset(self, num_conditions: int, like: Tensor) -> None:
         super().reset(num_conditions, like)
-        self.register_buffer("recent", like.new_full((num_conditions,), math.nan))
+        # The factors and smoothed losses that the growth is measured from.
+        self.register_buffer("base_factors", like.new_ones(num_conditions))
+        self.register_buffer("base_losses", like.new_full((num_conditions,), math.inf))
+        self.register_buffer("given_up", torch.zeros_like(self.factors, dtype=torch.bool))
 
-    def changed(self, shares: Tensor, losses: Tensor) -> Tensor:
-        logs = losses.log()
-        known = self.recent.isfinite()
-        stuck = known & (logs > self.recent + math.log(self.falling))
-        moved = torch.where(known, torch.lerp(self.recent, logs, 1 / _LOOK_BACK), logs)
-        self.recent = torch.where(logs.isfinite(), moved, self.recent)
-        let_go = stuck & (shares > 1) & (losses > self.met * self.largest_losses)
-        return torch.where(let_go, self.factors * self.rate, self.factors)
+    def changed(self, shares: Tensor, losses: Tensor, before: Tensor, finite: Tensor) -> Tensor:
+        stuck = losses > self.falling * before  # not at the first update, where `before` is nan
+        let_go = stuck & (shares > 1) & (losses > self.met * self.seen.largest())
+        mean = self.seen.mean()
+        progress = (mean < _PROGRESS * self.base_losses) | (self.factors == self.base_factors)
+        progress = progress & finite & ~self.given_up
+        self.base_losses = torch.where(progress, mean, self.base_losses)
+        self.base_factors = torch.where(progress, self.factors, self.base_factors)
+        self.given_up = self.given_up | (self.factors > _LARGEST_GROWTH * self.base_factors)
+        grown = torch.where(let_go & finite, self.factors * self.rate, self.factors)
+        return torch.where(self.given_up, self.base_factors, grown.clamp(max=_LARGEST_FACTOR))
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}, met={self.met}, falling={self.falling}"
@@ -130,12 +161,12 @@ class Release(_Factors):
     without end, while the residual is forgotten. A factor falls by `rate` at each update that finds
     the condition met and negligible: its loss below `met` of its largest loss so far, its
     weighted loss below `share` of the reference's. The factor rises again, at most to 1, while the
-    weighted loss is above three times that share.
+    condition is not met or its weighted loss is above three times that share.
 
     This guard is not from a paper.
 
     Args:
-        rate: What a factor is divided by at an update, at least 1.
+        rate: What a factor is divided by at an update, at least 1. It falls to 1e-12 at most.
         met: Share of its largest loss below which a condition is met, in (0, 1].
         share: Share of the reference's loss below which a weighted loss is negligible, above 0.
 
@@ -150,15 +181,17 @@ class Release(_Factors):
 
     def __init__(self, rate: float = 1.2, met: float = 1e-3, share: float = 0.01):
         super().__init__()
-        self.rate = in_interval("rate", rate, 1, math.inf, "[)")
-        self.met = in_interval("met", met, 0, 1, "(]")
-        self.share = in_interval("share", share, 0, math.inf, "()")
+        self.rate = _checks.in_interval("rate", rate, 1, math.inf, "[)")
+        self.met = _checks.in_interval("met", met, 0, 1, "(]")
+        self.share = _checks.in_interval("share", share, 0, math.inf, "()")
 
-    def changed(self, shares: Tensor, losses: Tensor) -> Tensor:
-        negligible = (shares < self.share) & (losses < self.met * self.largest_losses)
-        missed = ~negligible & (shares > 3 * self.share)
-        back = torch.where(missed, (self.factors * self.rate).clamp(max=1.0), self.factors)
-        return torch.where(negligible, self.factors / self.rate, back)
+    def changed(self, shares: Tensor, losses: Tensor, before: Tensor, finite: Tensor) -> Tensor:
+        met = losses < self.met * self.seen.largest()
+        lower = met & (shares < self.share)
+        higher = ~met | (shares > 3 * self.share)
+        changed = torch.where(lower, self.factors / self.rate, self.factors)
+        changed = torch.where(higher, self.factors * self.rate, changed)
+        return torch.where(finite, changed.clamp(_SMALLEST_FACTOR, 1.0), self.factors)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}, met={self.met}, share={self.share}"
@@ -179,4 +212,4 @@ def get(guard: GuardName | Guard | None) -> Guard | None:
         ValueError: If the name is unknown.
         TypeError: If `guard` is neither a name nor a :class:`Guard`.
     """
-    return None if guard is None else choose("guard", guard, Guard, _BY_NAME)
+    return None if guard is None else _checks.choose("guard", guard, Guard, _BY_NAME)

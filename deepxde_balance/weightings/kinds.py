@@ -97,8 +97,8 @@ class FromKernel(Weighting):
         """Sets `weights` from one iteration's traces.
 
         Args:
-            traces: tr K_ii of each group, the reference first, shape (K,): the sum of
-                ||d e_p / d theta||^2 over the group's points p.
+            traces: tr K_ii / N_i of each group, the reference first, shape (K,): the mean of
+                ||d e_p / d theta||^2 over the points p, added up over the group's terms.
         """
 
 

@@ -40,7 +40,7 @@ class ByHand:
         self.first: list[float] = []
         self.rise, self.factors = [0.0, 0.0], [1.0, 1.0]
         self.largest = [0.0, 0.0, 0.0]
-        self.recent: dict[int, float] = {}
+        self.recent: list[float] = []
         self.common = None
 
     def read(self, traces):
@@ -54,7 +54,9 @@ class ByHand:
             ]
 
     def update(self, losses):
-        self.largest = [max(pair) for pair in zip(self.largest, losses, strict=True)]
+        before = list(self.recent)
+        self.recent = [r**0.9 * x**0.1 for r, x in zip(before or losses, losses, strict=True)]
+        self.largest = [max(pair) for pair in zip(self.largest, self.recent, strict=True)]
         untrained = [math.exp(log) for log in self.first]
         share = max(k * top for k, top in zip(untrained, self.largest[1:], strict=True))
         h = 1 / min(max(share / self.largest[0], 1), 100)
@@ -62,12 +64,11 @@ class ByHand:
         for i, k0 in enumerate(untrained):
             k = k0 * math.exp(self.rise[i])
             plain = (h * k0) ** (1 - self.power) * k**self.power
-            loss, log = losses[1 + i], math.log(losses[1 + i])
+            loss = losses[1 + i]
             outweighs = plain * self.factors[i] * loss > losses[0]
-            stuck = i in self.recent and log > self.recent[i] + math.log(0.95)
+            stuck = bool(before) and loss > 0.95 * before[1 + i]
             if outweighs and stuck and loss > 0.01 * self.largest[1 + i]:
                 self.factors[i] *= 1.05
-            self.recent[i] = 0.9 * self.recent.get(i, log) + 0.1 * log
             weights.append(plain * self.factors[i])
         weights = [1.0, *weights]
         if self.common is None:
@@ -152,6 +153,41 @@ def test_no_trace_at_all_is_equal_weights_but_for_the_share():
     weighting.take_traces(tensor([0.0, 0.0, 0.0]))
     weighting.update(tensor([4.0, 1.0, 2.0]))
     assert weighting.weights.tolist() == pytest.approx([1.0, 1.0, 1.0])
+    assert weighting.ever_skipped().all()
+    held_back = started(ddb.Auto(guard=None))
+    held_back.take_traces(tensor([0.0, 0.0, 0.0]))
+    held_back.update(tensor([1.0, 16.0, 2.0]))
+    ratio = held_back.weights[1] / held_back.weights[0]
+    assert ratio.item() == pytest.approx(16**-0.35)
+
+
+def test_a_reference_without_a_trace_is_named_itself():
+    weighting = started(ddb.Auto())
+    weighting.take_traces(tensor([0.0, 1.0, 1.0]))
+    assert weighting.ever_skipped().tolist() == [True, False, False]
+
+
+def test_first_losses_of_0_or_nan_set_no_weight():
+    weighting = started(ddb.Auto(guard=None))
+    weighting.take_traces(tensor([8.0, 2.0, 1.0]))
+    for losses in ([0.0, 0.0, 0.0], [math.nan, 1.0, 1.0]):
+        weighting.update_and_check(tensor(losses))
+        assert weighting.weights.isfinite().all()
+    weighting.update_and_check(tensor([3.0, 0.1, 0.2]))
+    clean = started(ddb.Auto(guard=None))
+    clean.take_traces(tensor([8.0, 2.0, 1.0]))
+    assert (weighting.weights * tensor([3.0, 0.1, 0.2])).sum().item() == pytest.approx(3.3)
+
+
+def test_a_ratio_that_is_known_late_sets_the_common_factor_anew():
+    """The residual and bc1 in units of 1e6, bc0 unknown at first, then in its usual units."""
+    weighting = started(ddb.Auto(guard=None))
+    losses = tensor([1e12, 1.0, 1e12])
+    weighting.take_traces(tensor([1e12, 0.0, 1e12]))
+    weighting.update(losses)
+    weighting.take_traces(tensor([1e12, 1.0, 1e12]))
+    weighting.update(losses)
+    assert (weighting.weights * losses).sum().item() == pytest.approx(2e12 + 1)
 
 
 def make():

@@ -22,14 +22,15 @@ def guarded(guard, sequence, weights=(1.0, 1.0)):
 
 
 def growth_by_hand(sequence, weights, rate=1.05, met=0.01, falling=0.95):
+    """The rule with its smoothed losses, but without giving up."""
     factors, largest, found = [1.0] * len(weights), [0.0] * len(weights), []
     recent: dict[int, float] = {}
     for residual, *conditions in sequence:
         for i, loss in enumerate(conditions):
-            largest[i] = max(largest[i], loss)
             share = weights[i] * factors[i] * loss / residual
-            stuck = i in recent and loss > falling * math.exp(recent[i])
-            recent[i] = recent.get(i, math.log(loss)) * 0.9 + math.log(loss) * 0.1
+            stuck = i in recent and loss > falling * recent[i]
+            recent[i] = recent.get(i, loss) ** 0.9 * loss**0.1
+            largest[i] = max(largest[i], recent[i])
             if share > 1 and stuck and loss > met * largest[i]:
                 factors[i] *= rate
         found.append([w * f for w, f in zip(weights, factors, strict=True)])
@@ -75,19 +76,68 @@ def test_growth_ends_when_the_weighted_loss_is_that_of_the_reference():
     assert weights[-1] == pytest.approx([1.1**14])
 
 
+def test_growth_is_given_up_where_it_does_not_help():
+    """Noise: 1000 updates at a tenth of the first loss, whatever the weight is."""
+    sequence = [[1e-9, 1.0]] + [[1e-9, 0.1]] * 1000
+    weights = [w for (w,) in guarded(ddb.Growth(rate=1.1), sequence, (1.0,))]
+    assert 3000 < max(weights) < 3000 * 1.1**60  # from where the smoothed loss has come down
+    assert weights[-1] < 1.1**60 and len(set(weights[-500:])) == 1
+    assert weights[-1] * 3000 <= max(weights) * 1.1
+
+
+def test_growth_that_helps_goes_on():
+    """The loss falls with the weight, to a third for every thousandfold: past 3000."""
+    guard = ddb.Growth(rate=1.02)
+    guard.reset(1, tensor([1.0]))
+    weight = 1.0
+    for _ in range(700):
+        loss = weight ** (math.log(1 / 3) / math.log(1000))
+        (weight,) = guard(tensor([1.0]), tensor([1e-9, loss])).tolist()
+    assert weight > 1e5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_factors_stay_in_bounds(dtype):
+    """Thousands of updates that all call for growth with progress, or all for release."""
+    growth, release = ddb.Growth(rate=1.5), ddb.Release(rate=1.5)
+    one = torch.ones(1, dtype=dtype)
+    for guard in (growth, release):
+        guard.reset(1, one)
+    for k in range(3000):
+        growth(one, torch.tensor([1e-30, 0.4 + 0.5 * (k % 40 < 20)], dtype=dtype))
+        release(one, torch.tensor([1.0, 1.0 if k == 0 else 1e-9], dtype=dtype))
+    assert 1 <= growth.factors.item() <= 1e6
+    assert release.factors.item() == pytest.approx(1e-12)
+    for _ in range(100):
+        release(one, torch.tensor([1.0, 1.0], dtype=dtype))
+    assert release.factors.item() == 1
+
+
+@pytest.mark.parametrize("guard", [ddb.Growth(met=0.5), ddb.Release(met=0.5)])
+def test_one_jump_is_not_the_largest_loss_for_ever(guard):
+    """A jump to 200 times the loss and back. At 2 a condition is not met, before and after it."""
+    weights = guarded(guard, [[1e-3, 2.0]] * 5 + [[1e-3, 400.0]] + [[1e-3, 2.0]] * 60, (1.0,))
+    after = weights[40:]
+    if isinstance(guard, ddb.Growth):
+        assert after[-1] > after[0]
+    else:
+        assert after[-1] == [1.0]
+
+
 def test_release_by_hand():
     """Twenty updates met and negligible, then missed until the factor is 1 again."""
     met, missed = [1.0, 1e-6], [1.0, 0.5]
     weights = guarded(ddb.Release(), [[1.0, 1.0]] + [met] * 20 + [missed] * 25, (1.0,))
-    expected = [1.0] + [1.2**-k for k in range(1, 21)]
-    # A weight of 1.2^-20 times 0.5 is 0.013, below three times the share of 0.01: it stays until
-    # the loss is larger. So does it here.
-    assert [w for (w,) in weights[:21]] == pytest.approx(expected, rel=1e-12)
-    assert weights[-1][0] == pytest.approx(1.2**-20, rel=1e-12)
-    again = guarded(ddb.Release(), [[1.0, 1.0]] + [met] * 5 + [missed] * 9, (1.0,))
-    assert [w for (w,) in again[6:]] == pytest.approx(
-        [1.2**-4, 1.2**-3, 1.2**-2, 1.2**-1] + [1.0] * 5, rel=1e-12
-    )
+    expected = [1.2**-k for k in range(21)] + [1.2 ** (k - 20) for k in range(1, 20)] + [1.0] * 6
+    assert [w for (w,) in weights] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_condition_that_is_met_and_counts_gets_its_weight_back():
+    """A loss of 1e-5, met, whose share is 0.1 with factor 1, and above 0.03 with 0.4."""
+    sequence = [[1.0, 1.0]] + [[1.0, 1e-9]] * 5 + [[1e-4, 1e-5]] * 9
+    weights = [w for (w,) in guarded(ddb.Release(), sequence, (1.0,))]
+    assert weights[5] == pytest.approx(1.2**-5)
+    assert weights[6:] == pytest.approx([1.2**-k for k in range(4, 0, -1)] + [1.0] * 5)
 
 
 def test_a_condition_of_small_loss_that_counts_is_not_released():
@@ -105,6 +155,7 @@ def test_units_do_not_matter(make, unit):
     ]
     usual = guarded(make(), sequence, (1.0, 0.7))
     other = guarded(make(), [[r * unit, *c] for r, *c in sequence], (unit, 0.7 * unit))
+    assert len({w for row in usual for w in row}) > 4  # the rule was at work
     for found, expected in zip(other, usual, strict=True):
         assert [w / unit for w in found] == pytest.approx(expected, rel=1e-9)
 
@@ -147,6 +198,24 @@ def test_the_averages_go_on_without_the_factors(preset):
         torch.testing.assert_close(weighting.weights[1:], expected)
         grew |= bool((weighting.guard.factors > 1).any())
     assert grew
+
+
+@pytest.mark.parametrize("bound, guard", [("max_weight", "growth"), ("min_weight", "release")])
+def test_a_guard_keeps_within_the_bounds(bound, guard):
+    """Losses that call for the guard at every update, in a strategy with bounds at 1 and 10."""
+    limit = {"max_weight": 10.0, "min_weight": 1.0}[bound]
+    condition = {"growth": 1.0, "release": 1e-9}[guard]
+    word = f"db-std:guard={guard},{bound}={limit}"
+    weighting = started(ddb.weightings.get(word), num_groups=2)
+    gradients = GroupGradients(rows_at(0)[:2])
+    weighting.update(tensor([1e-3, 1.0]), gradients)
+    reached = set()
+    for _ in range(100):
+        weighting.update(tensor([1e-3 if guard == "growth" else 1.0, condition]), gradients)
+        reached.add((weighting.weights[1] == limit).item())
+        assert weighting.guard.factors.item() != 1
+    plain = weighting.unguarded * weighting.guard.factors
+    assert True in reached and (plain > 10 or plain < 1)
 
 
 def test_words_and_objects():
