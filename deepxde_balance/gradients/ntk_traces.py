@@ -6,6 +6,8 @@ are means too: the weight of a condition does not depend on how many points it h
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -76,14 +78,27 @@ def _sum_of_squares(errors: Tensor, parameters: list[Tensor]) -> Tensor:
     if not errors.requires_grad:
         return total
     for start in range(0, len(errors), _CHUNK):
-        part = errors[start : start + _CHUNK]
-        rows = torch.autograd.grad(
-            part,
+        rows = _jacobian(errors[start : start + _CHUNK], parameters)
+        total = total + sum(row.square().sum() for row in rows if row is not None)
+    return total.detach()
+
+
+def _jacobian(errors: Tensor, parameters: list[Tensor]) -> Iterable[Tensor | None]:
+    """The gradients of the errors, in any order and shape; ``None`` for an unused parameter."""
+    try:
+        return torch.autograd.grad(
+            errors,
             parameters,
-            grad_outputs=torch.eye(len(part), dtype=part.dtype, device=part.device),
+            grad_outputs=torch.eye(len(errors), dtype=errors.dtype, device=errors.device),
             is_grads_batched=True,
             retain_graph=True,
             allow_unused=True,
         )
-        total = total + sum(row.square().sum() for row in rows if row is not None)
-    return total.detach()
+    except RuntimeError:  # an operation without a batched form, such as a sparse product
+        return [
+            gradient
+            for error in errors
+            for gradient in torch.autograd.grad(
+                error, parameters, retain_graph=True, allow_unused=True
+            )
+        ]
