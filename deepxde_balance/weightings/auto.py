@@ -100,7 +100,8 @@ class Auto(FromLossesAndKernel):
 
     @property
     def strategy(self) -> str:
-        return f"{type(self).__name__} x {type(self.guard).__name__}"
+        guard = [] if self.guard is None else [type(self.guard).__name__]
+        return " x ".join([type(self).__name__, *guard])
 
     def check(self, group_names: Sequence[str]) -> None:
         if len(group_names) < 2:
