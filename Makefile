@@ -5,7 +5,7 @@ RUN := DDE_BACKEND=pytorch $(VENV)/bin/python
 .PHONY: demo test test-slow lint benchmark clean
 
 demo: $(VENV)/installed
-	$(VENV)/bin/deepxde-balance compare klein-gordon --weights equal db-kurtosis --iterations 1300 --out out
+	$(VENV)/bin/deepxde-balance compare klein-gordon --weights equal auto --iterations 1300 --out out
 	$(VENV)/bin/deepxde-balance report out
 
 test: $(VENV)/installed

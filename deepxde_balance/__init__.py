@@ -4,7 +4,7 @@ import deepxde as dde
 import deepxde_balance as ddb
 
 model = ddb.Model(data, net)                                 # was dde.Model
-model.compile("adam", lr=1e-3, loss_weights="db-kurtosis")   # was a list of numbers
+model.compile("adam", lr=1e-3, loss_weights="auto")   # was a list of numbers
 
 Public are the names in `__all__`, and those in the `__all__` of `deepxde_balance.weightings`,
 `deepxde_balance.problems` and `deepxde_balance.plots`. Everything else, the other modules and

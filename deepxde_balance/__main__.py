@@ -257,7 +257,7 @@ def _parser() -> argparse.ArgumentParser:
 
     single = commands.add_parser("train", help="train one problem with one strategy")
     single.add_argument("problem", metavar="PROBLEM")
-    single.add_argument("--weights", default="db-kurtosis", metavar="NAME")
+    single.add_argument("--weights", default="auto", metavar="NAME")
     single.add_argument("--seed", type=_number(int, 0), default=0)
     single.set_defaults(command=_train)
 

@@ -1,7 +1,7 @@
 """Compares several strategies on a problem of your own: here Poisson's equation on an L-shape.
 
 The command line does the same, with `build` alone:
-``deepxde-balance compare compare_own_problem.py:build --weights equal db-kurtosis --seeds 2``.
+``deepxde-balance compare compare_own_problem.py:build --weights equal auto --seeds 2``.
 Stopped and started again, either goes on where it was.
 """
 
@@ -12,7 +12,7 @@ import deepxde_balance as ddb
 
 ITERATIONS = 2000
 SEEDS = 2
-STRATEGIES = ["equal", "db-kurtosis", "dn:beta=0.9"]
+STRATEGIES = ["equal", "auto", "db-kurtosis", "dn:beta=0.9"]
 
 
 def build():

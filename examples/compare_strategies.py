@@ -11,7 +11,7 @@ from deepxde_balance import plots
 ITERATIONS = 2000
 POINTS = 0.1  # factor on the paper's numbers of points
 
-STRATEGIES = ["equal", "gw-mean", "dn", "db-mean", "db-kurtosis"]
+STRATEGIES = ["equal", "auto", "gw-mean", "dn", "db-kurtosis"]
 
 problem = ddb.problems.get("klein-gordon", points=POINTS, iterations=ITERATIONS)
 figure, axes = plt.subplots(

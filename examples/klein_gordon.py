@@ -43,7 +43,7 @@ model = ddb.Model(data, net)  # was dde.Model(data, net)
 model.compile(
     "adam",
     lr=1e-3,
-    loss_weights="db-kurtosis",  # was a list of numbers
+    loss_weights="auto",  # was a list of numbers
     loss_groups={"bc": [bc], "ic": [ic, ic_t]},  # optional: u and u_t at t = 0 share a weight
 )
 losshistory, train_state = model.train(iterations=ITERATIONS)
