@@ -209,7 +209,7 @@ def _setting(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     read_value = _value(value)
     if read_value == value:  # it stayed a text
-        raise argparse.ArgumentTypeError(f"{text!r}: write setting=number, e.g. update_every=10")
+        raise argparse.ArgumentTypeError(f"{text!r}: write setting=number, e.g. lr=0.01")
     return name, read_value
 
 
@@ -296,13 +296,17 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--points", type=float, default=1.0, help="factor on the paper's numbers of points"
         )
-    for command, folder in ((single, "runs"), (several, "runs"), (tuning, "tuned")):
-        command.add_argument(
-            "--iterations", type=int, help="of Adam; by default the paper's, or 5000"
-        )
+    of_problem, of_script = "e.g. update_every=10 width=20", "lr=0.01 lbfgs_iterations=1000"
+    for command, folder, iterations, settings in (
+        (single, "runs", "the paper's", f"of the problem, {of_problem}"),
+        (several, "runs", "the paper's, or 5000 of a script",
+         f"of the problem, {of_problem}; of a script only {of_script}"),
+        (tuning, "tuned", "5000", of_script),
+    ):  # fmt: skip
+        command.add_argument("--iterations", type=int, help=f"of Adam; by default {iterations}")
         command.add_argument(
             "--set", nargs="+", action="extend", type=_setting, default=[], metavar="SETTING=VALUE",
-            help="other settings of the problem, e.g. update_every=10 width=20",
+            help=f"other settings: {settings}",
         )  # fmt: skip
         command.add_argument("--out", type=Path, default=Path(folder), help="folder of the records")
         command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1")

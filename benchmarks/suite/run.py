@@ -106,13 +106,19 @@ def ratios(problems: Sequence[str], out: Path) -> Mapping[str, Mapping[str, floa
 def close_to_best(strategy: str, found: Mapping[str, Mapping[str, float]]) -> list[bool]:
     """For each problem whether a strategy's error is within 1.5 times that of the best other one.
 
+    A diverged strategy is close to none.
+
     Args:
         strategy: The strategy.
         found: The :func:`ratios` of all strategies.
     """
     others = [of for name, of in found.items() if name != strategy]
     best = {n: min(of[n] for of in others if n in of) for of in others for n in of}
-    return [ratio <= 1.5 * best[n] for n, ratio in found[strategy].items() if n in best]
+    return [
+        bool(np.isfinite(ratio)) and ratio <= 1.5 * best[n]
+        for n, ratio in found[strategy].items()
+        if n in best
+    ]
 
 
 def cells(problems: Sequence[str], out: Path) -> str:
@@ -170,6 +176,8 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="only show what is finished")
     parser.add_argument("--write", action="store_true", help="both halves, into the READMEs")
     given = parser.parse_args()
+    if given.write and (given.out or given.lbfgs):
+        parser.error("--write is for results/suite: leave --out and --lbfgs out")
     problems = given.only or names(given.half)
     out = given.out or RESULTS.with_name("suite-lbfgs" if given.lbfgs else "suite")
     if not given.show:

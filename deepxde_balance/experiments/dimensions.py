@@ -51,7 +51,11 @@ class Range:
         return kind(self.low, self.high, prior="log-uniform" if self.log else "uniform")
 
     def value(self, raw: Any) -> float:
-        """The value for a coordinate of scikit-optimize, rounded to few digits."""
+        """The value of a coordinate."""
+        return int(raw) if self.integer else float(raw)
+
+    def rounded(self, raw: Any) -> float:
+        """The value for a new coordinate of scikit-optimize, rounded to few digits."""
         if self.integer:
             return int(raw)
         width = math.log(self.high / self.low) if self.log else self.high - self.low
@@ -97,12 +101,17 @@ class Choice:
         return Categorical(range(len(self.values)), prior=self.prior)
 
     def value(self, raw: Any) -> Any:
-        """The value for a coordinate of scikit-optimize."""
+        """The value of a coordinate."""
         return self.values[int(raw)]
+
+    def rounded(self, raw: Any) -> Any:
+        """The value for a new coordinate of scikit-optimize: a choice has nothing to round."""
+        return self.value(raw)
 
     def raw(self, value: Any) -> Any:
         """The coordinate of a value."""
-        return self.values.index(value)
+        texts = [repr(one) for one in self.values]  # True equals 1, and may be a choice beside it
+        return texts.index(repr(value)) if repr(value) in texts else self.values.index(value)
 
     def __contains__(self, value: object) -> bool:
         return value in self.values

@@ -19,6 +19,9 @@ from .search_space import Point, SearchSpace
 #: The most random points before the surrogate model is fitted.
 _MOST_RANDOM = 10
 
+#: Once the surrogate model is fitted, a batch has at most one in so many of all points.
+_ONE_IN = 5
+
 #: So many random points are looked through for one that is new.
 _TRIES = 1000
 
@@ -50,9 +53,11 @@ class Search:
 
         self._space, self._path = space, path
         self._identity = {**identity, **space.identity, "random_state": random_state}
+        #: The number of points before the surrogate model is fitted.
+        self._random = min(2 * len(space.dimensions) + 2, _MOST_RANDOM)
         self._optimizer = Optimizer(
             [one.scikit() for one in space.dimensions],
-            n_initial_points=min(2 * len(space.dimensions) + 2, _MOST_RANDOM),
+            n_initial_points=self._random,
             initial_point_generator="lhs",
             random_state=random_state,
         )
@@ -67,7 +72,8 @@ class Search:
         """The next batch of points.
 
         Args:
-            number: How many; a batch that is in the file has its own number.
+            number: How many at most. Those before the surrogate model may come together; after
+                them, a fifth of all points. A batch that is in the file has its own number.
             most: The number of points that the search may still have.
 
         Returns:
@@ -77,7 +83,9 @@ class Search:
             batch = self._batches[self._asked]
             self._new_points(len(batch))  # brings the optimizer to where it was
         else:
-            batch = [self._entry(p) for p in self._new_points(min(number, most))]
+            told = len(self._values)
+            together = max(1, (told + most) // _ONE_IN, self._random - told)
+            batch = [self._entry(p) for p in self._new_points(min(number, most, together))]
             if batch:
                 self._batches.append(batch)
                 self._write()
@@ -122,7 +130,7 @@ class Search:
         """Points that were not asked for yet, chosen by the optimizer."""
         with _quiet():
             raw = [self._optimizer.ask()] if number == 1 else self._optimizer.ask(number)
-        points = [self._point(one) for one in raw]
+        points = [self._rounded(one) for one in raw]
         if not self._asked and self._space.start is not None:
             points[0] = self._space.start
         taken = set(self._known)
@@ -139,12 +147,18 @@ class Search:
         """A random point that is not among those taken; ``None`` where none was found."""
         space = self._optimizer.space
         for raw in space.rvs(n_samples=_TRIES, random_state=self._optimizer.rng):
-            point = self._point(raw)
+            point = self._rounded(raw)
             if self._key(point) not in taken:
                 return point
         return None
 
+    def _rounded(self, raw: Sequence[Any]) -> Point:
+        """The point for new coordinates of scikit-optimize."""
+        dimensions = self._space.dimensions
+        return {one.name: one.rounded(x) for one, x in zip(dimensions, raw, strict=True)}
+
     def _point(self, raw: Sequence[Any]) -> Point:
+        """The point that has these coordinates."""
         dimensions = self._space.dimensions
         return {one.name: one.value(x) for one, x in zip(dimensions, raw, strict=True)}
 
@@ -164,8 +178,14 @@ class Search:
         check_same(self._identity, search, self._path)
         with self._readable():
             for entry in (entry for batch in batches for entry in batch):
-                self._point(entry["point"])
+                self._check(self._point(entry["point"]))
         return batches
+
+    def _check(self, point: Point) -> None:
+        """Raises ValueError unless the point is in the space."""
+        for one in self._space.dimensions:
+            if point[one.name] not in one:
+                raise ValueError(f"{one.name}={point[one.name]!r} is not in the space.")
 
     @contextmanager
     def _readable(self) -> Iterator[None]:

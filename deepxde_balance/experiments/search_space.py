@@ -11,6 +11,7 @@ from .. import weightings
 from .._checks import unknown_name
 from ..terms.groups import TermGroups
 from ..weightings import Fixed, words
+from ..weightings.registry import defaults
 from .dimensions import Choice, Dimension, dimension
 from .strategies import Strategy, named, parameters
 
@@ -132,6 +133,8 @@ class StrategyOptions(SearchSpace):
         usual = _defaults(self.word)
         own = parameters(weightings.get(self.word))
         for one in self.dimensions:
+            if one.name in usual and usual[one.name] in one:
+                continue
             for value in one.values if isinstance(one, Choice) else ():
                 if parameters(weightings.get(self.word, **{one.name: value})) == own:
                     usual[one.name] = value  # a text that stands for the strategy's own object
@@ -201,9 +204,10 @@ def _strategy_options(word: str, options: Mapping[str, Any]) -> StrategyOptions:
 
 
 def _defaults(word: str) -> dict[str, Any]:
-    """The settings of a strategy by the names of its parameters."""
-    found = parameters(weightings.get(word))
-    return {name.rpartition(".")[2]: value for name, value in found.items()}
+    """The parameters of a strategy's word: those written in it, else their defaults."""
+    weightings.get(word)  # tells what is wrong with it
+    name, written = words.parse(word)
+    return defaults(name) | written
 
 
 def _check_names(space: Mapping[str, Any]) -> None:

@@ -47,8 +47,9 @@ def tune(
 
     The first call has the values that you would have without a search, if the space has them:
     weight 1 for all, or the strategy's defaults. So the best call is not worse than that. The first
-    calls are spread over the space, two for each dimension and two more, but at most ten. All
-    others are where the Gaussian process of the values so far expects a lower one.
+    calls are spread over the space, two for each dimension and two more, but at most ten. The
+    others are where the Gaussian process of the values so far expects a lower one; with several
+    jobs, those that are asked for together do not know each other's values.
 
     It sees the logarithms of the values, as long as all of them are above 0. A call whose run fails
     or diverges counts as the worst call so far. No point is tried twice: in a space that has fewer
@@ -79,8 +80,10 @@ def tune(
         iterations: Iterations of `optimizer` in each run.
         seeds: The number of seeds, which are 0, 1, ...; a call's value is the mean over them.
         jobs: Runs at a time, in processes of their own; -1 for one per core. With more jobs than
-            seeds, the search asks for several points at a time, and their sequence is another. A
-            script that gives more than 1 calls `tune` under ``if __name__ == "__main__":``.
+            seeds, the search asks for several points at a time, and their sequence is another. At a
+            time it asks for no more than the first, spread calls, and then than a fifth of `calls`,
+            for the others are to learn from them; more jobs than these points have runs are idle.
+            A script that gives more than 1 calls `tune` under ``if __name__ == "__main__":``.
         out: The folder of the records, for one search; it may be that of a comparison of the same
             problem, trained alike.
         optimizer: See :func:`deepxde_balance.compare`, as all that follow but the last.

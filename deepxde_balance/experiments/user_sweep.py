@@ -110,10 +110,20 @@ class UserSweep:
             check_device(device)
         with on_device(device):
             fingerprints = [make(build, seed).fingerprint for seed in range(seeds)]
-            again = make(build, 0)
-            check_fingerprint(again.fingerprint, fingerprints[0], build, 0)
-        how = (gradient_engine, device, threads, checkpoint_every)
-        return cls(build, training, jobs, out, *how, fingerprints, again)
+            start = make(build, 0)
+            check_fingerprint(start.fingerprint, fingerprints[0], build, 0)
+        return cls(
+            build=build,
+            training=training,
+            jobs=jobs,
+            out=out,
+            engine=gradient_engine,
+            device=device,
+            threads=threads,
+            checkpoint_every=checkpoint_every,
+            fingerprints=fingerprints,
+            start=start,
+        )
 
     @property
     def at_a_time(self) -> int:

@@ -205,6 +205,16 @@ def get(weighting: str | Weighting, **parameters: Any) -> Weighting:
     return weighting
 
 
+def defaults(name: str) -> dict[str, Any]:
+    """The parameters of a strategy that have a default, and the defaults.
+
+    Args:
+        name: A name as :func:`canonical` gives it.
+    """
+    takes = inspect.signature((_PRESETS | _REGISTERED)[name]).parameters.values()
+    return {p.name: p.default for p in takes if p.default is not p.empty}
+
+
 def _make(name: str, parameters: dict[str, Any]) -> Weighting:
     factory = (_PRESETS | _REGISTERED)[name]
     takes = inspect.signature(factory).parameters.values()

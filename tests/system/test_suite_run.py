@@ -59,6 +59,23 @@ def test_close_to_the_best_other(folder):
     assert run.close_to_best("uw", found) == [False, False]  # 2 to 0.1; 1.4 to 0.8
 
 
+def test_a_diverged_strategy_is_close_to_none():
+    inf = float("inf")
+    found = {"auto": {"wave": inf}, "dn": {"wave": inf}}
+    assert run.close_to_best("auto", found) == [False]
+    assert run.close_to_best("uw", found | {"uw": {"wave": 3.0}}) == [True]
+
+
+@pytest.mark.parametrize("given", [["--out", "elsewhere"], ["--lbfgs", "10"]])
+def test_the_readme_tables_are_of_the_suite_alone(given, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run", "--show", "--write", *given])
+    monkeypatch.setattr(run, "write", lambda: None)
+    with pytest.raises(SystemExit) as stopped:
+        run.main()
+    assert stopped.value.code == 2
+    assert "leave --out and --lbfgs out" in capsys.readouterr().err
+
+
 def test_the_tables_as_printed(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["run", "--show", "--out", str(folder)])
     run.main()

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from functools import partial
 from pathlib import Path
 
@@ -326,6 +327,23 @@ def test_wrong_input_from_the_shell(given, message, script, tmp_path, capsys):
     given = [f"{script}:build" if part == "SCRIPT" else part for part in given]
     assert main(["tune", *given, "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["tune", "compare"])
+def test_the_help_names_the_settings_of_a_script(command, script, tmp_path, capsys):
+    """And each setting in it is taken, of tune no other."""
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    options = " ".join(capsys.readouterr().out.partition("options:")[2].split())
+    helped = options.partition(" --set ")[2].partition(" --out ")[0]
+    of_script = re.findall(r"\b(\w+=[\d.]+)", helped.partition("of a script only")[2] or helped)
+    assert [setting.partition("=")[0] for setting in of_script] == ["lr", "lbfgs_iterations"]
+    weights = ["bc0=1,10"] if command == "tune" else ["equal"]
+    given = ["--weights", *weights, "--iterations", "1", "--threads", "1", "--set"]
+    settings = [setting.replace("1000", "1") for setting in of_script]
+    calls = ["--calls", "1"] if command == "tune" else []
+    out = ["--out", str(tmp_path / "out")]
+    assert main([command, f"{script}:build", *given, *settings, *calls, *out]) == 0
 
 
 @pytest.mark.parametrize("text", ["bc0", "bc0=5", "=1:2", "bc0:1:2"])

@@ -102,7 +102,7 @@ def test_wrong_kinds(given, message):
 )
 def test_values_are_short_and_inside(given, raw, value):
     one = dimension("x", given)
-    found = one.value(raw)
+    found = one.rounded(raw)
     assert found == value and type(found) is type(value)
     assert found in one
 
@@ -112,8 +112,24 @@ def test_scikit_optimize_takes_every_value_back(given):
     one = dimension("x", given)
     space = one.scikit()
     for raw in space.rvs(50, random_state=0):
-        assert one.raw(one.value(raw)) in space
-        assert one.value(one.raw(one.value(raw))) == one.value(raw)
+        assert one.raw(one.rounded(raw)) in space
+        assert one.value(one.raw(one.rounded(raw))) == one.rounded(raw)
+
+
+@pytest.mark.parametrize(
+    "given, value", [(Real(0, 1e4), 1), ((1.0, 1e4), 9999.99), ((0, 50), 7), ((0.5, 0.999), 2 / 3)]
+)
+def test_what_is_given_is_not_rounded(given, value):
+    one = dimension("x", given)
+    assert one.value(one.raw(value)) == value
+
+
+def test_choices_that_are_equal_in_python():
+    one = dimension("x", [1, True, 0, False])
+    assert [one.raw(value) for value in (1, True, 0, False)] == [0, 1, 2, 3]
+    assert [one.value(i) for i in range(4)] == [1, True, 0, False]
+    assert type(one.value(one.raw(True))) is bool
+    assert dimension("x", [2.0, 1.0]).raw(1) == 1  # of another type, but no other number
 
 
 def test_what_is_inside():

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import pytest
+from skopt.space import Real
 
 from deepxde_balance.experiments.run import OtherRunError
 from deepxde_balance.experiments.search import Search, alone, objective
@@ -26,10 +27,10 @@ def bowl(point):
     return 1 + sum((math.log10(point[k]) - c) ** 2 for k, c in (("bc0", 2), ("bc1", 1)))
 
 
-def run(one, calls, at_a_time=1, value=bowl):
-    """All points of a search in their order."""
+def run(one, calls, at_a_time=1, value=bowl, stop_at=math.inf):
+    """All points of a search in their order, or those until it is stopped."""
     points: list[Any] = []
-    while len(points) < calls:
+    while len(points) < min(calls, stop_at):
         new = one.ask(at_a_time, calls - len(points))
         if not new:
             break
@@ -50,6 +51,34 @@ def test_the_first_points_are_spread(tmp_path):
     for name in ("bc0", "bc1"):
         sixths = [math.floor(math.log10(point[name]) / 4 * 6) for point in points]
         assert len(set(sixths)) == 5
+
+
+def test_the_start_is_not_rounded(tmp_path):
+    """To about a thousandth of this range, 1 is 0."""
+    path = tmp_path / "s.json"
+    one = search(path, {"bc0": Real(0, 1e4)})
+    assert one.ask(1, 5) == [{"bc0": 1}]
+    (entry,) = json.loads(path.read_text())["batches"][0]
+    assert entry == {"strategy": "fixed:bc0=1", "point": [1]}
+    assert search(path, {"bc0": Real(0, 1e4)}).ask(1, 5) == [{"bc0": 1}]
+    one.tell([{"bc0": 1}], [1.0], [{}])
+    assert all(point["bc0"] % 10 == 0 for point in one.ask(3, 4))
+
+
+@pytest.mark.parametrize(
+    "calls, at_a_time, sizes",
+    [
+        (20, 20, [6, 4, 4, 4, 2]),
+        (8, 20, [6, 1, 1]),
+        (4, 20, [4]),
+        (9, 2, [2, 2, 2, 1, 1, 1]),
+    ],
+)
+def test_most_points_are_asked_for_with_values_of_others(calls, at_a_time, sizes, tmp_path):
+    """However many may be asked for at a time: six without, then a fifth of all."""
+    path = tmp_path / "s.json"
+    assert len(run(search(path), calls, at_a_time)) == calls
+    assert [len(batch) for batch in json.loads(path.read_text())["batches"]] == sizes
 
 
 def test_the_seed_of_the_search_changes_its_points(tmp_path):
@@ -82,7 +111,7 @@ def test_its_random_numbers_go_on_too(tmp_path):
         return float(point["update_every"])
 
     unbroken = run(search(tmp_path / "unbroken.json", space), 15, 3, value)
-    run(search(tmp_path / "s.json", space), 6, 3, value)
+    run(search(tmp_path / "s.json", space), 15, 3, value, stop_at=6)
     assert run(search(tmp_path / "s.json", space), 15, 3, value) == unbroken
 
 
@@ -205,7 +234,13 @@ def test_the_file_of_another_search(change, message, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda t: t[:-9], lambda t: "[]", lambda t: t.replace("[1, 1]", "[]")]
+    "damage",
+    [
+        lambda t: t[:-9],
+        lambda t: "[]",
+        lambda t: t.replace("[1, 1]", "[]"),
+        lambda t: t.replace("[1, 1]", "[1, 20000]"),
+    ],
 )
 def test_a_damaged_file(damage, tmp_path):
     path = tmp_path / "s.json"

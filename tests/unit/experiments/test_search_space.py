@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from skopt.space import Categorical, Integer
 
+import deepxde_balance as ddb
 from deepxde_balance.experiments.dimensions import Choice, Range
 from deepxde_balance.experiments.search_space import read_space
 from deepxde_balance.terms.groups import group_terms
 from deepxde_balance.terms.term import Term
-from deepxde_balance.weightings import Fixed
+from deepxde_balance.weightings import Fixed, Growth, registry
 
 #: Two residuals and three conditions.
 TERMS = [Term("pde0"), Term("pde1"), Term("bc0", 0), Term("bc1", 1), Term("ic2", 2)]
@@ -75,6 +76,23 @@ def test_a_search_starts_from_the_defaults():
     assert space.start == {"average": "running-mean", "max_weight": None}
     assert read_space(("dn", {"p": [1, 2, float("inf")]}), PLAIN).start == {"p": 2}
     assert read_space(("dn", {"p": [1, float("inf")]}), PLAIN).start is None
+
+
+def test_the_parameters_of_a_part_are_not_those_of_the_strategy(monkeypatch):
+    """Here `rate` and `alpha` are the strategy's own, and the guard and the average have others."""
+
+    def mine(rate=2, alpha: float | None = None, update_every=7):
+        guard, average = Growth(rate=1.1 + rate / 100), ddb.EMA(alpha or 0.3)
+        return ddb.GradientWeighting("mean", "average", average, update_every, guard=guard)
+
+    monkeypatch.setattr(registry, "_REGISTERED", {"mine": mine})
+    options = {"rate": (1, 9), "update_every": (1, 20)}
+    assert read_space(("mine", options), PLAIN).start == {"rate": 2, "update_every": 7}
+    (rate,) = read_space(("mine", {"rate": (1, 9)}), PLAIN).dimensions
+    assert rate == Range("rate", 1, 9, True, False)  # the guard's is a float
+    assert read_space(("mine", {"alpha": (0.1, 0.5)}), PLAIN).start is None
+    usual = read_space(("auto", {"power": (0.5, 1.0)}), PLAIN).usual
+    assert usual["power"] == 0.65 and "rate" not in usual
 
 
 def test_choices_of_texts_numbers_and_none():
