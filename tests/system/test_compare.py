@@ -451,7 +451,7 @@ def test_ctrl_c_at_the_shell_and_again(tmp_path, monkeypatch):
         cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "DDE_BACKEND": "pytorch"},
     ) as process:  # fmt: skip
-        while not list(tmp_path.rglob("*.pt")) and process.poll() is None:
+        while not list(tmp_path.rglob("adam-*.pt")) and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
