@@ -93,13 +93,16 @@ def error(runs: Sequence[UserRecord]) -> float:
 
 
 def ratios(problems: Sequence[str], out: Path) -> Mapping[str, Mapping[str, float]]:
-    """For each strategy its error on each problem over that of `equal`."""
+    """For each strategy its error on each problem over that of `equal`, with the seeds of both."""
     found: dict[str, dict[str, float]] = {}
     for name in problems:
         runs = records(name, out)
-        if "equal" in runs:
-            for strategy, of_strategy in runs.items():
-                found.setdefault(strategy, {})[name] = error(of_strategy) / error(runs["equal"])
+        equal = {run.seed: run for run in runs.get("equal", [])}
+        for strategy, of_strategy in runs.items():
+            both = [run for run in of_strategy if run.seed in equal]
+            if both:
+                ratio = error(both) / error([equal[run.seed] for run in both])
+                found.setdefault(strategy, {})[name] = ratio
     return found
 
 

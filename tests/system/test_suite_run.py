@@ -41,12 +41,16 @@ def folder(tmp_path):
 
 
 def test_ratios_to_equal(folder):
-    """By geometric means over the seeds of medians over the last fifth: sqrt(0.4 x 0.1) is 0.2."""
+    """By geometric means over the seeds of both, of medians over the last fifth.
+
+    `equal` has helmholtz's seeds 0 and 1, `uw` too: sqrt(0.4 x 0.9) over sqrt(0.4 x 0.1) is 3.
+    """
+    write(folder, "helmholtz", "uw", 1, 0.9)
     found = run.ratios(["helmholtz", "wave", "cavity"], folder)
     expected = {
-        "auto": {"helmholtz": 0.1, "wave": 1.0},
-        "dn": {"helmholtz": 0.4, "wave": 0.8},
-        "uw": {"helmholtz": 2.0, "wave": 1.4},
+        "auto": {"helmholtz": 0.05, "wave": 1.0},
+        "dn": {"helmholtz": 0.2, "wave": 0.8},
+        "uw": {"helmholtz": 3.0, "wave": 1.4},
         "equal": {"helmholtz": 1.0, "wave": 1.0},
     }
     assert found == {name: pytest.approx(of) for name, of in expected.items()}
@@ -54,9 +58,9 @@ def test_ratios_to_equal(folder):
 
 def test_close_to_the_best_other(folder):
     found = run.ratios(["helmholtz", "wave"], folder)
-    assert run.close_to_best("auto", found) == [True, True]  # 0.1 to 0.4; 1 to 0.8
-    assert run.close_to_best("dn", found) == [False, True]  # 0.4 to 0.1; 0.8 to 1
-    assert run.close_to_best("uw", found) == [False, False]  # 2 to 0.1; 1.4 to 0.8
+    assert run.close_to_best("auto", found) == [True, True]  # 0.05 to 0.2; 1 to 0.8
+    assert run.close_to_best("dn", found) == [False, True]  # 0.2 to 0.05; 0.8 to 1
+    assert run.close_to_best("uw", found) == [False, False]  # 1 to 0.05; 1.4 to 0.8
 
 
 def test_a_diverged_strategy_is_close_to_none():
@@ -81,14 +85,15 @@ def test_the_tables_as_printed(folder, monkeypatch, capsys):
     run.main()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in _lines(capsys)]
     by_name = {row[0]: row[1:] for row in rows}
-    assert by_name["helmholtz"] == ["0.02 (0.1)", "0.08 (0.4)", "0.2 (1)", "0.4 (2)"]
-    # sqrt(0.1), the worst of two, none above 1.2, both close.
-    assert by_name["`auto`"] == ["2", "0.32", "1", "0%", "100%"]
-    assert by_name["`uw`"] == ["2", "1.7", "2", "100%", "0%"]
+    assert by_name["helmholtz"] == ["0.02 (0.05)", "0.08 (0.2)", "0.2 (1)", "0.4 (1)"]
+    # sqrt(0.05), the worst of two, none above 1.2, both close.
+    assert by_name["`auto`"] == ["2", "0.22", "1", "0%", "100%"]
+    assert by_name["`uw`"] == ["2", "1.2", "1.4", "50%", "0%"]
 
 
 def test_a_diverged_seed_counts_as_infinite(folder):
     write(folder, "wave", "dn", 1, float("nan"))
+    write(folder, "wave", "equal", 1, 0.5)
     assert run.ratios(["wave"], folder)["dn"]["wave"] == float("inf")
 
 
