@@ -35,9 +35,10 @@ class Auto(FromLossesAndKernel):
     - The units are those of the network at `compile`, as a rule untrained, k_i(0). In training the
       ratio grows, often a thousandfold, as the network learns finer features. How far a weight
       should follow differs from problem to problem, so it goes part of the way:
-      lambda_i = (h k_i(0))^(1 - power) k_i^power. Here h is 1 as a rule. Where a condition's loss times k_i(0) is s times the
-      residual's (the largest losses so far, smoothed; the largest s), h is 1 / s, at least 1 / 100:
-      there the conditions are met first, and the residual is what takes long.
+      lambda_i = (h k_i(0))^(1 - power) k_i^power. Here h is 1 as a rule. Where a condition's loss
+      times k_i(0) is s times the residual's (the largest losses so far, smoothed; the largest s),
+      h is 1 / s, at least 1 / 100: there the conditions are met first, and the residual is what
+      takes long.
     - The average is an EMA of log k_i, read every 100 iterations.
     - The guard is :class:`~deepxde_balance.weightings.guards.Growth`, against conditions that are
       let go.
