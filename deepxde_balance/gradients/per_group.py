@@ -23,8 +23,14 @@ class PerGroupEngine(GradientEngine):
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
         if measure is None:
             return deepxde_losses(self.model, batch).losses
-        functions = _LossFunctions(measure, len(self.groups.terms))
-        return deepxde_losses(self.model, batch, functions).losses
+        losses = measure(self._errors(batch))
+        return [losses[i] for i in range(len(losses))]
+
+    def _errors(self, batch: Batch) -> dict[int, Tensor]:
+        """The errors of every term, by its position."""
+        errors: dict[int, Tensor] = {}
+        deepxde_losses(self.model, batch, _ErrorTakers(errors, len(self.groups.terms)))
+        return errors
 
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
         parameters = self.parameters()
@@ -37,20 +43,25 @@ class PerGroupEngine(GradientEngine):
         return lay_out(losses, per_row, parameters)
 
 
-class _LossFunctions(list[Callable[[Tensor, Tensor], Tensor]]):
-    """A measure as DeepXDE's loss functions of targets and outputs, one per term.
+class _ErrorTakers(list[Callable[[Tensor, Tensor], Tensor]]):
+    """Stand in for DeepXDE's loss functions of targets and outputs, one per term, to take errors.
 
     A target is 0, and an output is a term's errors. Integro-differential and fractional problems
     know one loss function only: they call the list itself, for one term after the other.
+
+    Args:
+        errors: Gets the errors by the position of the term.
+        num_terms: The number of terms.
     """
 
-    def __init__(self, measure: Measure, num_terms: int):
-        super().__init__(partial(_of_errors, measure, i) for i in range(num_terms))
+    def __init__(self, errors: dict[int, Tensor], num_terms: int):
+        super().__init__(partial(_take, errors, i) for i in range(num_terms))
         self._next = iter(self)
 
     def __call__(self, targets: Tensor, errors: Tensor) -> Tensor:
         return next(self._next)(targets, errors)
 
 
-def _of_errors(measure: Measure, term: int, _: Tensor, errors: Tensor) -> Tensor:
-    return measure(term, errors)
+def _take(into: dict[int, Tensor], term: int, _: Tensor, errors: Tensor) -> Tensor:
+    into[term] = errors
+    return errors.new_zeros(())
