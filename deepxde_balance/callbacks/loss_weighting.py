@@ -104,7 +104,7 @@ class LossWeighting(dde.callbacks.Callback):
         this_record = len(model.losshistory.steps) - 1  # DeepXDE has recorded the initial losses
         if isinstance(self.weighting, Keep):
             before = self._step_before(run.step)
-            check_reads(model, before.weighting, before.points_beside)
+            check_reads(model, before.weighting, bool(before.rules_beside))
             step = keep_step(model, before, first_record=this_record)
         elif self._step is None or self._step.model is not model or self._groups != groups:
             check_reads(model, self.weighting, self.point_weights is not None)

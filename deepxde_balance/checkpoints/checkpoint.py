@@ -336,7 +336,8 @@ def _weighting_difference(saved: dict[str, Any] | None, step: TrainStep | None) 
 
 def _hyperparameters(weighting: Mapping[str, Any]) -> dict[str, Any]:
     """The hyperparameters of a weighting and of the point weightings beside it, by name."""
-    return weighting["hyperparameters"] | {
+    own: dict[str, Any] = weighting["hyperparameters"]
+    return own | {
         f"{entry['rule']}.{name}": value
         for entry in weighting["points"]
         for name, value in entry["hyperparameters"].items()

@@ -25,7 +25,14 @@ from ..weightings.per_point import KeptPoints
 from .point_weights import check_reads
 from .run import TrainingRun
 from .step import TrainStep
-from .weigh_points import PointRules, PointWeightsGiven, check_rules, restored_rules, rules_for
+from .weigh_points import (
+    PointRules,
+    PointWeightsGiven,
+    check_rules,
+    frozen_rules,
+    restored_rules,
+    rules_for,
+)
 
 LossWeights = StrategyName | Weighting | Sequence[float] | np.ndarray | torch.Tensor | None
 
@@ -91,7 +98,7 @@ def build_step(
             return None, model.loss_weights
         if before.weighting.reads.needs_errors or before.points is not None:
             # Raises if it can't read them.
-            _find_terms(model, loss, before.weighting, before.points_beside)
+            _find_terms(model, loss, before.weighting, bool(before.rules_beside))
         return keep_step(model, before, engine), model.loss_weights
     plain = loss_groups is None and weighting.scale is None and point_weights is None
     if isinstance(weighting, Equal) and plain:
@@ -170,7 +177,7 @@ def keep_step(
     """
     before.check_weights()
     kept = before.weighting.frozen()
-    rules = before.points.frozen() if before.points_beside else {}
+    rules = frozen_rules(before.rules_beside)
     return go_on_step(model, before, kept, engine, first_record, rules)
 
 
@@ -194,7 +201,7 @@ def go_on_step(
     """
     groups, scale = before.engine.groups, before.engine.scale
     if rules is None:
-        rules = before.points.rules if before.points_beside else {}
+        rules = before.rules_beside
     step = step_with(model, weighting, groups, scale, engine, first_record, rules)
     step.follow_points_of(before)
     return step
@@ -354,8 +361,7 @@ def check_points(model: dde.Model, step: TrainStep) -> None:
     Raises:
         ValueError: If a point weighting can't weigh its points.
     """
-    if step.points is not None and step.points_beside:
-        check_rules(model, step.engine.groups, step.points.rules)
+    check_rules(model, step.engine.groups, step.rules_beside)
 
 
 def _find_terms(

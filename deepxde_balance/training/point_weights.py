@@ -15,7 +15,7 @@ from .._deepxde.batch import Batch, BatchSnapshot
 from .._deepxde.no_trace import no_trace
 from .._deepxde.stock_losses import deepxde_losses
 from ..gradients.base import GradientEngine
-from ..point_weightings import PointWeighting, SelfAdaptive
+from ..point_weightings import SelfAdaptive
 from ..point_weightings.base import PointState
 from ..weightings import Weighting
 from ..weightings.base import Reads
@@ -37,6 +37,9 @@ class PointWeights:
     def __init__(self, model: dde.Model, rules: PointRules, engine: GradientEngine, like: Tensor):
         #: For each weighed term its point weighting.
         self.rules = rules
+        distinct = {id(rule): rule for rule in rules.values()}.values()
+        #: Each point weighting once, with the terms that it weighs.
+        self._by_rule = [(r, [i for i, other in rules.items() if other is r]) for r in distinct]
         self._model = model
         self._groups = engine.groups
         self._like = like.new_empty(0)
@@ -109,14 +112,9 @@ class PointWeights:
                 found[self._groups.terms[i].name] = (self._points[i][:number].copy(), weights)
         return found
 
-    def frozen(self) -> dict[int, PointWeighting]:
-        """The point weightings with their present weights, which never change."""
-        frozen = {id(rule): rule.frozen() for rule in self.rules.values()}
-        return {i: frozen[id(rule)] for i, rule in self.rules.items()}
-
     def reset(self) -> None:
         """Lets the weights start afresh."""
-        for rule, terms in self._by_rule():
+        for rule, terms in self._by_rule:
             of_rule = weighed_terms(self._model.data, self._groups, None)
             rule.reset({i: of_rule[i] for i in terms}, self._like)
         self._points, self._pools, self._chosen, self._seen = {}, {}, {}, None
@@ -138,19 +136,17 @@ class PointWeights:
         """The points that the weights belong to, and the state of the point weightings."""
         return {
             "points": {i: torch.from_numpy(points.copy()) for i, points in self._points.items()},
-            "pools": {
-                i: {k: v.clone() for k, v in pool.items()} for i, pool in self._pools.items()
-            },
+            "pools": {i: _copied(pool) for i, pool in self._pools.items()},
             "chosen": {i: chosen.clone() for i, chosen in self._chosen.items()},
-            "rules": [rule.state_dict() for rule, _ in self._by_rule()],
+            "rules": [rule.state_dict() for rule, _ in self._by_rule],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what :meth:`state_dict` returned."""
         self._points = {i: points.cpu().numpy() for i, points in state["points"].items()}
-        self._pools = {i: {k: v.clone() for k, v in p.items()} for i, p in state["pools"].items()}
+        self._pools = {i: _copied(pool) for i, pool in state["pools"].items()}
         self._chosen = {i: chosen.clone() for i, chosen in state["chosen"].items()}
-        for (rule, _), saved in zip(self._by_rule(), state["rules"], strict=True):
+        for (rule, _), saved in zip(self._by_rule, state["rules"], strict=True):
             rule.load_state_dict(saved)
         self._seen = None
 
@@ -162,16 +158,8 @@ class PointWeights:
                 "terms": [self._groups.terms[i].name for i in terms],
                 "hyperparameters": rule.hyperparameters,
             }
-            for rule, terms in self._by_rule()
+            for rule, terms in self._by_rule
             if not (isinstance(rule, SelfAdaptive) and rule.is_strategy)  # that of "sa" itself
-        ]
-
-    def _by_rule(self) -> list[tuple[PointWeighting, tuple[int, ...]]]:
-        """Each point weighting once, with the terms that it weighs."""
-        distinct = {id(rule): rule for rule in self.rules.values()}
-        return [
-            (rule, tuple(i for i, other in self.rules.items() if other is rule))
-            for rule in distinct.values()
         ]
 
     @torch.no_grad()
@@ -185,7 +173,7 @@ class PointWeights:
             self._update(after_step=False)
 
     def _update(self, after_step: bool) -> None:
-        for rule, terms in self._by_rule():
+        for rule, terms in self._by_rule:
             if rule.dynamic and rule.after_step == after_step:
                 rule.update({i: self._errors[i] for i in terms})
 
@@ -241,6 +229,10 @@ class PointWeights:
 
     def _tensor(self, points: np.ndarray) -> Tensor:
         return torch.as_tensor(points, dtype=self._like.dtype, device=self._like.device)
+
+
+def _copied(state: Mapping[str, Tensor]) -> PointState:
+    return {name: value.clone() for name, value in state.items()}
 
 
 def positions(before: np.ndarray, now: np.ndarray) -> np.ndarray:

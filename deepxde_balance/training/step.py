@@ -72,9 +72,11 @@ class TrainStep:
         self.replaced_step: Callable[..., None] | None = None
 
     @property
-    def points_beside(self) -> bool:
-        """Whether there are point weightings beside the weighting, and not as a part of it."""
-        return self.points is not None and self.weighting.reads is not Reads.POINT_ERRORS
+    def rules_beside(self) -> PointRules:
+        """The point weightings beside the weighting, by term; empty where they are a part of it."""
+        if self.points is None or self.weighting.reads is Reads.POINT_ERRORS:
+            return {}
+        return self.points.rules
 
     def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
         if self.hand_over is not None and self.hand_over():

@@ -130,6 +130,12 @@ def check_rules(model: dde.Model, groups: TermGroups, rules: PointRules) -> None
         rule.check(i, torch.as_tensor(own, dtype=like.dtype, device=like.device))
 
 
+def frozen_rules(rules: PointRules) -> dict[int, PointWeighting]:
+    """The point weightings with their present weights, which never change."""
+    frozen = {id(rule): rule.frozen() for rule in rules.values()}
+    return {i: frozen[id(rule)] for i, rule in rules.items()}
+
+
 def restored_rules(
     saved: Sequence[Mapping[str, Any]], groups: TermGroups
 ) -> dict[int, PointWeighting]:
@@ -162,7 +168,7 @@ def _named(
 
     The same object, or the same text, for several names is one point weighting.
     """
-    members = {term.name: (i,) for i, term in enumerate(groups.terms)}
+    members: dict[str, tuple[int, ...]] = {t.name: (i,) for i, t in enumerate(groups.terms)}
     members |= dict(zip(groups.names, groups.members, strict=True))
     made: dict[Any, PointWeighting] = {}
     rules: dict[int, PointWeighting] = {}

@@ -191,13 +191,13 @@ class FromPointErrors(Weighting):
     def ascend(
         self,
         errors: Mapping[int, Tensor],
-        factors: Sequence[float],
+        factors: Mapping[int, float],
         members: Sequence[Sequence[int]],
     ) -> None:
         """Updates the weights after a step of the network.
 
         Args:
             errors: The errors by term, as they were before the step.
-            factors: One static factor per term.
+            factors: The static factor of each term, by position.
             members: The terms of each group.
         """

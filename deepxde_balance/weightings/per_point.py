@@ -158,7 +158,7 @@ class SA(FromPointErrors):
     def ascend(
         self,
         errors: Mapping[int, Tensor],
-        factors: Sequence[float],
+        factors: Mapping[int, float],
         members: Sequence[Sequence[int]],
     ) -> None:
         """Changes the weights by one step of gradient ascent on the losses.
@@ -167,7 +167,7 @@ class SA(FromPointErrors):
 
         Args:
             errors: The errors of each term, shape (N,) or (N, components), by position.
-            factors: The static factor of each term.
+            factors: The static factor of each term, by position.
             members: The positions of each group's terms.
         """
         assert self._adam is not None
