@@ -47,4 +47,5 @@ def pool_of(term: Term) -> Pool | None:
     chosen = getattr(term.condition, "batch_indices", None)
     if chosen is None:
         return None
-    return Pool(np.asarray(term.condition.points), np.asarray(chosen))
+    # A copy: DeepXDE's sampler shuffles its positions in place.
+    return Pool(np.asarray(term.condition.points), np.array(chosen))
