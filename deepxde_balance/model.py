@@ -30,7 +30,7 @@ from .training.build_step import (
     start_step,
     step_with_numbers,
 )
-from .training.run import TrainingRun, run_of, unchanged_on_error
+from .training.run import TrainingRun, present_point_weights, run_of, unchanged_on_error
 from .training.step import has_l1
 from .training.weigh_points import PointWeightsGiven
 from .weightings import Equal, Fixed, Weighting
@@ -220,6 +220,8 @@ class Model(StockModel):
                 self.train_step = step
             elif gradient_engine is not None or takes_one_pass(self.data, self.net):
                 self.train_step = self._first_step
+        if verbose > 0 and step is not None and step.points is not None and step.rules_beside:
+            print(f"Point weights: {step.points.in_words()}. Losses are shown without them.\n")
 
     @property
     def train_step(self) -> Callable[..., None] | None:
@@ -278,10 +280,7 @@ class Model(StockModel):
         PeriodicBC, of each pair). A term whose points are not weighed is left out. Before the first
         iteration, the mapping is empty.
         """
-        step = self._run.step
-        if step is None or step.points is None:
-            return {}
-        return {name: weights for name, (_, weights) in step.points.present().items()}
+        return present_point_weights(self)
 
     @property
     def loss_terms(self) -> list[str]:

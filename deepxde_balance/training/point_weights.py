@@ -150,6 +150,11 @@ class PointWeights:
             rule.load_state_dict(saved)
         self._seen = None
 
+    def in_words(self) -> str:
+        """The rules and their terms, for messages."""
+        entries = (f"{entry['rule']} of {', '.join(entry['terms'])}" for entry in self.describe())
+        return "; ".join(entries)
+
     def describe(self) -> list[dict[str, Any]]:
         """The rules, their hyperparameters and their terms, for a checkpoint."""
         return [

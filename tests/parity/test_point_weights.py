@@ -334,7 +334,7 @@ def test_an_error_of_two_components_has_one_weight_per_point(way, float64):
     net = network((2, 8, 2))
     twin = copy.deepcopy(net)
     model = ddb.Model(data, net)
-    given = {"data0": np.arange(6), "pde": "brdr:beta_w=0.5"}
+    given: Any = {"data0": np.arange(6), "pde": "brdr:beta_w=0.5"}
     model.compile("sgd", lr=0.1, point_weights=given, gradient_engine=way, verbose=0)
     model.train(iterations=1, verbose=0)
     u = twin(torch.tensor(data.train_x_all))

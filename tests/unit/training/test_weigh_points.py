@@ -17,6 +17,8 @@ from _support.resumed import (
 from _support.scripts import klein_gordon, laplace, network, parameters_of
 
 import deepxde_balance as ddb
+from deepxde_balance.callbacks.progress import _last_record
+from deepxde_balance.diagnostics.gradient_log import GradientLog
 from deepxde_balance.training.point_weights import with_nearest
 
 pytestmark = pytest.mark.usefixtures("large_problem")
@@ -24,14 +26,15 @@ pytestmark = pytest.mark.usefixtures("large_problem")
 IC = {"bc": [0], "ic": [1, 2]}
 
 
-def compiled(point_weights, data=None, loss_weights=None, **arguments):
+def compiled(point_weights, data=None, loss_weights=None, verbose=0, **arguments):
     model = ddb.Model(klein_gordon() if data is None else data, network())
-    defaults = {"lr": 1e-2, "verbose": 0}
     model.compile(
         "adam",
+        lr=1e-2,
         loss_weights=loss_weights,
         point_weights=point_weights,
-        **(defaults | arguments),
+        verbose=verbose,
+        **arguments,
     )
     return model
 
@@ -127,7 +130,7 @@ def test_points_outside_a_mini_batch_keep_their_state(given, way, float64):
     resampler = dde.callbacks.PDEPointResampler(period=1, pde_points=False, bc_points=True)
     weights = np.full(12, np.nan)
     changes = 0
-    seen = []
+    seen: list[int] = []
     model.train(iterations=1, verbose=0)  # the point weights are there
     points = model._run.step.points
     losses = points.losses
@@ -250,15 +253,14 @@ def test_keep_freezes_them(given, stock):
     data, net = klein_gordon(), network()
     model = dde.Model(data, net) if stock else ddb.Model(data, net)
 
-    def train(weights, points=None, optimizer="adam"):
-        lr = {"lr": 1e-2} if optimizer == "adam" else {}
+    def train(weights, points=None):
         if stock:
-            model.compile(optimizer, verbose=0, **lr)
+            model.compile("adam", lr=1e-2, verbose=0)
             callbacks = [ddb.LossWeighting(weights, point_weights=points)]
             model.train(iterations=6, callbacks=callbacks, verbose=0)
             step = callbacks[0]._step
         else:
-            model.compile(optimizer, loss_weights=weights, point_weights=points, verbose=0, **lr)
+            model.compile("adam", lr=1e-2, loss_weights=weights, point_weights=points, verbose=0)
             model.train(iterations=6, verbose=0)
             step = model._run.step
         return {name: w for name, (_, w) in step.points.present().items()}
@@ -537,6 +539,39 @@ def test_an_array_follows_points_that_change_places():
     data.replace_with_anchors(data.train_x_all[::-1].copy())
     model.train(iterations=1, verbose=0)
     assert model.point_weights["pde"].tolist() == list(range(number))[::-1]
+
+
+def test_the_monitor_records_them(tmp_path):
+    path = tmp_path / "gradients.csv"
+    monitor = ddb.GradientMonitor(2, csv=path)
+    model = compiled({"pde": ddb.Causal(tolerance=0.01), "bc0": "brdr:beta_w=0.5"})
+    model.train(iterations=4, callbacks=[monitor], verbose=0)
+    for name, weights in model.point_weights.items():
+        assert len(monitor.largest_point_weights[name]) == len(monitor.steps) == 3
+        assert monitor.largest_point_weights[name][-1] == pytest.approx(weights.max())
+        assert monitor.mean_point_weights[name][-1] == pytest.approx(weights.mean())
+        assert monitor.smallest_point_weights[name][-1] == pytest.approx(weights.min())
+    read = GradientLog.read(path)
+    expected = monitor.largest_point_weights["bc0"]
+    assert np.isnan(expected[0])  # observed before the first iteration
+    assert read.largest_point_weights["bc0"] == pytest.approx(expected, nan_ok=True)
+    assert list(read.mean_point_weights) == ["pde", "bc0"]
+
+
+def test_the_progress_bar_shows_how_far_causal_training_is():
+    model = compiled(ddb.Causal(tolerance=1e-3, chunks=4))
+    model.train(iterations=2, verbose=0)
+    shown = _last_record(model)
+    assert float(shown["causal"]) == pytest.approx(model.point_weights["pde"].min(), rel=0.06)
+
+
+def test_compile_says_what_is_weighed(capsys):
+    compiled({"pde": "rba", "ic": "brdr"}, loss_groups=IC, verbose=1)
+    said = capsys.readouterr().out
+    assert "Point weights: RBA of pde; BRDR of ic1, " in said
+    assert "Losses are shown without them." in said
+    compiled("rba", verbose=0)
+    assert not capsys.readouterr().out
 
 
 def test_a_failed_compile_changes_nothing():
