@@ -7,6 +7,7 @@ import deepxde as dde
 import numpy as np
 import pytest
 import torch
+from _support import resumed
 from _support.resumed import (
     assert_same,
     broken_and_unbroken,
@@ -15,8 +16,10 @@ from _support.resumed import (
     strategy,
 )
 from _support.scripts import klein_gordon, laplace, network, parameters_of
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import deepxde_balance as ddb
+from deepxde_balance._deepxde.batch import Batch
 from deepxde_balance.callbacks.progress import _last_record
 from deepxde_balance.diagnostics.gradient_log import GradientLog
 from deepxde_balance.training.point_weights import with_nearest
@@ -344,6 +347,70 @@ def test_under_mixed_precision(mixed_precision):
     assert np.isfinite(model.losshistory.loss_train[-1]).all()
 
 
+class Operations(TorchDispatchMode):
+    """Lists the operations on tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "given", ["rba", "brdr", "causal:tolerance=ladder", {"pde": lambda x: x[:, 0]}]
+)
+def test_no_iteration_waits_for_the_device(given, monkeypatch):
+    """Neither a number nor an array is read from a tensor while points do not change."""
+    model = compiled(given)
+    model.train(iterations=2, verbose=0)
+    points, batch = model.train_step.points, _batch(model)
+    errors = {i: torch.rand(len(p), 1) for i, p in points._points.items()}
+    monkeypatch.setattr(torch.Tensor, "numpy", None)
+    before = model.train_step.points.rules[0].weights(0)
+    with Operations() as operations:
+        points.begin(batch)
+        points.losses(errors)
+        points.after_step()
+    assert not isinstance(given, str) or not torch.equal(points.rules[0].weights(0), before)
+    reading = ("_local_scalar_dense", "nonzero", "_to_copy", "unique", "masked_select")
+    assert operations.names
+    assert not [name for name in operations.names if any(r in name for r in reading)]
+
+
+def integro_differential():
+    """u' + u + integral of exp(t - x) u from 0 to x, = 0, as in DeepXDE's example."""
+    dde.config.set_random_seed(1)
+    geom = dde.geometry.TimeDomain(0, 5)
+
+    def ide(x, u, matrix):
+        rhs = torch.as_tensor(matrix, dtype=u.dtype) @ u
+        return (dde.grad.jacobian(u, x) + u)[: len(rhs)] - rhs[: len(u)]
+
+    ic = dde.icbc.IC(geom, lambda x: 1, lambda _, on: on)
+    return dde.data.IDE(
+        geom, ide, ic, 6, kernel=lambda x, s: np.exp(s - x), num_domain=10, num_boundary=2
+    )
+
+
+@pytest.mark.parametrize("given", ["rba", "brdr", "causal", "sa", {"pde": lambda t: 1 + t[:, 0]}])
+def test_an_integro_differential_problem(given):
+    """Its batch has the points of the quadrature behind those of the residual."""
+    data = integro_differential()
+    model = ddb.Model(data, network((1, 8, 1)))
+    model.compile("adam", lr=1e-3, loss_weights="gw-mean", point_weights=given, verbose=0)
+    model.train(iterations=3, verbose=0)
+    assert model.gradient_engine == "per-group"
+    points, weights = model._run.step.points.present()["pde"]
+    residual = data.train_x[sum(data.num_bcs) :]
+    assert 0 < len(weights) == len(points) < len(residual)
+    np.testing.assert_array_equal(points, residual[: len(points)])
+    if isinstance(given, dict):
+        np.testing.assert_allclose(weights, 1 + points[:, 0], rtol=1e-6)
+
+
 def all_of(model):
     """What two equal runs have in common, the point weights too."""
     step = model._run.step
@@ -362,8 +429,6 @@ GIVEN = {
 @pytest.mark.parametrize("weights", ["db-mean", "equal"])
 @pytest.mark.parametrize("name", GIVEN)
 def test_a_resumed_run_is_the_same_to_the_last_bit(name, weights, tmp_path, monkeypatch):
-    from _support import resumed
-
     monkeypatch.setattr(resumed, "everything", all_of)
     loss_weights = strategy(weights) if weights == "db-mean" else None
 
@@ -389,8 +454,6 @@ def test_a_model_goes_back_to_its_checkpoint(given, tmp_path):
 
 
 def test_a_resumed_run_of_mini_batches(tmp_path, monkeypatch):
-    from _support import resumed
-
     monkeypatch.setattr(resumed, "everything", all_of)
 
     def make():
@@ -468,8 +531,6 @@ def test_errors_that_are_zero_or_nan_leave_the_weights():
 
 
 def _batch(model):
-    from deepxde_balance._deepxde.batch import Batch
-
     return Batch(*model.data.train_next_batch())
 
 
