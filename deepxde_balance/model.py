@@ -195,6 +195,14 @@ class Model(StockModel):
         )
         if step is not None:
             check_optimizer(step.weighting, optimizer)
+        earlier = [] if self._run.step is None else self._run.step.rules_beside.items()
+        weighed = any(rule.number(i) is not None for i, rule in earlier)
+        if weighed and (step is None or not step.rules_beside):
+            warnings.warn(
+                "Compiled without point_weights, all points of a term count the same from now on: "
+                'give loss_weights="keep" to go on with the weights of the phase before.',
+                stacklevel=2,
+            )
         with unchanged_on_error(self):
             super().compile(
                 optimizer,

@@ -171,8 +171,9 @@ class PointWeighting(ABC):
             term: The term's position.
             errors: Its errors, shape (N,) or (N, components).
         """
-        squares = errors.reshape(len(errors), -1).square()
-        return (self.weights(term).unsqueeze(1) * squares).mean()
+        weights = self.weights(term).unsqueeze(1)
+        squares = errors.reshape(len(errors), -1).to(weights.dtype).square()
+        return (weights * squares).mean()
 
     @staticmethod
     def magnitude(errors: Tensor) -> Tensor:

@@ -180,7 +180,10 @@ class PointWeights:
     def _update(self, after_step: bool) -> None:
         for rule, terms in self._by_rule:
             if rule.dynamic and rule.after_step == after_step:
-                rule.update({i: self._errors[i] for i in terms})
+                errors = {i: self._errors[i] for i in terms}
+                if not isinstance(rule, SelfAdaptive):  # a fourth power overflows in half precision
+                    errors = {i: of_term.to(self._like.dtype) for i, of_term in errors.items()}
+                rule.update(errors)
 
     def _start(self, term: int, number: int) -> None:
         """Gives a term fresh weights: at first, or when its number of errors has changed."""

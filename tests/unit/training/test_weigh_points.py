@@ -342,9 +342,20 @@ def test_their_float_type_is_the_networks(given, precision, request):
 
 
 def test_under_mixed_precision(mixed_precision):
-    model = compiled("brdr", loss_weights="db-mean")
+    model = compiled("brdr:beta_w=0.5", loss_weights="db-mean")
     model.train(iterations=3, verbose=0)
     assert np.isfinite(model.losshistory.loss_train[-1]).all()
+    points = model.train_step.points
+    points.begin(_batch(model))
+    number = len(model.point_weights["pde"])
+    large = torch.linspace(100, 200, number, dtype=torch.float16)  # its fourth power overflows
+    before = points.rules[0].weights(0)
+    losses = points.losses(
+        {i: large[: rule.number(i)].unsqueeze(1) for i, rule in points.rules.items()}
+    )
+    after = points.rules[0].weights(0)
+    assert after.isfinite().all() and not torch.equal(after, before)
+    assert losses[0] == pytest.approx(float((after * large.float() ** 2).mean()), rel=1e-5)
 
 
 class Operations(TorchDispatchMode):
@@ -633,6 +644,16 @@ def test_compile_says_what_is_weighed(capsys):
     assert "Losses are shown without them." in said
     compiled("rba", verbose=0)
     assert not capsys.readouterr().out
+
+
+def test_a_compile_without_them_warns():
+    model = compiled("rba", loss_weights="db-mean")
+    model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)  # nothing is lost yet
+    model = compiled("rba", loss_weights="db-mean")
+    model.train(iterations=1, verbose=0)
+    with pytest.warns(UserWarning, match="Compiled without point_weights"):
+        model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)
+    assert model.point_weights == {}
 
 
 def test_a_failed_compile_changes_nothing():
