@@ -28,6 +28,7 @@ from .experiments.comparison import Comparison
 from .experiments.tune import tune
 from .experiments.tuned import Tuned
 from .model import Model
+from .point_weightings import BRDR, RBA, Causal, FixedPoints, PointWeighting
 from .terms.split_bc import split_bc
 from .weightings import (
     CAPU,
@@ -61,20 +62,24 @@ from .weightings import (
 __version__ = "0.2.0.dev0"
 
 __all__ = [
+    "BRDR",
     "CAPU",
     "DB",
     "DN",
     "EMA",
     "GW",
     "NTK",
+    "RBA",
     "SA",
     "Auto",
     "BiasCorrectedEMA",
+    "Causal",
     "CheckpointError",
     "Comparison",
     "ConFIG",
     "Diagnosis",
     "EqualNorms",
+    "FixedPoints",
     "FromGradients",
     "FromLosses",
     "GeometricMean",
@@ -85,6 +90,7 @@ __all__ = [
     "Guard",
     "LossWeighting",
     "Model",
+    "PointWeighting",
     "Progress",
     "ReLoBRaLo",
     "Release",

@@ -30,8 +30,9 @@ from .training.build_step import (
     start_step,
     step_with_numbers,
 )
-from .training.run import TrainingRun, run_of, unchanged_on_error
+from .training.run import TrainingRun, present_point_weights, run_of, unchanged_on_error
 from .training.step import has_l1
+from .training.weigh_points import PointWeightsGiven
 from .weightings import Equal, Fixed, Weighting
 
 
@@ -94,6 +95,7 @@ class Model(StockModel):
         verbose: int = 1,
         loss_groups: LossGroups | None = None,
         gradient_engine: EngineName | None = None,
+        point_weights: PointWeightsGiven = None,
     ) -> None:
         """Configures the model for training.
 
@@ -143,15 +145,31 @@ class Model(StockModel):
                   training ends; a difference raises a RuntimeError. Where the difference might be
                   rounding, or the engine can't be used (no C++ compiler, points that are new more
                   often than every 100 iterations), a warning is given and training continues
-                  uncompiled. NNCG and mixed precision are refused;
+                  uncompiled. NNCG and mixed precision are refused. With point weights, training is
+                  uncompiled, too, and a warning says so;
                 - ``None``: the one-pass engine where it gives DeepXDE's losses, which is checked,
                   and the problem has at least 300 points; else the per-group engine.
+
+            point_weights: Weights within a loss term, one per point: the term's loss becomes the
+                mean of w_p e_p^2 over its points. They go with every `loss_weights`, which then
+                balance the losses so weighed. `loss_train` keeps the losses without them. The loss
+                must be "MSE". One of
+
+                - a name: ``"rba"`` or ``"causal"``, for the PDE residuals, ``"brdr"`` or ``"sa"``,
+                  for all terms; perhaps with parameters, ``"rba:eta=0.001"``;
+                - an object, such as ``ddb.Causal(chunks=16)``, which is copied;
+                - a function of the points, a NumPy array of shape (N, d), that gives N numbers;
+                - a mapping from names of groups or terms to any of these, or to an array of one
+                  number per point of the term, for points that are not resampled. Groups with
+                  the same object or the same text are weighed together;
+                - ``None``: all points of a term count the same.
 
         Raises:
             ValueError: If a name is unknown, the number of weights is not the number of terms, a
                 weight is negative or not finite, the groups don't fit the conditions, the strategy
-                can't balance this problem or work with this optimizer, or the gradient engine can't
-                be used. The model then does not change.
+                can't balance this problem or work with this optimizer, a point weighting can't
+                weigh these points, or the gradient engine can't be used. The model then does not
+                change.
             TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
 
         Example:
@@ -173,10 +191,18 @@ class Model(StockModel):
             )
         check_engine_name(gradient_engine, self.data, self.net, optimizer)
         step, numbers = build_step(
-            self, self._run, loss_weights, loss_groups, loss, gradient_engine
+            self, self._run, loss_weights, loss_groups, loss, gradient_engine, point_weights
         )
         if step is not None:
             check_optimizer(step.weighting, optimizer)
+        earlier = [] if self._run.step is None else self._run.step.rules_beside.items()
+        weighed = any(rule.number(i) is not None for i, rule in earlier)
+        if weighed and (step is None or not step.rules_beside):
+            warnings.warn(
+                "Compiled without point_weights, all points of a term count the same from now on: "
+                'give loss_weights="keep" to go on with the weights of the phase before.',
+                stacklevel=2,
+            )
         with unchanged_on_error(self):
             super().compile(
                 optimizer,
@@ -202,6 +228,8 @@ class Model(StockModel):
                 self.train_step = step
             elif gradient_engine is not None or takes_one_pass(self.data, self.net):
                 self.train_step = self._first_step
+        if verbose > 0 and step is not None and step.points is not None and step.rules_beside:
+            print(f"Point weights: {step.points.in_words()}. Losses are shown without them.\n")
 
     @property
     def train_step(self) -> Callable[..., None] | None:
@@ -251,6 +279,16 @@ class Model(StockModel):
         if self._numbers is not None:
             return dict(zip(self.loss_terms, self._numbers, strict=False))
         return dict.fromkeys(group_terms(self._terms).names, 1.0) if self._terms else {}
+
+    @property
+    def point_weights(self) -> dict[str, np.ndarray]:
+        """The present weights of the points: a mapping from a term's name to an array.
+
+        The array has one weight for each of the term's points, in DeepXDE's order (for a
+        PeriodicBC, of each pair). A term whose points are not weighed is left out. Before the first
+        iteration, the mapping is empty.
+        """
+        return present_point_weights(self)
 
     @property
     def loss_terms(self) -> list[str]:
@@ -394,9 +432,10 @@ class Model(StockModel):
         saved = checkpoint.read(save_path, place)
         with unchanged_on_error(self):
             checkpoint.restore(self, self._run, saved, save_path)
-        weighting = self.weighting
-        if self._run.pending is None and weighting is not None and weighting.dynamic:
-            weighting.reset(len(weighting.weights), like=weighting.weights)
+        step = self._run.step
+        weighs = step is not None and (step.weighting.dynamic or step.points is not None)
+        if self._run.pending is None and step is not None and weighs:
+            step.start_afresh()
             warnings.warn(
                 f"{save_path} is DeepXDE's own checkpoint, without loss weights: they start "
                 "afresh, with 1 for all.",

@@ -16,6 +16,7 @@ from ..diagnostics.gradient_log import COSINE, CsvFile, GradientLog, Pair, Row, 
 from ..diagnostics.measures import Measures, measure, rounded
 from ..diagnostics.observation import Observer
 from ..terms.groups import LossGroups
+from ..training.run import present_point_weights
 
 
 class GradientMonitor(dde.callbacks.Callback):
@@ -37,9 +38,10 @@ class GradientMonitor(dde.callbacks.Callback):
             the strategy's groups; but every term by itself in a stock model, and in a model that
             is compiled without a strategy and without `loss_groups`.
         csv: A file to which every observation is appended, with columns ``iteration``,
-            ``quantity`` (``loss``, ``gradient_norm``, ``weight``, ``share``, ``cosine``),
-            ``group``, ``other`` (the other group of a cosine) and ``value``. Training removes
-            the rows of its first iteration and later ones from an existing file.
+            ``quantity`` (``loss``, ``gradient_norm``, ``weight``, ``share``, ``cosine``,
+            and ``largest_``, ``mean_`` and ``smallest_point_weight`` of a term), ``group``,
+            ``other`` (the other group of a cosine) and ``value``. Training removes the rows of its
+            first iteration and later ones from an existing file.
         tensorboard: A folder for TensorBoard (``pip install deepxde-balance[tensorboard]``).
         warn_ratio: Largest ratio of two groups' weighted gradient norms that needs no warning,
             above 1.
@@ -55,6 +57,11 @@ class GradientMonitor(dde.callbacks.Callback):
         shares: ||lambda_i g_i|| / sum_j ||lambda_j g_j|| by group, the share of the group's
             weighted gradient norm.
         cosines: The cosine between the gradients of two groups, by pair of names.
+        largest_point_weights: The largest weight of a point, by term; empty without point weights.
+            Losses and gradients here are without point weights.
+        mean_point_weights: The mean weight of the points, by term.
+        smallest_point_weights: The smallest weight of a point, by term; under ``"causal"`` how far
+            the training has got.
 
     Raises:
         ValueError: If an argument is out of its range, or `csv` is a file of another kind.
@@ -120,6 +127,18 @@ class GradientMonitor(dde.callbacks.Callback):
     def cosines(self) -> dict[Pair, list[float]]:
         return self.log.cosines
 
+    @property
+    def largest_point_weights(self) -> dict[str, list[float]]:
+        return self.log.largest_point_weights
+
+    @property
+    def mean_point_weights(self) -> dict[str, list[float]]:
+        return self.log.mean_point_weights
+
+    @property
+    def smallest_point_weights(self) -> dict[str, list[float]]:
+        return self.log.smallest_point_weights
+
     def init(self) -> None:
         """Called by DeepXDE with a new model: empties the log."""
         self._observer = Observer(self.model, self.loss_groups)
@@ -164,7 +183,7 @@ class GradientMonitor(dde.callbacks.Callback):
         assert self._observer is not None
         step = self.model.train_state.step
         measures = measure(self._observer())
-        rows = rows_of(step, measures)
+        rows = rows_of(step, measures, present_point_weights(self.model))
         self.log.drop_from(step)
         self.log.add(rows)
         if self._csv is not None:

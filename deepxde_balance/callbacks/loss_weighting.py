@@ -14,10 +14,11 @@ from ..gradients.base import external_variables
 from ..model import Model
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms
-from ..training.build_step import go_on_step, keep_step, start_step
+from ..training.build_step import check_points, go_on_step, keep_step, start_step
 from ..training.point_weights import check_reads
 from ..training.run import run_of
 from ..training.step import TrainStep
+from ..training.weigh_points import PointWeightsGiven
 from ..weightings import Keep, StrategyName, Weighting
 
 
@@ -38,6 +39,8 @@ class LossWeighting(dde.callbacks.Callback):
             last weights of the LossWeighting that trained this model before. For type checkers
             see :meth:`deepxde_balance.Model.compile`.
         loss_groups: Which terms share a weight, see :meth:`deepxde_balance.Model.compile`.
+        point_weights: Weights within a term, see :meth:`deepxde_balance.Model.compile`. With the
+            weighting ``"equal"``, they are the only ones. ``"keep"`` keeps those before.
 
     Raises:
         ValueError: If the name is unknown. At the start of training: if the groups don't fit
@@ -62,10 +65,20 @@ class LossWeighting(dde.callbacks.Callback):
         ['pde', 'ic0']
     """
 
-    def __init__(self, weighting: StrategyName | Weighting, loss_groups: LossGroups | None = None):
+    def __init__(
+        self,
+        weighting: StrategyName | Weighting,
+        loss_groups: LossGroups | None = None,
+        point_weights: PointWeightsGiven = None,
+    ):
         super().__init__()
         self.weighting = copy.deepcopy(weightings.get(weighting))
+        if isinstance(self.weighting, Keep) and point_weights is not None:
+            raise ValueError(
+                '"keep" keeps the point weights of the phase before, too: leave point_weights out.'
+            )
         self.loss_groups = loss_groups
+        self.point_weights = point_weights
         self._step: TrainStep | None = None
         #: The groups and the optimizer that the step was made for.
         self._groups: TermGroups | None = None
@@ -91,13 +104,20 @@ class LossWeighting(dde.callbacks.Callback):
         this_record = len(model.losshistory.steps) - 1  # DeepXDE has recorded the initial losses
         if isinstance(self.weighting, Keep):
             before = self._step_before(run.step)
-            check_reads(model, before.weighting)
+            check_reads(model, before.weighting, bool(before.rules_beside))
             step = keep_step(model, before, first_record=this_record)
         elif self._step is None or self._step.model is not model or self._groups != groups:
-            check_reads(model, self.weighting)
+            check_reads(model, self.weighting, self.point_weights is not None)
             # A copy: the step before may be of another model, which is to keep its weights.
             self.weighting = copy.deepcopy(self.weighting)
-            step = start_step(model, self.weighting, groups, first_record=this_record)
+            step = start_step(
+                model,
+                self.weighting,
+                groups,
+                first_record=this_record,
+                point_weights=self.point_weights,
+            )
+            check_points(model, step)
         elif self._optimizer is not model.opt:  # the model was compiled again: the weights go on
             step = go_on_step(model, self._step, self.weighting, first_record=this_record)
         else:

@@ -11,6 +11,8 @@ from tqdm.auto import tqdm
 from tqdm.notebook import tqdm as notebook_tqdm
 
 from .. import _checks
+from ..point_weightings import Causal
+from ..training.run import run_of
 
 #: Seconds between two updates of a bar in a log file, where every update is a new line.
 LOG_INTERVAL = 30.0
@@ -22,7 +24,8 @@ class Progress(dde.callbacks.Callback):
     """Shows a tqdm progress bar over the iterations.
 
     The bar ends with the sum of the losses, the metrics if the model has any, and the largest
-    weight, each as DeepXDE last recorded it (see `display_every` of ``train``). It works on a
+    weight, each as DeepXDE last recorded it (see `display_every` of ``train``); with causal point
+    weights also with the smallest of them, which is 1 when all times are learned. It works on a
     terminal, in a notebook and, with fewer updates, in a log file.
 
     The bar goes on where it was if training goes on from a checkpoint of
@@ -123,6 +126,10 @@ def _last_record(model: dde.Model) -> dict[str, str]:
     if any(weight != 1 for weight in weights.values()):
         largest = max(weights, key=lambda name: weights[name])
         shown["weight"] = f"{largest} {weights[largest]:.3g}"
+    step = run_of(model).step
+    for rule in [] if step is None else step.rules_beside.values():
+        if isinstance(rule, Causal):
+            shown["causal"] = f"{rule.progress:.2g}"  # the smallest weight
     return shown
 
 

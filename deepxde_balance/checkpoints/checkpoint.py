@@ -26,7 +26,7 @@ _OURS = "deepxde_balance"
 
 #: The number of the format of this package's part. It goes up by one with every change of the
 #: content; a file with another number is refused.
-FORMAT = 3
+FORMAT = 4
 
 #: Attributes of DeepXDE's NNCG that belong to its state but are not in its `state_dict`.
 _OPTIMIZER_ATTRIBUTES = ("n_iters", "U", "S", "rho", "old_dir")
@@ -188,8 +188,14 @@ def _weighting_state(step: TrainStep) -> dict[str, Any]:
         },
         "unweighted": [groups.terms[i].name for i in groups.unweighted],
         "scale": list(step.engine.scale),
+        "points": _point_rules(step),
         "state": weighting.state_dict(),
     }
+
+
+def _point_rules(step: TrainStep | None) -> list[dict[str, Any]]:
+    """The point weightings beside the weighting: their rules, hyperparameters and terms."""
+    return step.points.describe() if step is not None and step.points is not None else []
 
 
 def _apply(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) -> None:
@@ -210,9 +216,12 @@ def _apply(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) -> No
     if ours["lr_scheduler"] is not None:
         model.lr_scheduler.load_state_dict(ours["lr_scheduler"]["state"])
     # The weights of Equal and Fixed were given to `compile`.
-    if run.step is not None and not isinstance(run.step.weighting, (Equal, Fixed)):
-        run.step.weighting.load_state_dict(ours["weighting"]["state"])
-        run.step.load_state_dict(ours["step"])
+    step = run.step
+    if step is not None and not isinstance(step.weighting, (Equal, Fixed)):
+        step.weighting.load_state_dict(ours["weighting"]["state"])
+        step.load_state_dict(ours["step"])
+    elif step is not None and step.points is not None:
+        step.load_state_dict(ours["step"])
     run.lbfgs_start = ours["lbfgs_start"]
     test_points = run.test_points
     sampled = test_points is not None and test_points.are_sampled()
@@ -292,6 +301,13 @@ def _weighting_difference(saved: dict[str, Any] | None, step: TrainStep | None) 
             f"its strategy is {strategy}, the model's {own_strategy}. To go on with another one, "
             "restore with the same one, then compile again."
         )
+    rules = [[] if saved is None else saved["points"], _point_rules(step)]
+    in_words = [
+        ", ".join(f"{entry['rule']} of {'+'.join(entry['terms'])}" for entry in entries) or "none"
+        for entries in rules
+    ]
+    if in_words[0] != in_words[1]:
+        return f"its point weights are {in_words[0]}, the model's {in_words[1]}."
     if saved is None or step is None:
         return None
     own = _weighting_state(step)
@@ -303,7 +319,7 @@ def _weighting_difference(saved: dict[str, Any] | None, step: TrainStep | None) 
     ):
         if saved[what] != own[what]:
             return f"its {name} are {saved[what]}, the model's {own[what]}."
-    saved_values, own_values = saved["hyperparameters"], own["hyperparameters"]
+    saved_values, own_values = _hyperparameters(saved), _hyperparameters(own)
     differing = [
         f"{name}={saved_values.get(name)!r} there, {own_values.get(name)!r} here"
         for name in sorted(saved_values.keys() | own_values.keys())
@@ -316,3 +332,13 @@ def _weighting_difference(saved: dict[str, Any] | None, step: TrainStep | None) 
             stacklevel=4,
         )
     return None
+
+
+def _hyperparameters(weighting: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters of a weighting and of the point weightings beside it, by name."""
+    own: dict[str, Any] = weighting["hyperparameters"]
+    return own | {
+        f"{entry['rule']}.{name}": value
+        for entry in weighting["points"]
+        for name, value in entry["hyperparameters"].items()
+    }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .._files import replaced
 from .measures import Measures
@@ -22,6 +24,12 @@ BY_GROUP = {
     "gradient_norms": "gradient_norm",
     "weights": "weight",
     "shares": "share",
+}
+#: The same for the quantities of terms whose points are weighed.
+BY_TERM = {
+    "largest_point_weights": "largest_point_weight",
+    "mean_point_weights": "mean_point_weight",
+    "smallest_point_weights": "smallest_point_weight",
 }
 COSINE = "cosine"
 
@@ -43,6 +51,9 @@ class GradientLog:
         weights: The weights by group.
         shares: ||lambda_i g_i|| / sum_j ||lambda_j g_j|| by group.
         cosines: The cosine between two groups' gradients, by pair of names in the groups' order.
+        largest_point_weights: The largest weight of a point by term, where points are weighed.
+        mean_point_weights: Their mean.
+        smallest_point_weights: The smallest of them.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -51,11 +62,14 @@ class GradientLog:
     weights: dict[str, list[float]] = field(default_factory=dict)
     shares: dict[str, list[float]] = field(default_factory=dict)
     cosines: dict[Pair, list[float]] = field(default_factory=dict)
+    largest_point_weights: dict[str, list[float]] = field(default_factory=dict)
+    mean_point_weights: dict[str, list[float]] = field(default_factory=dict)
+    smallest_point_weights: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, rows: list[Row]) -> None:
         """Appends the rows of one observation."""
         self.steps.append(rows[0][0])
-        attributes = {quantity: name for name, quantity in BY_GROUP.items()}
+        attributes = {quantity: name for name, quantity in (BY_GROUP | BY_TERM).items()}
         for _, quantity, group, other, value in rows:
             if quantity == COSINE:
                 self._append(self.cosines, (group, other), value)
@@ -78,14 +92,14 @@ class GradientLog:
                 del values[number_before:]
 
     def _series(self) -> Iterator[dict[Any, list[float]]]:
-        yield from (getattr(self, name) for name in BY_GROUP)
+        yield from (getattr(self, name) for name in BY_GROUP | BY_TERM)
         yield self.cosines
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the log, as plain values."""
         return {
             "steps": list(self.steps),
-            **{name: _copied(getattr(self, name)) for name in BY_GROUP},
+            **{name: _copied(getattr(self, name)) for name in BY_GROUP | BY_TERM},
             "cosines": _copied(self.cosines),
         }
 
@@ -93,7 +107,7 @@ class GradientLog:
     def from_state_dict(cls, state: dict[str, Any]) -> GradientLog:
         """A new log from what :meth:`state_dict` returned."""
         log = cls(list(state["steps"]), cosines=_copied(state["cosines"]))
-        for name in BY_GROUP:
+        for name in BY_GROUP | BY_TERM:
             setattr(log, name, _copied(state[name]))
         return log
 
@@ -114,12 +128,15 @@ class GradientLog:
         return log
 
 
-def rows_of(step: int, measures: Measures) -> list[Row]:
+def rows_of(
+    step: int, measures: Measures, point_weights: Mapping[str, np.ndarray] | None = None
+) -> list[Row]:
     """The rows of one observation.
 
     Args:
         step: The iteration.
         measures: The losses, norms, weights and cosines at that iteration.
+        point_weights: The weights of the points by term, where points are weighed.
     """
     values = {
         "losses": measures.losses,
@@ -134,6 +151,12 @@ def rows_of(step: int, measures: Measures) -> list[Row]:
     ]
     for (i, a), (j, b) in combinations(enumerate(measures.names), 2):
         rows.append((step, COSINE, a, b, float(measures.cosines[i, j])))
+    for name, weights in (point_weights or {}).items():
+        numbers = (weights.max(), weights.mean(), weights.min())
+        rows += [
+            (step, quantity, name, "", float(value))
+            for quantity, value in zip(BY_TERM.values(), numbers, strict=True)
+        ]
     return rows
 
 

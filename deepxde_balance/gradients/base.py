@@ -34,9 +34,9 @@ class Parameters(NamedTuple):
         return [*self.network, *self.external]
 
 
-#: A function that replaces the loss functions: from the position of a term and its errors, one per
-#: point, to a scalar.
-Measure = Callable[[int, Tensor], Tensor]
+#: A function that replaces the loss functions: from the errors of all terms, by position and one
+#: per point, to a scalar for each term.
+Measure = Callable[[Mapping[int, Tensor]], Mapping[int, Tensor]]
 
 
 class IterationGradients(NamedTuple):
@@ -117,7 +117,7 @@ class GradientEngine(ABC):
 
         Args:
             batch: The points.
-            measure: Replaces each term's loss function. Only for ``dde.data.PDE``, whose terms
+            measure: Replaces the terms' loss functions. Only for ``dde.data.PDE``, whose terms
                 have one error per point.
         """
 

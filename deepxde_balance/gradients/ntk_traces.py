@@ -6,7 +6,7 @@ are means too: the weight of a condition does not depend on how many points it h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -18,7 +18,17 @@ from .base import GradientEngine
 _CHUNK = 256
 
 
-def kernel_traces(engine: GradientEngine, batch: Batch, exact: bool, probes: int = 1) -> Tensor:
+#: From the errors of all terms to errors times the roots of their points' weights.
+Weigh = Callable[[Mapping[int, Tensor]], Mapping[int, Tensor]]
+
+
+def kernel_traces(
+    engine: GradientEngine,
+    batch: Batch,
+    exact: bool,
+    probes: int = 1,
+    weigh: Weigh | None = None,
+) -> Tensor:
     """Returns tr K_ii / N_i of every group: the mean over its points of ||d e_p / d theta||^2.
 
     The traces of a group's terms are added up, each a mean over its own points.
@@ -31,16 +41,18 @@ def kernel_traces(engine: GradientEngine, batch: Batch, exact: bool, probes: int
         exact: Whether to differentiate at every point. Otherwise the traces are estimated with
             vectors of random signs (Hutchinson), each in one backward for all groups.
         probes: The number of random vectors.
+        weigh: Weighs the errors with point weights, if there are any.
 
     Returns:
         The traces, shape (K,), detached.
     """
+    weigh = weigh or dict
     if exact:
-        return _exact(engine, batch)
-    return torch.stack([_estimated(engine, batch) for _ in range(probes)]).mean(dim=0)
+        return _exact(engine, batch, weigh)
+    return torch.stack([_estimated(engine, batch, weigh) for _ in range(probes)]).mean(dim=0)
 
 
-def _estimated(engine: GradientEngine, batch: Batch) -> Tensor:
+def _estimated(engine: GradientEngine, batch: Batch, weigh: Weigh) -> Tensor:
     """One estimate of the traces: the squared gradients of randomly signed means of the errors."""
 
     def signed_mean(term: int, errors: Tensor) -> Tensor:
@@ -50,18 +62,21 @@ def _estimated(engine: GradientEngine, batch: Batch) -> Tensor:
         mean: Tensor = (signs * errors).sum() / (errors.numel() * factor) ** 0.5
         return mean
 
-    computed = engine.gradients(batch, signed_mean)
+    def signed_means(errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        return {i: signed_mean(i, of_term) for i, of_term in weigh(errors).items()}
+
+    computed = engine.gradients(batch, signed_means)
     num_groups = len(engine.groups.names)
     return computed.of_network(num_groups).values.square().sum(dim=1)
 
 
-def _exact(engine: GradientEngine, batch: Batch) -> Tensor:
+def _exact(engine: GradientEngine, batch: Batch, weigh: Weigh) -> Tensor:
     """The traces from the gradient of every error."""
     errors: dict[int, Tensor] = {}
 
-    def collect(term: int, error: Tensor) -> Tensor:
-        errors[term] = error.reshape(-1)
-        return error.sum()
+    def collect(given: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        errors.update({i: of_term.reshape(-1) for i, of_term in weigh(given).items()})
+        return {i: of_term.sum() for i, of_term in errors.items()}
 
     engine.losses(batch, collect)
     parameters = engine.parameters().network

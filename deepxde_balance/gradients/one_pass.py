@@ -10,7 +10,7 @@ evaluate the residual at the conditions' points.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -95,9 +95,8 @@ class OnePassEngine(GradientEngine):
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
         self._cut(batch)
-        losses: dict[int, Tensor] = {}
-        for block in self._shared_blocks:
-            losses |= self._block_losses(block, None, measure)
+        errors = (self._block_errors(block, None) for block in self._shared_blocks)
+        losses = self._measured(errors, measure)
         dde.gradients.clear()
         return [losses[i] for i in range(len(losses))]
 
@@ -135,15 +134,18 @@ class OnePassEngine(GradientEngine):
     ) -> tuple[list[Tensor], list[Part]]:
         """The losses of all terms, each block evaluated with its copies, and their parts by row."""
         self._cut(batch)
-        losses: dict[int, Tensor] = {}
         parts: list[Part] = []
         copies_of = [
             [p.detach().requires_grad_() for p in parameters.network] for _ in self._row_blocks
         ]
         named = [self._by_name(parameters.network, copies) for copies in copies_of]
         outputs = self._stacked_outputs(named)
-        for k, (block, copies) in enumerate(zip(self._row_blocks, copies_of, strict=True)):
-            losses |= self._block_losses(block, named[k], measure, outputs.get(k))
+        errors = (
+            self._block_errors(block, named[k], outputs.get(k))
+            for k, block in enumerate(self._row_blocks)
+        )
+        losses = self._measured(errors, measure)
+        for block, copies in zip(self._row_blocks, copies_of, strict=True):
             for number, terms in enumerate(self.groups.rows):
                 own = [i for i in terms if i in block.terms]
                 if own:
@@ -165,19 +167,30 @@ class OnePassEngine(GradientEngine):
         outputs = stacked_outputs(self.model.net, [named[k] for k in chosen], inputs)
         return dict(zip(chosen, outputs, strict=True))
 
-    def _block_losses(
+    def _measured(
+        self, errors: Iterable[Mapping[int, Tensor]], measure: Measure | None
+    ) -> Mapping[int, Tensor]:
+        """The losses of all terms, by position of the term.
+
+        Args:
+            errors: The errors of each block's terms.
+            measure: Replaces the loss functions.
+        """
+        if measure is None:
+            return {i: self._loss(i, e) for of_block in errors for i, e in of_block.items()}
+        return measure({i: e for of_block in errors for i, e in of_block.items()})
+
+    def _block_errors(
         self,
         block: Block,
         copies: dict[str, Tensor] | None,
-        measure: Measure | None,
         outputs: Tensor | None = None,
     ) -> dict[int, Tensor]:
-        """The losses of a block's terms, by position of the term.
+        """The errors of a block's terms, by position of the term.
 
         Args:
             block: The block.
             copies: Replace the network's parameters, by name.
-            measure: Replaces the loss functions.
             outputs: The network's outputs, if they are known already.
         """
         net = self.model.net
@@ -198,8 +211,7 @@ class OnePassEngine(GradientEngine):
                 self.groups.terms[i].condition.error(block.points, x, u, beg, end)
                 for i, (beg, end) in zip(block.terms, block.slices, strict=True)
             ]
-        measure = measure or self._loss
-        return {i: measure(i, error) for i, error in zip(block.terms, errors, strict=True)}
+        return dict(zip(block.terms, errors, strict=True))
 
     def _loss(self, term: int, error: Tensor) -> Tensor:
         """A term's loss, as ``dde.data.PDE.losses`` computes it."""

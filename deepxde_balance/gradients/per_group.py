@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
-
 from torch import Tensor
 
 from .._deepxde.batch import Batch
@@ -21,8 +18,25 @@ class PerGroupEngine(GradientEngine):
     name = "per-group"
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
-        loss_fn = None if measure is None else _one_after_the_other(measure)
-        return deepxde_losses(self.model, batch, loss_fn).losses
+        if measure is None:
+            return deepxde_losses(self.model, batch).losses
+        losses = measure(self._errors(batch))
+        return [losses[i] for i in range(len(losses))]
+
+    def _errors(self, batch: Batch) -> dict[int, Tensor]:
+        """The errors of every term, by its position.
+
+        They are what DeepXDE's one loss function is called with, for one term after the other,
+        residuals first. Its targets are 0.
+        """
+        errors: dict[int, Tensor] = {}
+
+        def take(_: Tensor, of_term: Tensor) -> Tensor:
+            errors[len(errors)] = of_term
+            return of_term.new_zeros(())
+
+        deepxde_losses(self.model, batch, take)
+        return errors
 
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
         parameters = self.parameters()
@@ -33,12 +47,3 @@ class PerGroupEngine(GradientEngine):
             for i, loss in enumerate(rows)
         ]
         return lay_out(losses, per_row, parameters)
-
-
-def _one_after_the_other(measure: Measure) -> Callable[[Tensor, Tensor], Tensor]:
-    """A measure as DeepXDE's one loss function of targets, which are 0, and outputs, the errors.
-
-    DeepXDE calls it for one term after the other, residuals first.
-    """
-    terms = itertools.count()
-    return lambda _, errors: measure(next(terms), errors)

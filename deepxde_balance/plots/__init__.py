@@ -15,6 +15,7 @@ from .curves import (
 )
 from .fields import plot_field, plot_snapshots
 from .gradients import plot_cosines, plot_gradient_histograms, plot_gradient_norms
+from .points import plot_point_weights
 from .style import COLORS, STYLE
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "plot_gradient_norms",
     "plot_loss_trajectory",
     "plot_losses",
+    "plot_point_weights",
     "plot_snapshots",
     "plot_weights",
 ]

@@ -25,6 +25,14 @@ from ..weightings.per_point import KeptPoints
 from .point_weights import check_reads
 from .run import TrainingRun
 from .step import TrainStep
+from .weigh_points import (
+    PointRules,
+    PointWeightsGiven,
+    check_rules,
+    frozen_rules,
+    restored_rules,
+    rules_for,
+)
 
 LossWeights = StrategyName | Weighting | Sequence[float] | np.ndarray | torch.Tensor | None
 
@@ -39,6 +47,7 @@ def build_step(
     loss_groups: LossGroups | None,
     loss: Any,
     engine: EngineName | None,
+    point_weights: PointWeightsGiven = None,
 ) -> tuple[TrainStep | None, list[float] | None]:
     """Makes the training step for the arguments of `compile`; the model does not change.
 
@@ -49,6 +58,7 @@ def build_step(
         loss_groups: See :meth:`deepxde_balance.Model.compile`.
         loss: DeepXDE's loss function or its name, or a list of these, one per term.
         engine: The gradient engine; ``None`` chooses it.
+        point_weights: See :meth:`deepxde_balance.Model.compile`.
 
     Returns:
         The step, and the numbers for DeepXDE's own `loss_weights`. The step is ``None`` where
@@ -67,23 +77,37 @@ def build_step(
             raise ValueError(
                 "A list of numbers weighs each loss term by itself: leave loss_groups out."
             )
-        terms = _find_terms(model, loss, Fixed(numbers))
+        other, terms = _find_terms(model, loss, Fixed(numbers), point_weights is not None)
         check_length("loss_weights", numbers, terms)
-        return start_step(model, Fixed(numbers), ungrouped(terms), engine), numbers
+        step = start_step(
+            model, Fixed(numbers), ungrouped(terms), engine, point_weights=point_weights
+        )
+        check_points(other, step)
+        return step, numbers
     weighting = copy.deepcopy(weightings.get(loss_weights))
     if isinstance(weighting, Keep):
         if loss_groups is not None:
             raise ValueError('"keep" keeps the groups of the phase before: leave loss_groups out.')
+        if point_weights is not None:
+            raise ValueError(
+                '"keep" keeps the point weights of the phase before, too: leave point_weights out.'
+            )
         _check_phase_before(model, run.step)
-        if run.step is None:
+        before = run.step
+        if before is None:
             return None, model.loss_weights
-        if run.step.weighting.reads.needs_errors:
-            _find_terms(model, loss, run.step.weighting)  # raises if it can't read them
-        return keep_step(model, run.step, engine), model.loss_weights
-    if isinstance(weighting, Equal) and loss_groups is None and weighting.scale is None:
+        if before.weighting.reads.needs_errors or before.points is not None:
+            # Raises if it can't read them.
+            _find_terms(model, loss, before.weighting, bool(before.rules_beside))
+        return keep_step(model, before, engine), model.loss_weights
+    plain = loss_groups is None and weighting.scale is None and point_weights is None
+    if isinstance(weighting, Equal) and plain:
         return None, None
-    groups = group_terms(_find_terms(model, loss, weighting), loss_groups)
-    return start_step(model, weighting, groups, engine), None
+    other, terms = _find_terms(model, loss, weighting, point_weights is not None)
+    groups = group_terms(terms, loss_groups)
+    step = start_step(model, weighting, groups, engine, point_weights=point_weights)
+    check_points(other, step)
+    return step, None
 
 
 def start_step(
@@ -92,6 +116,7 @@ def start_step(
     groups: TermGroups,
     engine: EngineName | None = None,
     first_record: int | None = None,
+    point_weights: PointWeightsGiven = None,
 ) -> TrainStep:
     """Makes a step whose weights start afresh, with 1 for all.
 
@@ -101,9 +126,11 @@ def start_step(
         groups: The groups of the loss terms.
         engine: The gradient engine; ``None`` chooses it.
         first_record: Index of the step's first record in the loss history; by default the next.
+        point_weights: See :meth:`deepxde_balance.Model.compile`.
 
     Raises:
-        ValueError: If the weighting can't balance these groups.
+        ValueError: If the weighting can't balance these groups, or a point weighting can't weigh
+            these terms.
         TypeError: If the weighting is no strategy that can be trained with.
     """
     if weighting.dynamic and weighting.reads is Reads.NOTHING:
@@ -130,7 +157,8 @@ def start_step(
     scale = groups.scale_factors(weighting.scale)
     weighting.reset(len(groups.names), like=next(model.net.parameters()).detach())
     _check_state(weighting)
-    return step_with(model, weighting, groups, scale, engine, first_record)
+    rules = rules_for(point_weights, model, weighting, groups, scale)
+    return step_with(model, weighting, groups, scale, engine, first_record, rules)
 
 
 def keep_step(
@@ -149,7 +177,8 @@ def keep_step(
     """
     before.check_weights()
     kept = before.weighting.frozen()
-    return go_on_step(model, before, kept, engine, first_record)
+    rules = frozen_rules(before.rules_beside)
+    return go_on_step(model, before, kept, engine, first_record, rules)
 
 
 def go_on_step(
@@ -158,6 +187,7 @@ def go_on_step(
     weighting: Weighting,
     engine: EngineName | None = None,
     first_record: int | None = None,
+    rules: PointRules | None = None,
 ) -> TrainStep:
     """Makes a step for the groups and the points of an earlier one.
 
@@ -167,9 +197,12 @@ def go_on_step(
         weighting: The earlier step's weighting, or that one frozen.
         engine: The gradient engine; ``None`` chooses it.
         first_record: See :func:`start_step`.
+        rules: The earlier step's point weightings frozen; by default they go on as they are.
     """
     groups, scale = before.engine.groups, before.engine.scale
-    step = step_with(model, weighting, groups, scale, engine, first_record)
+    if rules is None:
+        rules = before.rules_beside
+    step = step_with(model, weighting, groups, scale, engine, first_record, rules)
     step.follow_points_of(before)
     return step
 
@@ -206,7 +239,8 @@ def restored_keep_step(
     kept = _KEPT[saved["strategy"]]()
     vars(kept).update(saved["hyperparameters"])
     kept.reset(len(members), like=next(model.net.parameters()).detach())
-    return step_with(model, kept, groups, saved["scale"], engine)
+    rules = restored_rules(saved["points"], groups)
+    return step_with(model, kept, groups, saved["scale"], engine, rules=rules)
 
 
 def step_with_numbers(
@@ -236,12 +270,19 @@ def step_with_numbers(
         )
     terms = step.engine.groups.terms
     if numbers is None:
-        return start_step(model, Equal(), group_terms(terms), engine)
-    check_length("loss_weights", numbers, terms)
-    if not isinstance(step.weighting, Fixed):
-        return start_step(model, Fixed(numbers), ungrouped(terms), engine)
-    step.weighting.change(numbers)
-    return step
+        new = start_step(model, Equal(), group_terms(terms), engine)
+    else:
+        check_length("loss_weights", numbers, terms)
+        if isinstance(step.weighting, Fixed):
+            step.weighting.change(numbers)
+            return step
+        new = start_step(model, Fixed(numbers), ungrouped(terms), engine)
+    if step.points is None:
+        return new
+    groups, scale = new.engine.groups, new.engine.scale
+    new = step_with(model, new.weighting, groups, scale, engine, rules=step.points.rules)
+    new.follow_points_of(step)
+    return new
 
 
 def step_with(
@@ -251,6 +292,7 @@ def step_with(
     scale: Sequence[float],
     engine: EngineName | None = None,
     first_record: int | None = None,
+    rules: PointRules | None = None,
 ) -> TrainStep:
     """Makes a step with a weighting in its present state.
 
@@ -261,18 +303,21 @@ def step_with(
         scale: One static factor per term.
         engine: The gradient engine; ``None`` chooses it.
         first_record: See :func:`start_step`.
+        rules: The point weightings of the terms, by position.
     """
-    if engine == "compiled" and weighting.reads is Reads.POINT_ERRORS:
+    if engine == "compiled" and (weighting.reads is Reads.POINT_ERRORS or rules):
+        which = "point_weights" if rules else '"sa"'
         warnings.warn(
-            'Weights per point ("sa") are inside the losses, which gradient_engine="compiled" '
-            "does not compile: they are computed uncompiled, which gives the same.",
+            f"Weights per point ({which}) are inside the losses, which "
+            'gradient_engine="compiled" does not compile: they are computed uncompiled, which '
+            "gives the same.",
             stacklevel=2,
         )
         engine = None
     if first_record is None:
         first_record = len(model.losshistory.steps)
     return TrainStep(
-        model, weighting, choose_engine(model, groups, scale, engine), first_record=first_record
+        model, weighting, choose_engine(model, groups, scale, engine), first_record, rules
     )
 
 
@@ -306,16 +351,34 @@ def checked_numbers(loss_weights: Any) -> list[float]:
     return [factor(f"loss_weights[{i}]", w) for i, w in enumerate(loss_weights)]
 
 
-def _find_terms(model: dde.Model, loss: Any, weighting: Weighting) -> tuple[Term, ...]:
-    """Finds the loss terms with another model, so that this one does not change.
+def check_points(model: dde.Model, step: TrainStep) -> None:
+    """Shows the step's point weightings the points that the terms have now.
+
+    Args:
+        model: A compiled model.
+        step: The step.
 
     Raises:
-        ValueError: If the model does not provide what the weighting reads.
+        ValueError: If a point weighting can't weigh its points.
+    """
+    check_rules(model, step.engine.groups, step.rules_beside)
+
+
+def _find_terms(
+    model: dde.Model, loss: Any, weighting: Weighting, with_points: bool
+) -> tuple[dde.Model, tuple[Term, ...]]:
+    """Finds the loss terms with another model, so that this one does not change.
+
+    Returns:
+        The other model, compiled, and the terms.
+
+    Raises:
+        ValueError: If the model does not provide what the weighting and point weightings read.
     """
     other = StockModel(model.data, model.net)
     other.compile("sgd", lr=1.0, loss=loss, verbose=0)
-    check_reads(other, weighting)
-    return find_terms(other)
+    check_reads(other, weighting, with_points)
+    return other, find_terms(other)
 
 
 def _check_state(weighting: Weighting) -> None:

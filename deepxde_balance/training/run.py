@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import deepxde as dde
+import numpy as np
 
 from .._deepxde.test_points import TestPoints
 from ..gradients.choose import EngineName
@@ -55,6 +56,14 @@ def run_of(model: dde.Model) -> TrainingRun:
         setattr(model, _ATTRIBUTE, TrainingRun())
     run: TrainingRun = getattr(model, _ATTRIBUTE)
     return run
+
+
+def present_point_weights(model: dde.Model) -> dict[str, np.ndarray]:
+    """The present weights of the points by term; empty where none are weighed."""
+    step = run_of(model).step
+    if step is None or step.points is None:
+        return {}
+    return {name: weights for name, (_, weights) in step.points.present().items()}
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from ..weightings.base import Reads
 from ..weightings.kinds import FromKernel, FromLossesAndKernel
 from .parameter_gradients import set_gradients
 from .point_weights import PointWeights
+from .weigh_points import PointRules
 from .weight_warnings import WeightWarnings
 
 
@@ -38,17 +39,24 @@ class TrainStep:
         weighting: The weighting, with one weight for each group of `engine`.
         engine: The engine that computes losses and gradients.
         first_record: Index of the step's first record in the loss history.
+        rules: The point weightings of the terms, by position.
     """
 
     def __init__(
-        self, model: dde.Model, weighting: Weighting, engine: GradientEngine, first_record: int
+        self,
+        model: dde.Model,
+        weighting: Weighting,
+        engine: GradientEngine,
+        first_record: int,
+        rules: PointRules | None = None,
     ):
         self.model = model
         self.weighting = weighting
         self.engine = engine
         self.warnings = WeightWarnings(weighting, engine.groups, engine.scale, first_record)
-        self._points = PointWeights.of(model, weighting, engine)
-        self._point_loss = None if self._points is None else self._points.loss
+        #: The point weights, inside the losses; ``None`` if there are none.
+        self.points = PointWeights.of(model, weighting, engine, rules or {})
+        self._measure = None if self.points is None else self.points.losses
         #: The matrix (rows, terms) that turns term losses into row losses: each term's static
         #: factor in its row.
         self._terms_to_rows = weighting.weights.new_tensor(
@@ -63,6 +71,13 @@ class TrainStep:
         #: DeepXDE's own step, which `LossWeighting` puts back when its training ends.
         self.replaced_step: Callable[..., None] | None = None
 
+    @property
+    def rules_beside(self) -> PointRules:
+        """The point weightings beside the weighting, by term; empty where they are a part of it."""
+        if self.points is None or self.weighting.reads is Reads.POINT_ERRORS:
+            return {}
+        return self.points.rules
+
     def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
         if self.hand_over is not None and self.hand_over():
             self.model.train_step(inputs, targets, auxiliary_vars)
@@ -73,19 +88,20 @@ class TrainStep:
         """One iteration: an update of the weights if it is due, and a step of the optimizer.
 
         The weights are updated in one of three places: in the closure, from losses and gradients;
-        before the step, from kernel traces and for NNCG; after it, weights per point. Traces that
-        are read beside the losses are read before the step.
+        before the step, from kernel traces and for NNCG; after it, those of SA. Traces that are
+        read beside the losses are read before the step. Point weights are updated in the first
+        evaluation of the losses, or after the step.
         """
         due = self.weighting.due()
-        if self._points is not None:
-            self._points.begin(batch)
+        if self.points is not None:
+            self.points.begin(batch)
         if due and self.weighting.reads is Reads.LOSSES_AND_TRACES:
             self._read_traces(batch)
         self.model.opt.step(self._closure(batch, due))
         if self.model.lr_scheduler is not None:
             self.model.lr_scheduler.step()
-        if due and self._points is not None:
-            self._points.ascend()
+        if self.points is not None:
+            self.points.after_step()
         self.weighting.iteration += 1
 
     def _closure(self, batch: Batch, due: bool) -> Callable[[], Tensor]:
@@ -105,7 +121,7 @@ class TrainStep:
             updates, due = due, False  # only the first evaluation in a step updates the weights
             self.model.opt.zero_grad()
             if needs_graph:
-                return self._loss(torch.stack(self.engine.losses(batch, self._point_loss)))
+                return self._loss(torch.stack(self.engine.losses(batch, self._measure)))
             reads_gradients = updates and self.weighting.reads is Reads.GRADIENTS
             if reads_gradients or self.engine.prefers_gradients:  # the compiled engine has them
                 return self._by_gradients(batch, updates)
@@ -116,7 +132,7 @@ class TrainStep:
     def _by_gradients(self, batch: Batch, updates: bool) -> Tensor:
         """Sets the parameters' gradients to the weighted sum of the groups'; returns the loss."""
         with autocast():
-            computed = self.engine.gradients(batch, self._point_loss)
+            computed = self.engine.gradients(batch, self._measure)
         if updates:
             self._update(computed.losses, computed)
         weights = self._per_row(self.weighting.group_multipliers)
@@ -138,7 +154,7 @@ class TrainStep:
     def _by_losses(self, batch: Batch, updates: bool) -> Tensor:
         """Sets the parameters' gradients by a backward of the weighted loss; returns the loss."""
         with autocast():
-            losses = torch.stack(self.engine.losses(batch, self._point_loss))
+            losses = torch.stack(self.engine.losses(batch, self._measure))
         if updates:
             self._update(losses.detach())
         with autocast():
@@ -172,10 +188,10 @@ class TrainStep:
             traces = self._traces(batch, self.weighting.exact, self.weighting.probes)
             self.weighting.update_and_check(traces)
         elif self.weighting.reads is Reads.GRADIENTS:
-            computed = self.engine.gradients(batch)
+            computed = self.engine.gradients(batch, self._measure)
             self._update(computed.losses, computed)
         elif self.weighting.reads.from_losses:
-            self._update(torch.stack(self.engine.losses(batch)).detach())
+            self._update(torch.stack(self.engine.losses(batch, self._measure)).detach())
 
     def _read_traces(self, batch: Batch) -> None:
         """Gives the weighting the traces that its coming update reads, if it reads any."""
@@ -187,7 +203,8 @@ class TrainStep:
     def _traces(self, batch: Batch, exact: bool, probes: int) -> Tensor:
         """The groups' kernel traces, shape (K,), in the weights' type."""
         with autocast():
-            traces = kernel_traces(self.engine, batch, exact, probes)
+            weigh = None if self.points is None else self.points.weigh
+            traces = kernel_traces(self.engine, batch, exact, probes, weigh)
         return traces.to(self._terms_to_rows)
 
     def _loss(self, losses: Tensor) -> Tensor:
@@ -209,6 +226,12 @@ class TrainStep:
         """The present weights by group name, copied to the host."""
         return dict(zip(self.engine.groups.names, self.weighting.weights.tolist(), strict=True))
 
+    def start_afresh(self) -> None:
+        """Sets the weights, and those of points, to their start."""
+        self.weighting.reset(len(self.weighting.weights), like=self.weighting.weights)
+        if self.points is not None:
+            self.points.reset()
+
     def check_weights(self) -> None:
         """Checks that all weights so far were allowed. Copies to the host.
 
@@ -219,8 +242,8 @@ class TrainStep:
 
     def follow_points_of(self, before: TrainStep) -> None:
         """Lets weights of points go on from the points that an earlier step has seen last."""
-        if self._points is not None and before._points is not None:
-            self._points.load_state_dict(before._points.state_dict())
+        if self.points is not None and before.points is not None:
+            self.points.follow_points_of(before.points)
 
     def check_at_record(self) -> None:
         """Called after a record in the loss history, when the host waits for the device anyway.
@@ -233,14 +256,14 @@ class TrainStep:
 
     def state_dict(self) -> dict[str, Any]:
         """The step's part of a checkpoint, besides the weighting's state."""
-        points = {} if self._points is None else {"points": self._points.state_dict()}
+        points = {} if self.points is None else {"points": self.points.state_dict()}
         return {"first_record": self.warnings.first_record, **points}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what :meth:`state_dict` returned."""
         self.warnings.first_record = state["first_record"]
-        if self._points is not None:
-            self._points.load_state_dict(state["points"])
+        if self.points is not None:
+            self.points.load_state_dict(state["points"])
 
     def _per_row(self, group_values: Tensor) -> Tensor:
         """The groups' values, and 1 for the row of unweighted terms, if there is one."""

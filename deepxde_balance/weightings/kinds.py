@@ -171,6 +171,14 @@ class FromPointErrors(Weighting):
         """
 
     @abstractmethod
+    def point_state(self, term: int) -> dict[str, Tensor]:
+        """The state of a term's points by name, each of shape (N,)."""
+
+    @abstractmethod
+    def set_point_state(self, term: int, state: dict[str, Tensor]) -> None:
+        """Replaces the state of a term's points, perhaps by that of another number of points."""
+
+    @abstractmethod
     def loss(self, term: int, errors: Tensor) -> Tensor:
         """A term's loss with the weights of its points, shape ().
 
@@ -183,13 +191,13 @@ class FromPointErrors(Weighting):
     def ascend(
         self,
         errors: Mapping[int, Tensor],
-        factors: Sequence[float],
+        factors: Mapping[int, float],
         members: Sequence[Sequence[int]],
     ) -> None:
         """Updates the weights after a step of the network.
 
         Args:
             errors: The errors by term, as they were before the step.
-            factors: One static factor per term.
+            factors: The static factor of each term, by position.
             members: The terms of each group.
         """

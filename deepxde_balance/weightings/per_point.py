@@ -125,6 +125,25 @@ class SA(FromPointErrors):
             if key in state:
                 state[key] = torch.where(was_there, state[key][position], 0.0)
 
+    def point_state(self, term: int) -> dict[str, Tensor]:
+        """A term's weights `m`, and the moments of their Adam."""
+        assert self._adam is not None
+        values = self._of_points[term]
+        moments = self._adam.state[values]
+        return {"m": values.data} | {
+            key: moments.get(key, torch.zeros_like(values)) for key in _MOMENTS
+        }
+
+    def set_point_state(self, term: int, state: dict[str, Tensor]) -> None:
+        """Replaces a term's weights, and the moments of their Adam."""
+        assert self._adam is not None
+        values = self._of_points[term]
+        values.data = state["m"]
+        moments = self._adam.state[values]
+        for key in _MOMENTS:
+            if key in moments:
+                moments[key] = state[key]
+
     def loss(self, term: int, errors: Tensor) -> Tensor:
         """The loss mean((w_p e_p)^2) of a term, shape ().
 
@@ -139,7 +158,7 @@ class SA(FromPointErrors):
     def ascend(
         self,
         errors: Mapping[int, Tensor],
-        factors: Sequence[float],
+        factors: Mapping[int, float],
         members: Sequence[Sequence[int]],
     ) -> None:
         """Changes the weights by one step of gradient ascent on the losses.
@@ -148,7 +167,7 @@ class SA(FromPointErrors):
 
         Args:
             errors: The errors of each term, shape (N,) or (N, components), by position.
-            factors: The static factor of each term.
+            factors: The static factor of each term, by position.
             members: The positions of each group's terms.
         """
         assert self._adam is not None

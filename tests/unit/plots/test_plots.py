@@ -50,6 +50,36 @@ def curves(ax):
     return {line.get_label(): y_of(line) for line in ax.lines}
 
 
+def test_point_weights_over_the_domain():
+    model = ddb.Model(klein_gordon(), network())
+    model.compile(
+        "adam", lr=1e-3, point_weights={"pde": "rba", "bc0": lambda x: 1 + x[:, 0]}, verbose=0
+    )
+    with pytest.raises(ValueError, match="no point weights yet"):
+        plots.plot_point_weights(model)
+    model.train(iterations=3, verbose=0)
+    ax = plots.plot_point_weights(model)
+    (scattered,) = ax.collections
+    np.testing.assert_allclose(np.asarray(scattered.get_offsets()), model.data.train_x_all)
+    np.testing.assert_array_equal(scattered.get_array(), model.point_weights["pde"])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x", "t")
+    (scattered,) = plots.plot_point_weights(model, "bc0").collections
+    points = np.asarray(scattered.get_offsets())
+    np.testing.assert_allclose(np.asarray(scattered.get_array()), 1 + points[:, 0])
+    with pytest.raises(ValueError, match="give one of pde, bc0"):
+        plots.plot_point_weights(model, "ic")
+
+
+def test_point_weights_in_one_dimension():
+    model = ddb.problems.get("harmonic").model("equal", verbose=0)
+    model.compile("adam", lr=1e-3, point_weights={"pde": lambda t: t[:, 0] ** 2}, verbose=0)
+    model.train(iterations=1, verbose=0)
+    ax = plots.plot_point_weights(model, coordinates=["t"])
+    t, weights = np.asarray(ax.collections[0].get_offsets()).T
+    np.testing.assert_allclose(weights, t**2, rtol=1e-6)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("t", "weight of pde")
+
+
 def test_losses_and_weights_of_a_record(tmp_path):
     record = record_of(tmp_path)
     drawn = curves(plots.plot_losses(record))
