@@ -449,6 +449,8 @@ def test_ctrl_c_at_the_shell_and_again(tmp_path, monkeypatch):
     with subprocess.Popen(
         [sys.executable, "-m", "deepxde_balance", *command],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # A shell's background jobs, and what they start, ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         env={**os.environ, "DDE_BACKEND": "pytorch"},
     ) as process:  # fmt: skip
         while not list(tmp_path.rglob("adam-*.pt")) and process.poll() is None:
