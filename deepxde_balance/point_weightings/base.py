@@ -71,6 +71,9 @@ class PointWeighting(ABC):
     #: Whether it weighs residuals only, where no terms are named.
     residuals_only: ClassVar[bool] = False
 
+    #: Whether the mean weight of a term may change by orders of magnitude in training.
+    drifts: ClassVar[bool] = False
+
     #: Whether `update` is called after the step of the network, and not before the loss.
     after_step: ClassVar[bool] = False
 

@@ -35,6 +35,7 @@ class RBA(PointWeighting):
     """
 
     residuals_only = True
+    drifts = True  # from eta^2 to (eta / (1 - gamma))^2
 
     def __init__(self, gamma: float = 0.999, eta: float = 0.01, inherit: str | None = None):
         super().__init__(inherit)

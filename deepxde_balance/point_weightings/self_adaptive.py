@@ -29,6 +29,7 @@ class SelfAdaptive(PointWeighting):
     """
 
     after_step = True
+    drifts = True
 
     def __init__(
         self,

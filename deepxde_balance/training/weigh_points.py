@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..gradients.per_group import PerGroupEngine
 from ..point_weightings import PointWeighting, PointWeightingName
 from ..point_weightings.base import Frozen, WeighedTerm
 from ..terms.groups import TermGroups
-from ..weightings import Weighting
+from ..weightings import Auto, Weighting
 from ..weightings.kinds import FromPointErrors
 from .points_of_terms import points_of_terms, pool_of
 
@@ -92,6 +93,15 @@ def rules_for(
         )
     terms = weighed_terms(model.data, groups, scale)
     rules = _named(given, groups, terms) if isinstance(given, Mapping) else _one(given, terms)
+    drifting = {type(rule).__name__ for rule in rules.values() if rule.drifts}
+    if drifting and isinstance(weighting, Auto):
+        warnings.warn(
+            f"The point weights of {' and '.join(sorted(drifting))} change by orders of magnitude "
+            "in training, which auto takes for a change of the kernel and follows part of the way "
+            'only: the terms get out of balance. Take "brdr" or "causal" beside auto, or another '
+            "strategy.",
+            stacklevel=4,
+        )
     like = next(model.net.parameters()).detach()
     for rule in {id(rule): rule for rule in rules.values()}.values():
         rule.reset({i: terms[i] for i, other in rules.items() if other is rule}, like)

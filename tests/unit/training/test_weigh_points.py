@@ -663,3 +663,18 @@ def test_a_failed_compile_changes_nothing():
     with pytest.raises(ValueError, match="Unknown point weighting"):
         model.compile("adam", lr=1e-3, loss_weights="db-mean", point_weights="nothing", verbose=0)
     assert_same(model.point_weights, before)
+
+
+@pytest.mark.parametrize("rule, name", [("rba", "RBA"), ({"bc0": "sa"}, "SelfAdaptive")])
+def test_weights_that_drift_are_told_beside_auto(rule, name):
+    with pytest.warns(UserWarning, match=f"The point weights of {name} change by orders"):
+        compiled(rule, loss_weights="auto")
+
+
+@pytest.mark.parametrize(
+    "rule, weights", [("brdr", "auto"), ("causal", "auto"), ("rba", "dn"), (None, "auto")]
+)
+def test_others_are_not(rule, weights):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled(rule, loss_weights=weights)
