@@ -166,7 +166,7 @@ class Release(_Factors):
     This guard is not from a paper.
 
     Args:
-        rate: What a factor is divided by at an update, at least 1. It falls to 1e-12 at most.
+        rate: What a factor is divided by at an update, at least 1. No factor falls below 1e-12.
         met: Share of its largest loss below which a condition is met, in (0, 1].
         share: Share of the reference's loss below which a weighted loss is negligible, above 0.
 
