@@ -105,12 +105,7 @@ class Auto(FromLossesAndKernel):
         return " x ".join([type(self).__name__, *guard])
 
     def check(self, group_names: Sequence[str]) -> None:
-        if len(group_names) < 2:
-            raise ValueError(
-                f"{type(self).__name__} has nothing to weigh: there is no condition, only the "
-                'reference. Use loss_weights="equal"; with several PDE residuals, '
-                'loss_groups={"pde": [0]} makes the first the reference and weighs the others.'
-            )
+        self.require_condition(group_names)
 
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)

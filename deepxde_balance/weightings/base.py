@@ -131,6 +131,22 @@ class Weighting(nn.Module, ABC):
             ValueError: If this weighting can't balance these groups.
         """
 
+    def require_condition(self, group_names: Sequence[str]) -> None:
+        """Refuses groups without a condition; for the `check` of strategies that weigh conditions.
+
+        Args:
+            group_names: The groups' names, the reference first.
+
+        Raises:
+            ValueError: If there is only the reference.
+        """
+        if len(group_names) < 2:
+            raise ValueError(
+                f"{type(self).__name__} has nothing to weigh: there is no condition, only the "
+                'reference. Use loss_weights="equal"; with several PDE residuals, '
+                'loss_groups={"pde": [0]} makes the first the reference and weighs the others.'
+            )
+
     @property
     def strategy(self) -> str:
         """A name that tells this strategy from others; it does not depend on hyperparameters."""

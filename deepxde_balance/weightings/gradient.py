@@ -97,12 +97,7 @@ class GradientWeighting(FromGradients):
             self.guard.reset(num_groups - 1, like)
 
     def check(self, group_names: Sequence[str]) -> None:
-        if len(group_names) < 2:
-            raise ValueError(
-                f"{type(self).__name__} has nothing to weigh: there is no condition, only the "
-                'reference. Use loss_weights="equal"; with several PDE residuals, '
-                'loss_groups={"pde": [0]} makes the first the reference and weighs the others.'
-            )
+        self.require_condition(group_names)
         if len(group_names) == 2 and isinstance(self.allocation, allocations.Difficulty):
             warnings.warn(
                 f"There is one condition group ({group_names[1]!r}), so there is nothing to "
