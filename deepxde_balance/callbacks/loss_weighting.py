@@ -15,7 +15,7 @@ from ..model import Model
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms
 from ..training.build_step import check_points, go_on_step, keep_step, start_step
-from ..training.point_weights import check_reads
+from ..training.check_reads import check_reads
 from ..training.run import run_of
 from ..training.step import TrainStep
 from ..training.weigh_points import PointWeightsGiven

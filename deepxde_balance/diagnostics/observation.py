@@ -17,7 +17,7 @@ from ..gradients.per_group import PerGroupEngine
 from ..terms.find_terms import find_terms
 from ..terms.groups import UNWEIGHTED, LossGroups, TermGroups, group_terms, ungrouped
 from ..terms.term import Term
-from ..training.point_weights import check_reads
+from ..training.check_reads import check_reads
 from ..training.step import TrainStep, autocast
 from ..weightings import Auto, Equal
 from ..weightings.group_gradients import GroupGradients

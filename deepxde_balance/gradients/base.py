@@ -39,6 +39,51 @@ class Parameters(NamedTuple):
 Measure = Callable[[Mapping[int, Tensor]], Mapping[int, Tensor]]
 
 
+class Measured(NamedTuple):
+    """What a :class:`StatefulMeasure` makes of the errors.
+
+    Args:
+        losses: The loss of every term, by position.
+        changed: The tensors that the measure changes, as they are after it.
+        errors: The errors that the measure reads later in the iteration, by term.
+    """
+
+    losses: Mapping[int, Tensor]
+    changed: Sequence[Tensor]
+    errors: Mapping[int, Tensor]
+
+
+class StatefulMeasure(ABC):
+    """A measure with tensors of its own, which the first evaluation in an iteration changes.
+
+    A call changes them. :meth:`measured` is the same as a function of tensors alone, which can be
+    compiled: it leaves them as they are, and :meth:`take` puts its results in their place.
+    """
+
+    @abstractmethod
+    def __call__(self, errors: Mapping[int, Tensor]) -> Mapping[int, Tensor]:
+        """The losses of all terms; a :data:`Measure`."""
+
+    @abstractmethod
+    def tensors(self) -> list[Tensor]:
+        """The tensors that :meth:`measured` reads besides the errors, in an order that stays.
+
+        One of them tells whether this is the first evaluation in the iteration.
+        """
+
+    @abstractmethod
+    def measured(self, errors: Mapping[int, Tensor]) -> Measured:
+        """The losses of all terms, and what a call would change.
+
+        Raises:
+            ValueError: If a call would change more than tensors.
+        """
+
+    @abstractmethod
+    def take(self, changed: Sequence[Tensor], errors: Mapping[int, Tensor]) -> None:
+        """Takes what :meth:`measured` gave, if this is the first evaluation in the iteration."""
+
+
 class IterationGradients(NamedTuple):
     """Losses and gradients of one iteration.
 

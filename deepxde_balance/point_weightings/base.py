@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -147,6 +147,20 @@ class PointWeighting(ABC):
     def set_state(self, term: int, state: PointState) -> None:
         """Replaces the state of a term's points."""
         self._state[term] = state
+
+    def tensors(self) -> list[Tensor]:
+        """All tensors that `update` changes, in an order that stays: the state of all terms.
+
+        A subclass that changes more overrides this method, `set_tensors`, `state_dict` and
+        `load_state_dict`.
+        """
+        return [state[name] for state in self._state.values() for name in sorted(state)]
+
+    def set_tensors(self, tensors: Sequence[Tensor]) -> None:
+        """Puts tensors in the place of those that :meth:`tensors` returns."""
+        of_all = iter(tensors)
+        for term, state in self._state.items():
+            self._state[term] = {name: next(of_all) for name in sorted(state)}
 
     def start(self, term: int, points: Tensor) -> None:
         """Gives the points of a term their first state."""

@@ -108,6 +108,13 @@ class Causal(PointWeighting):
         super().carry_over(term, points, old)
         self._chunks[term] = self._divided(points)
 
+    def tensors(self) -> list[Tensor]:
+        return [self._level, self._smallest, *super().tensors()]
+
+    def set_tensors(self, tensors: Sequence[Tensor]) -> None:
+        self._level, self._smallest, *of_points = tensors
+        super().set_tensors(of_points)
+
     def _divided(self, points: Tensor) -> Tensor:
         """The chunk of every point: by the number of points that are earlier."""
         times = points[:, -1].contiguous()

@@ -102,6 +102,10 @@ class SelfAdaptive(PointWeighting):
     def set_state(self, term: int, state: PointState) -> None:
         self._sa.set_point_state(term, state)
 
+    def tensors(self) -> list[Tensor]:
+        # They change after the step alone, in ways of their own.
+        return [value for i in self._terms for value in self._sa.point_state(i).values()]
+
     def start(self, term: int, points: Tensor) -> None:
         self._sa.start(term, len(points), self._terms[term].residual)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,14 +21,13 @@ from ..terms.term import Term, check_length
 from ..weightings import Equal, Fixed, Keep, StrategyName, Weighting
 from ..weightings.base import Reads
 from ..weightings.per_point import KeptPoints
-from .point_weights import check_reads
+from .check_reads import check_reads
 from .run import TrainingRun
 from .step import TrainStep
 from .weigh_points import (
     PointRules,
     PointWeightsGiven,
     check_rules,
-    frozen_rules,
     restored_rules,
     rules_for,
 )
@@ -177,8 +175,7 @@ def keep_step(
     """
     before.check_weights()
     kept = before.weighting.frozen()
-    rules = frozen_rules(before.rules_beside)
-    return go_on_step(model, before, kept, engine, first_record, rules)
+    return go_on_step(model, before, kept, engine, first_record, before.frozen_rules())
 
 
 def go_on_step(
@@ -305,15 +302,6 @@ def step_with(
         first_record: See :func:`start_step`.
         rules: The point weightings of the terms, by position.
     """
-    if engine == "compiled" and (weighting.reads is Reads.POINT_ERRORS or rules):
-        which = "point_weights" if rules else '"sa"'
-        warnings.warn(
-            f"Weights per point ({which}) are inside the losses, which "
-            'gradient_engine="compiled" does not compile: they are computed uncompiled, which '
-            "gives the same.",
-            stacklevel=2,
-        )
-        engine = None
     if first_record is None:
         first_record = len(model.losshistory.steps)
     return TrainStep(

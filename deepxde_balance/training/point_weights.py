@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import deepxde as dde
@@ -12,37 +13,39 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from .._deepxde.batch import Batch, BatchSnapshot
-from .._deepxde.no_trace import no_trace
-from .._deepxde.stock_losses import deepxde_losses
-from ..gradients.base import GradientEngine
-from ..point_weightings import SelfAdaptive
+from ..gradients.base import GradientEngine, Measured, StatefulMeasure
+from ..point_weightings import PointWeighting, SelfAdaptive
 from ..point_weightings.base import PointState
 from ..weightings import Weighting
-from ..weightings.base import Reads
 from ..weightings.kinds import FromPointErrors
 from .points_of_terms import points_of_terms, pool_of
 from .weigh_points import PointRules, weighed_terms
 
 
-class PointWeights:
+class PointWeights(StatefulMeasure):
     """Applies point weightings, and matches their state with the points of each batch.
 
     Args:
         model: A compiled ``dde.Model`` on a ``dde.data.PDE`` with the loss "MSE".
+        weighting: The weighting, whose weights have the device and the float type of point weights.
         rules: For each weighed term its point weighting. A point weighting may have several terms.
         engine: The engine that computes the losses.
-        like: A tensor with the device and the float type of the weights.
     """
 
-    def __init__(self, model: dde.Model, rules: PointRules, engine: GradientEngine, like: Tensor):
+    def __init__(
+        self, model: dde.Model, weighting: Weighting, rules: PointRules, engine: GradientEngine
+    ):
         #: For each weighed term its point weighting.
         self.rules = rules
         distinct = {id(rule): rule for rule in rules.values()}.values()
         #: Each point weighting once, with the terms that it weighs.
         self._by_rule = [(r, [i for i, other in rules.items() if other is r]) for r in distinct]
+        #: Those that are updated before the losses, and the others.
+        self._changing = [r for r, _ in self._by_rule if r.dynamic and not r.after_step]
+        self._unchanged = [r for r, _ in self._by_rule if r not in self._changing]
         self._model = model
         self._groups = engine.groups
-        self._like = like.new_empty(0)
+        self._like = like = weighting.weights.new_empty(0)
         #: For each term the points that its weights belong to.
         self._points: dict[int, np.ndarray] = {}
         #: For each term that is evaluated on mini-batches: the state of all its points, and the
@@ -50,7 +53,13 @@ class PointWeights:
         self._pools: dict[int, PointState] = {}
         self._chosen: dict[int, Tensor] = {}
         self._seen: BatchSnapshot | None = None
-        #: The errors in the first evaluation of an iteration, by term.
+        #: The terms whose point weights are divided by their mean: it drifts, and `weighting` would
+        #: not follow.
+        self._divided = {i for i, r in rules.items() if r.drifts and not weighting.follows_drift}
+        #: Whether the weights were updated by the errors of this iteration.
+        self._updated = False
+        self._true, self._false = (like.new_tensor(v, dtype=torch.bool) for v in (True, False))
+        #: The errors of this iteration's first evaluation, for the rules that update after it.
         self._errors: dict[int, Tensor] = {}
 
     @classmethod
@@ -69,38 +78,75 @@ class PointWeights:
             terms = weighed_terms(model.data, engine.groups, engine.scale)
             own = SelfAdaptive.of_strategy(weighting, terms, engine.groups.members)
             rules = dict.fromkeys(terms, own)
-        return cls(model, rules, engine, weighting.weights) if rules else None
+        return cls(model, weighting, rules, engine) if rules else None
 
     def begin(self, batch: Batch) -> None:
         """Called before each iteration with its points."""
         self._follow_points(batch)
-        self._errors = {}
+        self._updated, self._errors = False, {}
 
-    def losses(self, errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    def __call__(self, errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """The losses of all terms with their point weights; an engine's `measure`.
 
         Args:
             errors: The errors of all terms, one per point.
         """
-        self._take(errors)
-        return {
-            i: self.rules[i].loss(i, of_term) if i in self.rules else of_term.square().mean()
-            for i, of_term in errors.items()
-        }
+        self._update_by(errors)
+        return self._losses(errors)
+
+    def tensors(self) -> list[Tensor]:
+        first = self._false if self._updated else self._true
+        rest = [tensor for rule in self._unchanged for tensor in rule.tensors()]
+        return [first, *self._changing_tensors(), *rest]
+
+    def measured(self, errors: Mapping[int, Tensor]) -> Measured:
+        for i, rule in self.rules.items():
+            if rule.number(i) is None:
+                self._start(i, len(errors[i]))
+        attributes = [dict(vars(rule)) for rule in self._changing]
+        first, before = self.tensors()[0], self._changing_tensors()
+        try:
+            with torch.no_grad():
+                copies = [tensor.clone() for tensor in before]  # an update may change in place
+                self._set(copies)
+                self._update(self._in_own_type(errors), after_step=False)
+                after = [
+                    torch.where(first, a, b)
+                    for a, b in zip(self._changing_tensors(), before, strict=True)
+                ]
+                self._set(after)
+            losses = self._losses(errors)
+        finally:
+            self._set(before)
+        for rule, then in zip(self._changing, attributes, strict=True):
+            changed = [name for name, value in vars(rule).items() if value is not then.get(name)]
+            vars(rule).update(then)
+            if changed:
+                raise ValueError(
+                    f"{type(rule).__name__}.{changed[0]} changes in an update, and is no tensor "
+                    "that `tensors` returns"
+                )
+        return Measured(losses, after, self._for_later(errors))
+
+    def take(self, changed: Sequence[Tensor], errors: Mapping[int, Tensor]) -> None:
+        if not self._updated:
+            self._updated, self._errors = True, dict(errors)
+            self._set(changed)
 
     def weigh(self, errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """The errors times the roots of their points' weights, of which kernel traces are made."""
-        self._take(errors)
+        self._update_by(errors)
         weighed = dict(errors)
         for i, rule in self.rules.items():
-            roots = rule.weights(i).sqrt()
+            weights = rule.weights(i)
+            roots = (weights / self._mean_weight(i) if i in self._divided else weights).sqrt()
             weighed[i] = errors[i] * roots.view(-1, *[1] * (errors[i].dim() - 1))
         return weighed
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Called after the optimizer's step: updates the weights that climb."""
-        self._update(after_step=True)
+        self._update(self._errors, after_step=True)
 
     def present(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """For each term, by name, its points, shape (N, d), and their weights, shape (N,)."""
@@ -119,6 +165,15 @@ class PointWeights:
             rule.reset({i: of_rule[i] for i in terms}, self._like)
         self._points, self._pools, self._chosen, self._seen = {}, {}, {}, None
 
+    def frozen_rules(self) -> dict[int, PointWeighting]:
+        """The point weightings with their present weights, which never change."""
+        frozen = {id(rule): rule.frozen() for rule, _ in self._by_rule}
+        for i in self._divided:
+            if self.rules[i].number(i) is not None:
+                weights = self.rules[i].weights(i) / self._mean_weight(i)
+                frozen[id(self.rules[i])].set_state(i, {"w": weights})
+        return {i: frozen[id(rule)] for i, rule in self.rules.items()}
+
     def follow_points_of(self, before: PointWeights) -> None:
         """Goes on from the points that the weights had in an earlier step.
 
@@ -130,7 +185,10 @@ class PointWeights:
         self._chosen = dict(before._chosen)
         for i, pool in before._pools.items():
             same = type(self.rules[i]) is type(before.rules[i])
-            self._pools[i] = pool if same else {"w": before.rules[i].weights_of(pool)}
+            if not same:
+                divisor = before._mean_weight(i) if i in before._divided else 1.0
+                pool = {"w": before.rules[i].weights_of(pool) / divisor}
+            self._pools[i] = pool
 
     def state_dict(self) -> dict[str, Any]:
         """The points that the weights belong to, and the state of the point weightings."""
@@ -167,23 +225,55 @@ class PointWeights:
             if not (isinstance(rule, SelfAdaptive) and rule.is_strategy)  # that of "sa" itself
         ]
 
-    @torch.no_grad()
-    def _take(self, errors: Mapping[int, Tensor]) -> None:
-        """Updates the weights by the errors of an iteration's first evaluation."""
+    def _losses(self, errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        losses = {}
         for i, of_term in errors.items():
-            if i in self.rules and self.rules[i].number(i) != len(of_term):
-                self._start(i, len(of_term))
-        if not self._errors:
-            self._errors = {i: of_term.detach() for i, of_term in errors.items()}
-            self._update(after_step=False)
+            if i not in self.rules:
+                losses[i] = of_term.square().mean()
+            elif i in self._divided:
+                losses[i] = self.rules[i].loss(i, of_term) / self._mean_weight(i)
+            else:
+                losses[i] = self.rules[i].loss(i, of_term)
+        return losses
 
-    def _update(self, after_step: bool) -> None:
+    def _mean_weight(self, term: int) -> Tensor:
+        """The mean of a term's weights, which may be 0 before the first error, shape ()."""
+        weights = self.rules[term].weights(term)
+        return weights.mean().clamp(min=torch.finfo(weights.dtype).tiny)
+
+    @torch.no_grad()
+    def _update_by(self, errors: Mapping[int, Tensor]) -> None:
+        """Updates the weights by the errors of an iteration's first evaluation."""
+        for i in self.rules:
+            if self.rules[i].number(i) != len(errors[i]):
+                self._start(i, len(errors[i]))
+        if not self._updated:
+            self._updated, self._errors = True, self._for_later(errors)
+            self._update(self._in_own_type(errors), after_step=False)
+
+    def _update(self, errors: Mapping[int, Tensor], after_step: bool) -> None:
         for rule, terms in self._by_rule:
             if rule.dynamic and rule.after_step == after_step:
-                errors = {i: self._errors[i] for i in terms}
-                if not isinstance(rule, SelfAdaptive):  # a fourth power overflows in half precision
-                    errors = {i: of_term.to(self._like.dtype) for i, of_term in errors.items()}
-                rule.update(errors)
+                rule.update({i: errors[i] for i in terms})
+
+    def _in_own_type(self, errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """The errors in the type of the weights: a fourth power overflows in half precision."""
+        return {i: of_term.detach().to(self._like.dtype) for i, of_term in errors.items()}
+
+    def _for_later(self, errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """The errors that are read after the step."""
+        later = (terms for rule, terms in self._by_rule if rule.dynamic and rule.after_step)
+        return {i: errors[i].detach() for terms in later for i in terms}
+
+    def _changing_tensors(self) -> list[Tensor]:
+        """The tensors of the rules that are updated before the losses."""
+        return [tensor for rule in self._changing for tensor in rule.tensors()]
+
+    def _set(self, tensors: Sequence[Tensor]) -> None:
+        """Puts tensors in the place of :meth:`_changing_tensors`."""
+        of_all = iter(tensors)
+        for rule in self._changing:
+            rule.set_tensors(list(itertools.islice(of_all, len(rule.tensors()))))
 
     def _start(self, term: int, number: int) -> None:
         """Gives a term fresh weights: at first, or when its number of errors has changed."""
@@ -256,54 +346,3 @@ def with_nearest(old: np.ndarray, before: np.ndarray, now: np.ndarray) -> np.nda
         old = old.copy()
         old[new] = cKDTree(before).query(now[new])[1]
     return old
-
-
-def _losses_are_of_errors(data: dde.data.Data) -> bool:
-    """Whether each loss is that of one term's errors at its points, as far as DeepXDE's code is."""
-    if not isinstance(data, dde.data.PDE) or {"losses", "losses_train"} & set(vars(data)):
-        return False
-    known = (dde.data.PDE, dde.data.IDE, dde.data.FPDE)
-    return type(data).losses is dde.data.PDE.losses and type(data).losses_train in [
-        kind.losses_train for kind in known
-    ]
-
-
-def check_reads(model: dde.Model, weighting: Weighting, with_points: bool = False) -> None:
-    """Refuses a model that does not provide what a weighting reads.
-
-    Args:
-        model: A compiled model.
-        weighting: The weighting.
-        with_points: Whether there are point weightings beside it.
-
-    Raises:
-        ValueError: If the weighting reads errors at points, but the losses are not made of such
-            errors; or if there are point weights, but a loss is not "MSE".
-    """
-    data, name = model.data, type(weighting).__name__
-    if weighting.reads.needs_errors and not _losses_are_of_errors(data):
-        raise ValueError(
-            f"{name} needs the errors at the points, which only dde.data.PDE, TimePDE, IDE, FPDE "
-            f"and TimeFPDE tell, not {type(data).__name__} with losses of its own. Use "
-            'loss_weights="equal"; with several terms, a strategy that reads losses alone ("capu").'
-        )
-    if with_points and not _losses_are_of_errors(data):
-        raise ValueError(
-            "point_weights needs the errors at the points, which only dde.data.PDE, TimePDE, IDE, "
-            f"FPDE and TimeFPDE tell, not {type(data).__name__} with losses of its own: leave "
-            "point_weights out."
-        )
-    if weighting.reads is not Reads.POINT_ERRORS and not with_points:
-        return
-    with no_trace(model.net):
-        loss_fn = deepxde_losses(model, Batch(*data.train_next_batch())).loss_fn
-    functions = [loss_fn] if callable(loss_fn) else list(loss_fn)
-    if all(function is dde.losses.mean_squared_error for function in functions):
-        return
-    if with_points:
-        raise ValueError(
-            'point_weights weighs squared errors: compile with loss="MSE", or leave it out.'
-        )
-    raise ValueError(
-        'Weights per point ("sa") weigh squared errors: compile with loss="MSE", or use "sa-term".'
-    )

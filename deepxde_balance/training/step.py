@@ -56,7 +56,7 @@ class TrainStep:
         self.warnings = WeightWarnings(weighting, engine.groups, engine.scale, first_record)
         #: The point weights, inside the losses; ``None`` if there are none.
         self.points = PointWeights.of(model, weighting, engine, rules or {})
-        self._measure = None if self.points is None else self.points.losses
+        self._measure = self.points
         #: The matrix (rows, terms) that turns term losses into row losses: each term's static
         #: factor in its row.
         self._terms_to_rows = weighting.weights.new_tensor(
@@ -77,6 +77,10 @@ class TrainStep:
         if self.points is None or self.weighting.reads is Reads.POINT_ERRORS:
             return {}
         return self.points.rules
+
+    def frozen_rules(self) -> PointRules:
+        """The point weightings beside the weighting with their present weights, which stay."""
+        return self.points.frozen_rules() if self.points and self.rules_beside else {}
 
     def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
         if self.hand_over is not None and self.hand_over():

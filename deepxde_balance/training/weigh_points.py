@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from ..gradients.per_group import PerGroupEngine
 from ..point_weightings import PointWeighting, PointWeightingName
 from ..point_weightings.base import Frozen, WeighedTerm
 from ..terms.groups import TermGroups
-from ..weightings import Auto, Weighting
+from ..weightings import Weighting
 from ..weightings.kinds import FromPointErrors
 from .points_of_terms import points_of_terms, pool_of
 
@@ -93,15 +92,6 @@ def rules_for(
         )
     terms = weighed_terms(model.data, groups, scale)
     rules = _named(given, groups, terms) if isinstance(given, Mapping) else _one(given, terms)
-    drifting = {type(rule).__name__ for rule in rules.values() if rule.drifts}
-    if drifting and isinstance(weighting, Auto):
-        warnings.warn(
-            f"The point weights of {' and '.join(sorted(drifting))} change by orders of magnitude "
-            "in training, which auto takes for a change of the kernel and follows part of the way "
-            'only: the terms get out of balance. Take "brdr" or "causal" beside auto, or another '
-            "strategy.",
-            stacklevel=4,
-        )
     like = next(model.net.parameters()).detach()
     for rule in {id(rule): rule for rule in rules.values()}.values():
         rule.reset({i: terms[i] for i, other in rules.items() if other is rule}, like)
@@ -138,12 +128,6 @@ def check_rules(model: dde.Model, groups: TermGroups, rules: PointRules) -> None
         pool = pools[i]
         own = points[i][: numbers[i]] if pool is None else pool.points
         rule.check(i, torch.as_tensor(own, dtype=like.dtype, device=like.device))
-
-
-def frozen_rules(rules: PointRules) -> dict[int, PointWeighting]:
-    """The point weightings with their present weights, which never change."""
-    frozen = {id(rule): rule.frozen() for rule in rules.values()}
-    return {i: frozen[id(rule)] for i, rule in rules.items()}
 
 
 def restored_rules(

@@ -53,6 +53,9 @@ class Auto(FromLossesAndKernel):
     integro-differential and fractional equations. A group whose trace is 0 or not finite keeps its
     last ratio.
 
+    Beside point weights that drift (`"rba"`, `"sa"`), a term's point weights are divided by their
+    mean: it would follow the drift part of the way only.
+
     Args:
         power: How far the weights follow the kernel in training, in [0, 1]: 0 stays with the
             untrained network's units, 1 is the present ratio.
@@ -76,6 +79,8 @@ class Auto(FromLossesAndKernel):
         >>> model.weighting.power
         0.65
     """
+
+    follows_drift = False  # it goes part of the way
 
     first: Tensor
     rise: Tensor

@@ -70,6 +70,10 @@ class Weighting(nn.Module, ABC):
     #: What an update reads.
     reads: ClassVar[Reads] = Reads.NOTHING
 
+    #: Whether the weights follow a loss that drifts by orders of magnitude as a whole, as point
+    #: weights make it. Where they do not, such point weights are divided by their mean.
+    follows_drift: ClassVar[bool] = True
+
     #: Whether the method allows negative weights; where it does not, they are an error.
     may_be_negative: ClassVar[bool] = False
 

@@ -119,11 +119,140 @@ def test_compiled_for_real(dtype, tolerance, request):
     for engine in ("compiled", "per-group"):
         model = ddb.Model(scripts.laplace(), scripts.network((2, 6, 1)))
         weights = ddb.GW("std", update_every=3)
-        model.compile("adam", lr=1e-2, loss_weights=weights, gradient_engine=engine, verbose=0)
+        arguments = {"point_weights": {"pde": "brdr:beta_w=0.5"}, "gradient_engine": engine}
+        model.compile("adam", lr=1e-2, loss_weights=weights, verbose=0, **arguments)
         model.train(iterations=7, verbose=0)
         assert model.gradient_engine == engine
         models.append(model)
     assert_same_parameters(models[0], models[1], tolerance)
+
+
+# Point weights, whose formulas are compared in test_point_weights.py.
+
+
+@pytest.mark.parametrize("given", ["rba", "brdr", "sa", "causal:tolerance=0.01,chunks=3"])
+@pytest.mark.parametrize("weights", ["uw", "auto", "db-std"])
+def test_point_weights(weights, given, float64, compilations):
+    arguments = {"loss_weights": weights, "point_weights": {"pde": given}, "verbose": 0}
+    if given != "sa":
+        arguments["point_weights"]["bc0"] = "brdr:beta_w=0.5"
+    models = []
+    for engine in ("compiled", "per-group"):
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        model.compile("adam", lr=1e-2, gradient_engine=engine, **arguments)
+        torch.manual_seed(1)
+        model.train(iterations=8, verbose=0)
+        assert model.gradient_engine == engine
+        models.append(model)
+    assert_same_parameters(*models)
+    for name, of_term in models[0].point_weights.items():
+        assert of_term == pytest.approx(models[1].point_weights[name], rel=1e-7)
+    assert len(compilations) == 1
+
+
+def test_the_strategy_sa(float64, compilations):
+    models = []
+    for engine in ("compiled", "per-group"):
+        torch.manual_seed(1)
+        models.append(trained("dirichlet_ic_operator", "sa", engine))
+        assert models[-1].gradient_engine == engine
+    assert_same_parameters(*models)
+
+
+def test_point_weights_change_once_in_a_step_of_lbfgs(float64, optimizer_options, compilations):
+    optimizer_options.lbfgs.update(maxiter=6, iter_per_step=3)
+    models = []
+    for engine in ("compiled", "per-group"):
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        given = {"pde": "rba", "bc0": "brdr:beta_w=0.5"}
+        model.compile("L-BFGS", point_weights=given, gradient_engine=engine, verbose=0)
+        model.train(verbose=0)
+        assert model.gradient_engine == engine
+        models.append(model)
+    assert_same_parameters(*models, 1e-8)
+
+
+def test_point_weights_follow_new_points(float64, compilations, points_may_change_often):
+    models = []
+    for engine in ("compiled", "per-group"):
+        dde.config.set_random_seed(0)
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        given = {"pde": "rba:gamma=0.9", "bc0": "brdr:beta_w=0.5"}
+        model.compile("adam", lr=1e-2, point_weights=given, gradient_engine=engine, verbose=0)
+        resampler = dde.callbacks.PDEPointResampler(period=4)
+        model.train(iterations=10, callbacks=[resampler], verbose=0)
+        assert model.gradient_engine == engine
+        models.append(model)
+    assert_same_parameters(*models)
+    assert len(compilations) == 1
+
+
+def test_a_restored_run_with_point_weights_is_the_unbroken_one(float64, compilations, tmp_path):
+    def compiled_model():
+        dde.config.set_random_seed(0)
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        given = {"pde": ddb.Causal([1e-4, 1e-3], chunks=3), "bc0": "sa"}
+        arguments = {"gradient_engine": "compiled", "verbose": 0}
+        model.compile("adam", lr=1e-2, loss_weights="uw", point_weights=given, **arguments)
+        return model
+
+    unbroken, broken = compiled_model(), compiled_model()
+    for model in (unbroken, broken):
+        torch.manual_seed(1)
+        model.train(iterations=5, display_every=5, verbose=0)
+    restored = compiled_model()
+    restored.restore(broken.save(str(tmp_path / "model")))
+    for model in (unbroken, restored):
+        model.train(iterations=4, display_every=5, verbose=0)
+        assert model.gradient_engine == "compiled"
+    assert torch.equal(variables_of(restored), variables_of(unbroken))
+
+
+class Growing(ddb.PointWeighting):
+    """A rule of one's own, whose weights grow by 1 in each update."""
+
+    def fresh(self, term, points):
+        return {"w": torch.ones_like(points[:, 0])}
+
+    def weights_of(self, state):
+        return state["w"]
+
+
+class CountsInPlace(Growing):
+    def update(self, errors):
+        for term in errors:
+            self.state(term)["w"].add_(1)
+
+
+class CountsInPython(Growing):
+    def __init__(self):
+        super().__init__()
+        self._count = 1
+
+    def update(self, errors):
+        self._count += 1
+        for term in errors:
+            self.set_state(term, {"w": torch.full_like(self.state(term)["w"], self._count)})
+
+
+def test_rules_of_ones_own(float64, compilations, recwarn):
+    models = []
+    for rule, engine in (
+        (CountsInPlace(), "compiled"),
+        (CountsInPython(), "compiled"),
+        (CountsInPython(), "per-group"),
+    ):
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        given = {"point_weights": rule, "gradient_engine": engine}
+        model.compile("adam", lr=1e-2, loss_weights="db-mean", verbose=0, **given)
+        model.train(iterations=6, verbose=0)
+        assert (model.point_weights["pde"] == 7).all()
+        models.append(model)
+    assert [m.gradient_engine for m in models] == ["compiled", "one-pass", "per-group"]
+    told = [str(w.message) for w in recwarn if "uncompiled" in str(w.message)]
+    assert len(told) == 1 and "CountsInPython._count changes in an update" in told[0]
+    for model in models[1:]:
+        assert_same_parameters(models[0], model)
 
 
 # What a trace can't hold.
@@ -187,13 +316,6 @@ def test_where_one_pass_does_not_hold(float64, compilations):
     assert model.gradient_engine == "per-group"
     assert any("it needs the one-pass engine" in str(w.message) for w in told)
     assert not compilations
-
-
-def test_weights_per_point_are_not_compiled(float64, compilations):
-    with pytest.warns(UserWarning, match='"sa".*uncompiled'):
-        one = trained("dirichlet_ic_operator", "sa", "compiled")
-    assert one.gradient_engine == "one-pass"
-    assert_same_parameters(one, trained("dirichlet_ic_operator", "sa", "one-pass"), 0)
 
 
 def test_refused_at_compile():

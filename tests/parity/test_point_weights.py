@@ -15,7 +15,9 @@ from _support.scripts import klein_gordon, network, parameters_of
 
 import deepxde_balance as ddb
 
-pytestmark = pytest.mark.usefixtures("large_problem")
+pytestmark = pytest.mark.usefixtures("large_problem", "compilations")
+
+ENGINES = ["one-pass", "per-group", "compiled"]
 
 ITERATIONS = 30
 
@@ -160,10 +162,11 @@ def trained(net, data, point_weights, way, loss_weights="equal"):
         verbose=0,
     )
     model.train(iterations=ITERATIONS, verbose=0)
+    assert model.gradient_engine == way
     return model
 
 
-@pytest.mark.parametrize("way", ["one-pass", "per-group", "LossWeighting"])
+@pytest.mark.parametrize("way", [*ENGINES, "LossWeighting"])
 @pytest.mark.parametrize("name", RULES)
 def test_each_rule_follows_its_formula(name, way, float64):
     make, given = RULES[name]
@@ -188,7 +191,7 @@ def test_the_ladder_climbs(float64):
     assert len(rule.tolerances) < 3
 
 
-@pytest.mark.parametrize("way", ["one-pass", "per-group", "LossWeighting"])
+@pytest.mark.parametrize("way", [*ENGINES, "LossWeighting"])
 @pytest.mark.parametrize("name", ["rba, faster", "brdr, faster", "causal, few chunks", "given"])
 def test_composed_with_db_mean(name, way, float64):
     make, given = RULES[name]
@@ -200,7 +203,7 @@ def test_composed_with_db_mean(name, way, float64):
     np.testing.assert_allclose([shown["bc"], shown["ic"]], lam, rtol=1e-8)
 
 
-@pytest.mark.parametrize("way", ["one-pass", "per-group"])
+@pytest.mark.parametrize("way", ENGINES)
 def test_sa_is_a_strategy_or_a_point_weighting(way):
     models = []
     for arguments in ({"loss_weights": ddb.SA()}, {"point_weights": "sa"}):
@@ -260,7 +263,7 @@ def test_points_given_twice_change_nothing(given, strategy, float64):
     np.testing.assert_allclose(twice, np.concatenate([once, once]), rtol=1e-9)
 
 
-@pytest.mark.parametrize("way", ["one-pass", "per-group"])
+@pytest.mark.parametrize("way", ENGINES)
 def test_kernel_traces_are_of_weighed_errors(way, float64):
     data, net = klein_gordon(), network()
     parameters = list(net.parameters())
@@ -284,7 +287,7 @@ def test_kernel_traces_are_of_weighed_errors(way, float64):
     assert list(model.weights.values()) == pytest.approx(expected, rel=1e-8)
 
 
-@pytest.mark.parametrize("way", ["one-pass", "per-group"])
+@pytest.mark.parametrize("way", ENGINES)
 def test_a_system_has_one_weight_for_each_point_and_residual(way, float64):
     """RBA's maximum is that of each residual; causal weights are by the sum of both."""
 
@@ -324,7 +327,7 @@ def test_a_system_has_one_weight_for_each_point_and_residual(way, float64):
         np.testing.assert_allclose(model.point_weights[f"pde{i}"][order], expected, rtol=1e-8)
 
 
-@pytest.mark.parametrize("way", ["one-pass", "per-group"])
+@pytest.mark.parametrize("way", ENGINES)
 def test_an_error_of_two_components_has_one_weight_per_point(way, float64):
     base = klein_gordon()
     points = np.random.default_rng(2).random((6, 2))

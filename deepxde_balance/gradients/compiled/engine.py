@@ -11,11 +11,11 @@ from torch import Tensor
 from ..._deepxde.batch import Batch
 from ..._deepxde.no_trace import no_trace
 from ...terms.groups import TermGroups
-from ..base import GradientEngine, IterationGradients, Measure
+from ..base import GradientEngine, IterationGradients, Measure, StatefulMeasure
 from ..checked import CheckedEngine
 from ..one_pass import OnePassEngine
 from .comparison import Comparison
-from .iteration import CompiledIteration, ConditionSlices, compile_graph
+from .iteration import Apart, CompiledIteration, ConditionSlices, compile_graph
 from .limits import TraceLimits
 from .trace import trace
 
@@ -71,17 +71,17 @@ class CompiledEngine(GradientEngine):
         return self._uncompiled.losses(batch, measure)
 
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
-        if measure is not None:
+        if measure is not None and not isinstance(measure, StatefulMeasure):
             return self._uncompiled.gradients(batch, measure)
         if not self._begun:  # made by the first iteration of a training
             self.begin()
         if not self._gave_up:
-            self._follow(batch)
+            self._follow(batch, measure)
         self._evaluations += 1
         if self._evaluations % _EVALUATIONS_BETWEEN_CHECKS == 0:
             self.confirm()
         if self._iteration is None:
-            return self._uncompiled.gradients(batch)
+            return self._uncompiled.gradients(batch, measure)
         if not self.model.net.training:
             self.model.net.train()
         return self._iteration.evaluate()
@@ -145,19 +145,21 @@ class CompiledEngine(GradientEngine):
         names = compared.names(plainly if plain else differing, self.groups)
         return ", ".join(names), plain
 
-    def _follow(self, batch: Batch) -> None:
+    def _follow(self, batch: Batch, measure: StatefulMeasure | None) -> None:
         """Makes a compiled iteration of these points and trainable parameters, if there is none."""
-        if self._iteration is not None and self._iteration.is_of(batch, self.parameters()):
+        if self._iteration is not None and self._iteration.is_of(batch, self.parameters(), measure):
             return
         self.confirm()
         if self._gave_up:
             return
         try:
-            self._iteration = self._next_iteration(batch)
+            self._iteration = self._next_iteration(batch, measure)
         except Exception as error:  # what the one-pass engine can evaluate must train
             self._give_up(_in_short(error))
 
-    def _next_iteration(self, batch: Batch) -> CompiledIteration | None:
+    def _next_iteration(
+        self, batch: Batch, measure: StatefulMeasure | None
+    ) -> CompiledIteration | None:
         """The compiled iteration; ``None`` where this evaluation is to be uncompiled.
 
         Raises:
@@ -168,19 +170,23 @@ class CompiledEngine(GradientEngine):
         one_pass = self._uncompiled.checked(batch, new_points=True)
         if not isinstance(one_pass, OnePassEngine):
             raise ValueError("it needs the one-pass engine")
-        return self._trace(one_pass, batch) if allowed else None
+        return self._trace(one_pass, batch, measure) if allowed else None
 
-    def _trace(self, one_pass: OnePassEngine, batch: Batch) -> CompiledIteration:
+    def _trace(
+        self, one_pass: OnePassEngine, batch: Batch, measure: StatefulMeasure | None
+    ) -> CompiledIteration:
         """Traces an iteration, and compiles it if its operations differ from those before."""
+        apart = measure and Apart(measure)
         with no_trace(self.model.net):
-            first = one_pass.gradients(batch)
+            first = one_pass.gradients(batch, apart)
             assert one_pass.seen is not None
 
-            def evaluate() -> tuple[Tensor, Tensor]:
-                computed = one_pass.gradients(batch)
-                return computed.losses, computed.values
+            def evaluate() -> tuple[Tensor, ...]:
+                computed = one_pass.gradients(batch, apart)
+                return computed.losses, computed.values, *(apart.results() if apart else ())
 
-            traced = trace(evaluate, first.parameters.all)
+            of_measure = [] if measure is None else measure.tensors()
+            traced = trace(evaluate, [*first.parameters.all, *of_measure])
         before = self._iteration
         if (
             before is not None
@@ -197,9 +203,9 @@ class CompiledEngine(GradientEngine):
             ConditionSlices(self.model.data),
             traced,
             function,
-            first.parameters,
-            first.used,
-            first.reached,
+            first,
+            measure,
+            tuple(apart.measured.errors) if apart and apart.measured else (),
         )
         self._at_trace = iteration.compare()
         if self._at_trace.differs().any():

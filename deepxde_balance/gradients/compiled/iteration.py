@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..._deepxde.batch import Batch, BatchSnapshot
 from ..._deepxde.no_trace import no_trace
-from ..base import GradientEngine, IterationGradients, Parameters
+from ..base import GradientEngine, IterationGradients, Measured, Parameters, StatefulMeasure
 from .comparison import Comparison, compare
 from .trace import Traced
 
@@ -41,24 +41,28 @@ class CompiledIteration:
         slices: Which of the points belong to which condition.
         traced: The traced operations.
         function: The compiled operations.
-        parameters: The trainable parameters.
-        used: See :class:`~deepxde_balance.gradients.base.IterationGradients`; the same in each
-            evaluation.
-        reached: Likewise.
+        first: The evaluation before the trace: what is the same in each evaluation.
+        measure: What replaces the loss functions, if anything does.
+        read_later: The terms whose errors the measure reads later in the iteration.
     """
 
     one_pass: GradientEngine
     seen: BatchSnapshot
     slices: ConditionSlices
     traced: Traced
-    function: Callable[..., tuple[Tensor, Tensor]]
-    parameters: Parameters
-    used: Tensor | None
-    reached: tuple[bool, ...]
+    function: Callable[..., tuple[Tensor, ...]]
+    first: IterationGradients
+    measure: StatefulMeasure | None
+    read_later: tuple[int, ...]
 
-    def is_of(self, batch: Batch, parameters: Parameters) -> bool:
-        """Whether it was traced with these points and these trainable parameters."""
-        return self.seen.is_(batch) and self.trains(parameters)
+    @property
+    def parameters(self) -> Parameters:
+        """The trainable parameters."""
+        return self.first.parameters
+
+    def is_of(self, batch: Batch, parameters: Parameters, measure: StatefulMeasure | None) -> bool:
+        """Whether it was traced with these points, trainable parameters and measure."""
+        return self.measure is measure and self.seen.is_(batch) and self.trains(parameters)
 
     def trains(self, parameters: Parameters) -> bool:
         """Whether it was traced with these trainable parameters."""
@@ -66,11 +70,21 @@ class CompiledIteration:
         return len(now) == len(then) and all(p is q for p, q in zip(now, then, strict=True))
 
     def evaluate(self) -> IterationGradients:
-        """Losses and gradients at the parameters as they are now."""
-        tensors = [t.detach() for t in (*self.parameters.all, *self.traced.others)]
+        """Losses and gradients at the parameters as they are now; the measure changes."""
+        found, of_measure = self._evaluate()
+        if self.measure is not None:
+            end = len(of_measure) - len(self.read_later)
+            errors = dict(zip(self.read_later, of_measure[end:], strict=True))
+            self.measure.take(of_measure[:end], errors)
+        return found
+
+    def _evaluate(self) -> tuple[IterationGradients, Sequence[Tensor]]:
+        """Losses and gradients, and what the measure would take."""
+        of_measure = [] if self.measure is None else self.measure.tensors()
+        tensors = [t.detach() for t in (*self.parameters.all, *of_measure, *self.traced.others)]
         with torch.no_grad():
-            losses, values = self.function(*tensors)
-        return IterationGradients(losses, values, self.used, self.parameters, self.reached)
+            losses, values, *rest = self.function(*tensors)
+        return self.first._replace(losses=losses, values=values), rest
 
     def compare(self, thorough: bool = False) -> Comparison:
         """Compares its losses and gradients with the one-pass engine's.
@@ -96,14 +110,37 @@ class CompiledIteration:
 
     def _compare_here(self, changes: Sequence[float]) -> Comparison:
         """Compares at the parameters as they are now."""
-        batch = self.seen.batch
-        expected = self.one_pass.gradients(batch)
-        found = self.evaluate()
+        batch, apart = self.seen.batch, self.measure and Apart(self.measure)
+        expected = self.one_pass.gradients(batch, apart)
+        found, _ = self._evaluate()
         rounded = []
         for change in changes:
             with _moved(self.parameters.all, partial(_by_last_digits, change)):
-                rounded.append(self.one_pass.gradients(batch))
+                rounded.append(self.one_pass.gradients(batch, apart))
         return compare(found, expected, rounded)
+
+
+class Apart:
+    """A measure that leaves the tensors of a stateful one as they are.
+
+    Args:
+        measure: The stateful measure.
+    """
+
+    def __init__(self, measure: StatefulMeasure):
+        self._measure = measure
+        #: What the last call gave.
+        self.measured: Measured | None = None
+
+    def __call__(self, errors: Mapping[int, Tensor]) -> Mapping[int, Tensor]:
+        self.measured = self._measure.measured(errors)
+        return self.measured.losses
+
+    def results(self) -> list[Tensor]:
+        """What the measure would take, in one list: the changed tensors, then the errors."""
+        if self.measured is None:
+            return []
+        return [*self.measured.changed, *self.measured.errors.values()]
 
 
 class ConditionSlices:

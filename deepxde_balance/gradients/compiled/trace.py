@@ -17,8 +17,8 @@ class Traced:
     as objects: each call of the graph reads the values that they have then.
 
     Args:
-        graph: A module to call with the parameters and the `others`.
-        others: The tensors that the function read besides the parameters: points, targets, ...
+        graph: A module to call with the inputs and the `others`.
+        others: The tensors that the function read besides the inputs: points, targets, ...
     """
 
     graph: fx.GraphModule
@@ -30,30 +30,31 @@ class Traced:
         return self.graph.code == other.graph.code and kinds[0] == kinds[1]
 
 
-def trace(function: Callable[[], tuple[Tensor, ...]], parameters: Sequence[Tensor]) -> Traced:
+def trace(function: Callable[[], tuple[Tensor, ...]], inputs: Sequence[Tensor]) -> Traced:
     """Runs a function once and records its operations.
 
     Args:
         function: Computes tensors; it may call autograd.
-        parameters: The tensors that the graph takes as its first arguments.
+        inputs: Tensors that it reads, which the graph takes as its first arguments; no two share
+            memory.
     """
     graph = make_fx(function)()
-    inputs = list(parameters)
+    known = list(inputs)
     arguments: list[fx.Node] = []
     with graph.graph.inserting_before(next(iter(graph.graph.nodes))):
-        arguments += [graph.graph.placeholder(f"parameter{i}") for i in range(len(inputs))]
+        arguments += [graph.graph.placeholder(f"input{i}") for i in range(len(known))]
     for node in [n for n in graph.graph.nodes if n.op == "get_attr"]:
         tensor = getattr(graph, str(node.target))
-        position = next((i for i, known in enumerate(inputs) if _same(known, tensor)), len(inputs))
-        if position == len(inputs):
-            inputs.append(tensor)
+        position = next((i for i, other in enumerate(known) if _same(other, tensor)), len(known))
+        if position == len(known):
+            known.append(tensor)
             with graph.graph.inserting_after(arguments[-1]):
-                arguments.append(graph.graph.placeholder(f"other{position - len(parameters)}"))
+                arguments.append(graph.graph.placeholder(f"other{position - len(inputs)}"))
         node.replace_all_uses_with(arguments[position])
         graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()
     lifted = fx.GraphModule({}, graph.graph)  # whose tensors are arguments, no attributes
-    return Traced(lifted, inputs[len(parameters) :])
+    return Traced(lifted, known[len(inputs) :])
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -136,7 +136,7 @@ def test_points_outside_a_mini_batch_keep_their_state(given, way, float64):
     seen: list[int] = []
     model.train(iterations=1, verbose=0)  # the point weights are there
     points = model._run.step.points
-    losses = points.losses
+    losses = points
 
     def recorded(errors):
         """Before an iteration's update, the chosen points have the weights they had last."""
@@ -320,16 +320,6 @@ def test_nncg_trains_with_them(optimizer_options):
     assert np.isfinite(model.losshistory.loss_train[-1]).all()
 
 
-def test_the_compiled_engine_computes_them_uncompiled(compilations):
-    with pytest.warns(UserWarning, match=r"point_weights.*uncompiled"):
-        model = compiled("rba", gradient_engine="compiled")
-    model.train(iterations=2, verbose=0)
-    other = compiled("rba", gradient_engine="one-pass")
-    other.train(iterations=2, verbose=0)
-    assert torch.equal(parameters_of(model), parameters_of(other))
-    assert not compilations
-
-
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("given", ["rba", "brdr", "causal:tolerance=ladder", "sa"])
 def test_their_float_type_is_the_networks(given, precision, request):
@@ -350,9 +340,7 @@ def test_under_mixed_precision(mixed_precision):
     number = len(model.point_weights["pde"])
     large = torch.linspace(100, 200, number, dtype=torch.float16)  # its fourth power overflows
     before = points.rules[0].weights(0)
-    losses = points.losses(
-        {i: large[: rule.number(i)].unsqueeze(1) for i, rule in points.rules.items()}
-    )
+    losses = points({i: large[: rule.number(i)].unsqueeze(1) for i, rule in points.rules.items()})
     after = points.rules[0].weights(0)
     assert after.isfinite().all() and not torch.equal(after, before)
     assert losses[0] == pytest.approx(float((after * large.float() ** 2).mean()), rel=1e-5)
@@ -383,7 +371,7 @@ def test_no_iteration_waits_for_the_device(given, monkeypatch):
     before = model.train_step.points.rules[0].weights(0)
     with Operations() as operations:
         points.begin(batch)
-        points.losses(errors)
+        points(errors)
         points.after_step()
     assert not isinstance(given, str) or not torch.equal(points.rules[0].weights(0), before)
     reading = ("_local_scalar_dense", "nonzero", "_to_copy", "unique", "masked_select")
@@ -537,7 +525,7 @@ def test_errors_that_are_zero_or_nan_leave_the_weights():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.train_step.points.begin(_batch(model))
-            model.train_step.engine.losses(_batch(model), model.train_step.points.losses)
+            model.train_step.engine.losses(_batch(model), model.train_step.points)
         assert_same(model.point_weights, before)
 
 
@@ -665,16 +653,56 @@ def test_a_failed_compile_changes_nothing():
     assert_same(model.point_weights, before)
 
 
-@pytest.mark.parametrize("rule, name", [("rba", "RBA"), ({"bc0": "sa"}, "SelfAdaptive")])
-def test_weights_that_drift_are_told_beside_auto(rule, name):
-    with pytest.warns(UserWarning, match=f"The point weights of {name} change by orders"):
-        compiled(rule, loss_weights="auto")
+class Drifting(ddb.PointWeighting):
+    """Weights that are of a million, and grow."""
+
+    drifts = True
+
+    def fresh(self, term, points):
+        return {"w": 1e6 * early(points)}
+
+    def weights_of(self, state):
+        return state["w"]
+
+    def update(self, errors):
+        for term in errors:
+            self.set_state(term, {"w": 2 * self.state(term)["w"]})
 
 
-@pytest.mark.parametrize(
-    "rule, weights", [("brdr", "auto"), ("causal", "auto"), ("rba", "dn"), (None, "auto")]
-)
-def test_others_are_not(rule, weights):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        compiled(rule, loss_weights=weights)
+def early(points):
+    return 1 / (1 + points[:, 1])
+
+
+def of_mean_one(points):
+    return early(points) / early(points).mean()
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_weights_that_drift_are_divided_by_their_mean_beside_auto(exact, float64):
+    found = []
+    for given in (Drifting(), of_mean_one):
+        weighting = ddb.Auto(update_every=1, traces_every=1)
+        weighting.exact = exact
+        model = compiled({"pde": given}, loss_weights=weighting)
+        torch.manual_seed(1)
+        model.train(iterations=10, verbose=0)
+        before = model.weights
+        model.compile("adam", lr=1e-3, loss_weights="keep", verbose=0)
+        model.train(iterations=3, verbose=0)
+        parameters = torch.cat([p.detach().reshape(-1) for p in model.net.parameters()])
+        found.append((parameters, list(before.values()), model.point_weights["pde"]))
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-9, atol=1e-11)
+    assert found[0][1] == pytest.approx(found[1][1], rel=1e-8)
+    assert found[0][2] == pytest.approx(found[1][2], rel=1e-12)  # kept as they were in the loss
+
+
+def test_errors_of_zero_from_the_start_leave_weights_finite():
+    """The weights of RBA are then 0, and so is their mean."""
+    model = compiled({"bc0": "rba"}, loss_weights="auto")
+    for condition in model.data.bcs[:1]:
+        condition.error = lambda X, inputs, outputs, beg, end: 0 * outputs[beg:end]
+    with pytest.warns(UserWarning, match="The weight of 'bc0' was left as it was"):
+        model.train(iterations=3, verbose=0)
+    assert np.isfinite(model.losshistory.loss_train).all()
+    assert all(np.isfinite(list(model.weights.values())))
+    assert all(torch.isfinite(p).all() for p in model.net.parameters())
