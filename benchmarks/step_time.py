@@ -3,6 +3,7 @@
     python benchmarks/step_time.py
     python benchmarks/step_time.py --cases klein-gordon tiny-ode --rounds 50 --out step_time.json
     python benchmarks/step_time.py --cases klein-gordon --strategies uw sa ntk:probes=1 relobralo
+    python benchmarks/step_time.py --cases klein-gordon --point-weights rba brdr causal --compiled
 
 In every round each contender takes one step, so that a slow moment of the machine slows all of
 them. The ratios are of the medians over the rounds. A strategy that updates its weights every n-th
@@ -61,6 +62,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--compiled", action="store_true", help="the compiled engine too, a minute more a case"
     )
+    parser.add_argument(
+        "--point-weights",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="beside equal and db-kurtosis",
+    )
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, help="a JSON file for the numbers")
@@ -69,6 +77,8 @@ def parse_arguments() -> argparse.Namespace:
         for name in args.strategies:
             updating_always(name)  # raises if there is no such strategy
         args.strategies = [words.normalized(name) for name in args.strategies]
+        for name in args.point_weights:
+            ddb.point_weightings.get(name)  # likewise
     except (ValueError, TypeError) as error:
         parser.error(str(error))
     if args.rounds < 1:
@@ -78,30 +88,47 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def contenders(case: Case, strategies: list[str], compile_too: bool) -> dict[str, Step]:
-    """A step of each contender. Each has its own copy of the network.
-
-    Args:
-        case: The problem.
-        strategies: The words of the strategies.
-        compile_too: Whether the compiled engine is a contender.
-    """
+def contenders(case: Case, args: argparse.Namespace) -> dict[str, Step]:
+    """A step of each contender. Each has its own copy of the network."""
     steps = {"stock equal": model_step(dde.Model, case), "floor": plain_step(case)}
     steps["ours equal"] = model_step(ddb.Model, case)
-    for name in strategies:
+    for name in args.strategies:
         weighting = updating_always(name)
         weights = {"loss_weights": weighting, "loss_groups": case.groups}
         steps[f"{name} @1"] = model_step(ddb.Model, case, **weights)
-    if compile_too:
+    if args.compiled:
         # Each step of this engine computes the gradients of all groups, whatever update_every is.
         weights = {"loss_weights": updating_always("db-kurtosis"), "loss_groups": case.groups}
         steps["db-kurtosis @1, compiled"] = model_step(
             ddb.Model, case, gradient_engine="compiled", **weights
         )
+    steps |= with_point_weights(case, args.point_weights, args.compiled)
     steps["backward per term"] = per_term_step(case)
     if importlib.util.find_spec("torchjd"):
         steps["TorchJD autojac"] = torchjd_step(case)
     return steps
+
+
+def with_point_weights(case: Case, names: list[str], compile_too: bool) -> dict[str, Step]:
+    """Steps with point weights, and those without that they are compared with."""
+    steps: dict[str, Step] = {}
+    engines = ["one-pass", "compiled"] if compile_too and names else ["one-pass"] if names else []
+    for engine in engines:
+        for strategy in ("equal", "db-kurtosis"):
+            for name in (None, *names):
+                steps[label(strategy, name, engine)] = model_step(
+                    ddb.Model,
+                    case,
+                    loss_weights=updating_always(strategy),
+                    loss_groups=case.groups,
+                    gradient_engine=engine,
+                    point_weights=name,
+                )
+    return steps
+
+
+def label(strategy: str, point_weights: str | None, engine: str) -> str:
+    return f"{strategy}{'' if point_weights is None else f'+{point_weights}'}, {engine}"
 
 
 def updating_always(strategy: str) -> ddb.weightings.Weighting:
@@ -173,7 +200,7 @@ def torchjd_step(case: Case) -> Step:
 
 def time_case(name: str, case: Case, args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Median time and peak memory of each contender, and their ratios to stock DeepXDE's."""
-    steps = contenders(case, args.strategies, args.compiled)
+    steps = contenders(case, args)
     seconds: dict[str, list[float]] = {key: [] for key in steps}
     for step in list(steps.values()) * 2:  # warm up: our first step is checked against DeepXDE
         step()
@@ -250,9 +277,24 @@ def markdown(results: dict[str, dict[str, dict[str, float]]]) -> str:
             cells = [f"{case[row][key]:.2f}" for case in results.values()]
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
         lines.append("")
+    for case_name, case in results.items():
+        lines += point_weights_lines(case_name, case)
     stock = [f"{name} {case['stock equal']['milliseconds']:.1f}" for name, case in results.items()]
     lines.append(f"Stock DeepXDE's step, in ms: {', '.join(stock)}.")
     return "\n".join(lines)
+
+
+def point_weights_lines(case_name: str, case: dict[str, dict[str, float]]) -> list[str]:
+    """A table of the time of a step with point weights over that of the same step without."""
+    rows = []
+    for name, values in case.items():
+        strategy, plus, rest = name.partition("+")
+        if plus:
+            _, _, engine = rest.rpartition(", ")
+            without = case[label(strategy, None, engine)]["ratio"]
+            rows.append(f"| {name} | {values['ratio'] / without:.2f} |")
+    head = [f"| {case_name}: time / without point weights | |", "|---|---|"]
+    return [*head, *rows, ""] if rows else []
 
 
 if __name__ == "__main__":

@@ -145,8 +145,7 @@ class Model(StockModel):
                   training ends; a difference raises a RuntimeError. Where the difference might be
                   rounding, or the engine can't be used (no C++ compiler, points that are new more
                   often than every 100 iterations), a warning is given and training continues
-                  uncompiled. NNCG and mixed precision are refused. With point weights, training is
-                  uncompiled, too, and a warning says so;
+                  uncompiled. NNCG and mixed precision are refused;
                 - ``None``: the one-pass engine where it gives DeepXDE's losses, which is checked,
                   and the problem has at least 300 points; else the per-group engine.
 

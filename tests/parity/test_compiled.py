@@ -119,8 +119,9 @@ def test_compiled_for_real(dtype, tolerance, request):
     for engine in ("compiled", "per-group"):
         model = ddb.Model(scripts.laplace(), scripts.network((2, 6, 1)))
         weights = ddb.GW("std", update_every=3)
-        arguments = {"point_weights": {"pde": "brdr:beta_w=0.5"}, "gradient_engine": engine}
-        model.compile("adam", lr=1e-2, loss_weights=weights, verbose=0, **arguments)
+        arguments: dict[str, Any] = {"loss_weights": weights, "gradient_engine": engine}
+        given = {"pde": "brdr:beta_w=0.5"}
+        model.compile("adam", lr=1e-2, point_weights=given, verbose=0, **arguments)
         model.train(iterations=7, verbose=0)
         assert model.gradient_engine == engine
         models.append(model)
@@ -133,13 +134,13 @@ def test_compiled_for_real(dtype, tolerance, request):
 @pytest.mark.parametrize("given", ["rba", "brdr", "sa", "causal:tolerance=0.01,chunks=3"])
 @pytest.mark.parametrize("weights", ["uw", "auto", "db-std"])
 def test_point_weights(weights, given, float64, compilations):
-    arguments = {"loss_weights": weights, "point_weights": {"pde": given}, "verbose": 0}
+    arguments: dict[str, Any] = {"loss_weights": weights, "point_weights": {"pde": given}}
     if given != "sa":
         arguments["point_weights"]["bc0"] = "brdr:beta_w=0.5"
     models = []
     for engine in ("compiled", "per-group"):
         model = ddb.Model(scripts.klein_gordon(), scripts.network())
-        model.compile("adam", lr=1e-2, gradient_engine=engine, **arguments)
+        model.compile("adam", lr=1e-2, gradient_engine=engine, verbose=0, **arguments)
         torch.manual_seed(1)
         model.train(iterations=8, verbose=0)
         assert model.gradient_engine == engine
@@ -165,7 +166,8 @@ def test_point_weights_change_once_in_a_step_of_lbfgs(float64, optimizer_options
     for engine in ("compiled", "per-group"):
         model = ddb.Model(scripts.klein_gordon(), scripts.network())
         given = {"pde": "rba", "bc0": "brdr:beta_w=0.5"}
-        model.compile("L-BFGS", point_weights=given, gradient_engine=engine, verbose=0)
+        arguments: dict[str, Any] = {"point_weights": given, "gradient_engine": engine}
+        model.compile("L-BFGS", verbose=0, **arguments)
         model.train(verbose=0)
         assert model.gradient_engine == engine
         models.append(model)
@@ -178,7 +180,8 @@ def test_point_weights_follow_new_points(float64, compilations, points_may_chang
         dde.config.set_random_seed(0)
         model = ddb.Model(scripts.klein_gordon(), scripts.network())
         given = {"pde": "rba:gamma=0.9", "bc0": "brdr:beta_w=0.5"}
-        model.compile("adam", lr=1e-2, point_weights=given, gradient_engine=engine, verbose=0)
+        arguments: dict[str, Any] = {"point_weights": given, "gradient_engine": engine}
+        model.compile("adam", lr=1e-2, verbose=0, **arguments)
         resampler = dde.callbacks.PDEPointResampler(period=4)
         model.train(iterations=10, callbacks=[resampler], verbose=0)
         assert model.gradient_engine == engine
@@ -192,8 +195,8 @@ def test_a_restored_run_with_point_weights_is_the_unbroken_one(float64, compilat
         dde.config.set_random_seed(0)
         model = ddb.Model(scripts.klein_gordon(), scripts.network())
         given = {"pde": ddb.Causal([1e-4, 1e-3], chunks=3), "bc0": "sa"}
-        arguments = {"gradient_engine": "compiled", "verbose": 0}
-        model.compile("adam", lr=1e-2, loss_weights="uw", point_weights=given, **arguments)
+        arguments: dict[str, Any] = {"gradient_engine": "compiled", "point_weights": given}
+        model.compile("adam", lr=1e-2, loss_weights="uw", verbose=0, **arguments)
         return model
 
     unbroken, broken = compiled_model(), compiled_model()
@@ -243,7 +246,7 @@ def test_rules_of_ones_own(float64, compilations, recwarn):
         (CountsInPython(), "per-group"),
     ):
         model = ddb.Model(scripts.klein_gordon(), scripts.network())
-        given = {"point_weights": rule, "gradient_engine": engine}
+        given: dict[str, Any] = {"point_weights": rule, "gradient_engine": engine}
         model.compile("adam", lr=1e-2, loss_weights="db-mean", verbose=0, **given)
         model.train(iterations=6, verbose=0)
         assert (model.point_weights["pde"] == 7).all()
