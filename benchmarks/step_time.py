@@ -114,12 +114,15 @@ def with_point_weights(case: Case, names: list[str], compile_too: bool) -> dict[
     steps: dict[str, Step] = {}
     engines = ["one-pass", "compiled"] if compile_too and names else ["one-pass"] if names else []
     for engine in engines:
-        for strategy in ("equal", "db-kurtosis"):
+        for strategy, weights in (
+            ("equal", "equal"),
+            ("db-kurtosis @1", updating_always("db-kurtosis")),
+        ):
             for name in (None, *names):
                 steps[label(strategy, name, engine)] = model_step(
                     ddb.Model,
                     case,
-                    loss_weights=updating_always(strategy),
+                    loss_weights=weights,
                     loss_groups=case.groups,
                     gradient_engine=engine,
                     point_weights=name,

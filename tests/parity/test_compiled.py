@@ -171,7 +171,7 @@ def test_point_weights_change_once_in_a_step_of_lbfgs(float64, optimizer_options
         model.train(verbose=0)
         assert model.gradient_engine == engine
         models.append(model)
-    assert_same_parameters(*models, 1e-8)
+    assert_same_parameters(models[0], models[1], 1e-8)
 
 
 def test_point_weights_follow_new_points(float64, compilations, points_may_change_often):
