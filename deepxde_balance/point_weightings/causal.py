@@ -125,7 +125,8 @@ class Causal(PointWeighting):
         losses = sum(self._chunk_losses(i, of_term) for i, of_term in errors.items())
         assert isinstance(losses, Tensor)
         earlier = torch.cat([losses.new_zeros(1), losses[:-1].cumsum(dim=0)])
-        tolerance = self._tolerances.take(self._level)  # an index in brackets would wait for it
+        # An index in brackets would wait for the device.
+        tolerance = self._tolerances.index_select(0, self._level.view(1))
         of_chunks = torch.exp(-tolerance * earlier)
         usable = of_chunks.isfinite().all()
         smallest = torch.stack([of_chunks[self._chunks[i]].min() for i in errors]).min()
