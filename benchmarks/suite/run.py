@@ -231,8 +231,8 @@ def added(problems: Sequence[str], out: Path) -> str | None:
     rules = sorted(found)
     columns = {"point weights": [f"`{rule}`" for rule in rules]}
     for strategy in _ADDED_TO:
-        own = [found[rule].get(strategy, []) for rule in rules]
-        columns[f"beside `{strategy}`"] = [cell(values) if values else "" for values in own]
+        of_rules = [found[rule].get(strategy, []) for rule in rules]
+        columns[f"beside `{strategy}`"] = [cell(values) if values else "" for values in of_rules]
     return table(columns)
 
 
