@@ -217,10 +217,10 @@ def build():
 
 
 def test_from_the_shell_killed_and_again(tmp_path):
-    """Killed for good in the middle of a run, in processes of their own."""
+    """Killed for good in the middle of a run; the unbroken ones run in workers at a time."""
     (tmp_path / "my_script.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "deepxde_balance", "compare", "my_script.py:build"]
-    command += ["--weights", "equal+brdr", "equal", "--iterations", "1500"]
+    command += ["--weights", "equal+brdr", "equal", "--iterations", "600"]
     command += ["--checkpoint-every", "0.1", "--threads", "1", "--set", "lbfgs_iterations=20"]
     environment = {**os.environ, "DDE_BACKEND": "pytorch", "MPLBACKEND": "Agg"}
     start = partial(
@@ -234,8 +234,8 @@ def test_from_the_shell_killed_and_again(tmp_path):
         process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert not list(tmp_path.rglob("seed*.json"))
-    for out in ("runs", "unbroken"):
-        with start([*command, "--out", out]) as process:
+    for out, jobs in (("runs", "1"), ("unbroken", "2")):
+        with start([*command, "--out", out, "--jobs", jobs]) as process:
             printed, error = process.communicate()
         assert process.returncode == 0, error
         assert "| equal+brdr " in printed and "| equal " in printed
@@ -268,6 +268,11 @@ def test_wrong_words_at_the_shell(word, message, tmp_path, monkeypatch, capsys):
     error = capsys.readouterr().err
     assert message in error and len(error.splitlines()) == 1
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_the_point_weightings_are_listed(capsys):
+    assert main(["list"]) == 0
+    assert "With point weights (rba, brdr, causal, sa)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])
