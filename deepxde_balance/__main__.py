@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, get_args
 
-from . import problems, weightings
+from . import point_weightings, problems, weightings
 from ._checks import unknown_name
 from .callbacks.progress import Progress
 from .experiments import Run, Sweep, check_device, train
@@ -61,6 +61,8 @@ def _list(given: argparse.Namespace) -> int:
         if name != "keep":
             print(f"  {name}")
     print("\nWith parameters: dn:beta=0.9,bias_correction=false")
+    names = ", ".join(point_weightings.names())
+    print(f"With point weights ({names}), to compare on one's own problem: auto+brdr")
     return 0
 
 

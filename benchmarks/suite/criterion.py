@@ -26,7 +26,7 @@ from deepxde_balance.experiments.user_record import UserRecord
 from deepxde_balance.report.tables import table
 
 from . import Half, names
-from .run import RESULTS, records
+from .run import RESULTS, has_points, records
 
 #: With two strategies, a rank correlation is 1 or -1.
 FEWEST_STRATEGIES = 3
@@ -151,12 +151,14 @@ def judge(values: np.ndarray, errors: np.ndarray) -> Judgement:
 
 
 def by_seed(name: str, out: Path) -> list[list[UserRecord]]:
-    """The runs of a problem for each seed that can be judged.
+    """The runs of a problem, without point weights, for each seed that can be judged.
 
     At least ``FEWEST_STRATEGIES`` strategies ran with the seed, and one did not diverge.
     """
     found: dict[int, list[UserRecord]] = {}
-    for runs in records(name, out).values():
+    for strategy, runs in records(name, out).items():
+        if has_points(strategy):
+            continue
         for run in runs:
             found.setdefault(run.seed, []).append(run)
     return [

@@ -4,6 +4,7 @@
     python -m suite.run equal db-kurtosis --half choosing --jobs 2      # into results/suite
     python -m suite.run --half choosing --show                          # the table, trains nothing
     python -m suite.run --show --write                                  # and into README.md
+    python -m suite.run equal equal+rba auto auto+rba --only advection  # with point weights
 
 Finished runs are skipped, a killed run goes on. Two processes of one thread are faster than one
 of two.
@@ -24,8 +25,11 @@ import marked
 import numpy as np
 
 import deepxde_balance as ddb
+from deepxde_balance.experiments.strategies import named
+from deepxde_balance.experiments.user_problem import make, model_of
 from deepxde_balance.experiments.user_record import UserRecord
 from deepxde_balance.report.tables import table
+from deepxde_balance.weightings import words
 
 from . import PROBLEMS, Entry, Half, names
 from .setup import Setup
@@ -38,6 +42,9 @@ RESULTS = Path(__file__).parents[1] / "results" / "suite"
 #: losses of their own, which the one-pass engine can't take apart.
 _FEW_POINTS = 300
 _NOT_COMPILED = ("volterra",)
+
+#: The strategies to which point weights are added.
+_ADDED_TO = ("equal", "auto", "db-kurtosis")
 
 
 class Build:
@@ -61,6 +68,9 @@ def train(
 
     With `lbfgs` iterations of L-BFGS after Adam.
     """
+    strategies = fitting(entry, strategies)
+    if not strategies:
+        return
     compiled = entry.name not in _NOT_COMPILED and len(entry.build().data.train_x) >= _FEW_POINTS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # strategies that fail are what is measured here
@@ -75,6 +85,26 @@ def train(
             gradient_engine="compiled" if compiled else None,
             threads=1,
         )
+
+
+def fitting(entry: Entry, strategies: Sequence[str]) -> list[str]:
+    """The strategies without those whose point weights the problem refuses, which are printed."""
+    problem = make(Build(entry.name), 0)
+    found = []
+    for one in named(strategies):
+        try:
+            if one.point_weighting is not None:
+                model_of(problem, one.weighting, one.point_weighting, optimizer="adam", lr=1e-3)
+        except ValueError as refusal:
+            print(f"{entry.name}: {one.name} is left out. {refusal}")
+        else:
+            found.append(one.name)
+    return found
+
+
+def has_points(strategy: str) -> bool:
+    """Whether a strategy's name has point weights."""
+    return len(words.split_points(strategy)) > 1
 
 
 def records(name: str, out: Path) -> dict[str, list[UserRecord]]:
@@ -109,13 +139,13 @@ def ratios(problems: Sequence[str], out: Path) -> Mapping[str, Mapping[str, floa
 def close_to_best(strategy: str, found: Mapping[str, Mapping[str, float]]) -> list[bool]:
     """For each problem whether a strategy's error is within 1.5 times that of the best other one.
 
-    A diverged strategy is close to none.
+    The others are those without point weights. A diverged strategy is close to none.
 
     Args:
         strategy: The strategy.
         found: The :func:`ratios` of all strategies.
     """
-    others = [of for name, of in found.items() if name != strategy]
+    others = [of for name, of in found.items() if name != strategy and not has_points(name)]
     best = {n: min(of[n] for of in others if n in of) for of in others for n in of}
     return [
         bool(np.isfinite(ratio)) and ratio <= 1.5 * best[n]
@@ -124,9 +154,12 @@ def close_to_best(strategy: str, found: Mapping[str, Mapping[str, float]]) -> li
     ]
 
 
-def cells(problems: Sequence[str], out: Path) -> str:
-    """A table with the error of each strategy on each problem, and in brackets the ratio."""
-    found = ratios(problems, out)
+def cells(problems: Sequence[str], out: Path, points: bool = False) -> str:
+    """A table with the error of each strategy on each problem, and in brackets the ratio.
+
+    The strategies are those without point weights, or those with.
+    """
+    found = {s: of for s, of in ratios(problems, out).items() if has_points(s) == points}
     errors = {name: {s: error(r) for s, r in records(name, out).items()} for name in problems}
 
     def cell(strategy: str, name: str) -> str:
@@ -134,13 +167,18 @@ def cells(problems: Sequence[str], out: Path) -> str:
             return ""
         return f"{errors[name][strategy]:.2g} ({found[strategy][name]:.2g})"
 
+    if points:
+        problems = [name for name in problems if any(name in of for of in found.values())]
     columns = {"problem": list(problems)}
     return table(columns | {f"`{s}`": [cell(s, name) for name in problems] for s in found})
 
 
-def summary(problems: Sequence[str], out: Path) -> str:
-    """A table with a row for each strategy: what its ratios to `equal` are like."""
-    found = ratios(problems, out)
+def summary(problems: Sequence[str], out: Path, points: bool = True) -> str:
+    """A table with a row for each strategy: what its ratios to `equal` are like.
+
+    Without `points`, strategies with point weights are left out.
+    """
+    found = {s: of for s, of in ratios(problems, out).items() if points or not has_points(s)}
     values = {s: np.array(list(of.values())) for s, of in found.items()}
     close = [close_to_best(s, found) for s in found]
     return table(
@@ -156,15 +194,58 @@ def summary(problems: Sequence[str], out: Path) -> str:
 
 
 def tables(problems: Sequence[str], out: Path) -> str:
-    """:func:`cells` and :func:`summary`."""
-    return f"{cells(problems, out)}\n\n{summary(problems, out)}"
+    """:func:`cells`, of the strategies with point weights, too, if there are any, and `summary`."""
+    parts = [cells(problems, out)]
+    if any(map(has_points, ratios(problems, out))):
+        parts.append(cells(problems, out, points=True))
+    return "\n\n".join([*parts, summary(problems, out)])
+
+
+def added(problems: Sequence[str], out: Path) -> str | None:
+    """A table of what point weights add to strategies; ``None`` where no run has any.
+
+    A cell is about the errors with point weights over those of the strategy alone, with the seeds
+    of both: the geometric mean over the problems that have both, the worst, and in brackets the
+    number of problems. Problems on which the strategy alone diverged don't count.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for name in problems:
+        runs = records(name, out)
+        for word, with_points in runs.items():
+            strategy, *rule = words.split_points(word)
+            if not rule or strategy not in _ADDED_TO:
+                continue
+            alone = {run.seed: run for run in runs.get(strategy, [])}
+            both = [run for run in with_points if run.seed in alone]
+            base = error([alone[run.seed] for run in both]) if both else float("inf")
+            if np.isfinite(base):
+                own = found.setdefault(rule[0], {}).setdefault(strategy, [])
+                own.append(error(both) / base)
+    if not found:
+        return None
+
+    def cell(values: Sequence[float]) -> str:
+        mean = float(np.exp(np.log(values).mean()))
+        return f"{mean:.2g}, worst {max(values):.2g} ({len(values)})"
+
+    rules = sorted(found)
+    columns = {"point weights": [f"`{rule}`" for rule in rules]}
+    for strategy in _ADDED_TO:
+        of_rules = [found[rule].get(strategy, []) for rule in rules]
+        columns[f"beside `{strategy}`"] = [cell(values) if values else "" for values in of_rules]
+    return table(columns)
 
 
 def write() -> None:
     """Writes the tables of both halves into the READMEs."""
     halves = get_args(Half)
     marked.write(README, **{half: tables(names(half), RESULTS) for half in halves})
-    marked.write(TOP_README, **{half: summary(names(half), RESULTS) for half in halves})
+    marked.write(
+        TOP_README, **{half: summary(names(half), RESULTS, points=False) for half in halves}
+    )
+    of_points = added(names(), RESULTS)
+    if of_points is not None:
+        marked.write(README, what_point_weights_add=of_points)
 
 
 def main() -> None:
@@ -191,6 +272,9 @@ def main() -> None:
     if given.write:
         write()
     print(tables(problems, out))
+    of_points = added(problems, out)
+    if of_points is not None:
+        print(f"\nWhat point weights add:\n\n{of_points}")
 
 
 if __name__ == "__main__":

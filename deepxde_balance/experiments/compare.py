@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..gradients.choose import EngineName
-from ..weightings import Weighting
 from .comparison import Comparison
 from .run import finished
-from .strategies import named
+from .strategies import StrategyGiven, named
 from .user_record import UserRecord
 from .user_run import UserRun, label
 from .user_sweep import AllRunsFailedError, UserSweep
@@ -18,7 +17,7 @@ from .user_sweep import AllRunsFailedError, UserSweep
 
 def compare(
     build: Callable[[], Any],
-    strategies: Iterable[str | Weighting],
+    strategies: Iterable[StrategyGiven],
     iterations: int = 5000,
     seeds: int = 3,
     jobs: int = 1,
@@ -51,7 +50,8 @@ def compare(
             them optional:
 
             - ``"compile"``: a dict of more arguments of :meth:`deepxde_balance.Model.compile`:
-              `loss`, `metrics`, `decay`, `external_trainable_variables`, `loss_groups`;
+              `loss`, `metrics`, `decay`, `external_trainable_variables`, `loss_groups`,
+              `point_weights`, which all strategies then have;
             - ``"solution"``: a function from points (N, d) to the solution's values (N, k);
             - ``"points"``: the points to compare at; by default the test points, or the residual
               points where there are no others;
@@ -60,6 +60,9 @@ def compare(
             - ``"callbacks"``: a list of callbacks.
 
         strategies: Names, words with parameters like ``"dn:beta=0.9"``, and weighting objects.
+            After a plus sign, a word may name point weights: ``"auto+brdr"``,
+            ``"equal+causal:chunks=16"``. So does a pair of words or objects:
+            ``(ddb.DN(), ddb.RBA(eta=0.001))``.
         iterations: Iterations of `optimizer`.
         seeds: The number of seeds, which are 0, 1, ...
         jobs: Runs at a time, in processes of their own; -1 for one per core. A script that gives
@@ -67,7 +70,8 @@ def compare(
         out: The folder of the records, for one problem.
         optimizer: ``"adam"``, ``"adamw"``, ``"rmsprop"`` or ``"sgd"``.
         lr: The learning rate.
-        lbfgs_iterations: Iterations of L-BFGS after that, with the weights kept.
+        lbfgs_iterations: Iterations of L-BFGS after that, with the weights kept, those of points,
+            too.
         gradient_engine: See :meth:`deepxde_balance.Model.compile`.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``, ...; by default PyTorch's.
         threads: CPU threads of each run; by default the cores are divided among the jobs.

@@ -148,9 +148,13 @@ def checkpoints(prefix: Path) -> list[Path]:
 
 
 def check_same(identity: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
-    """Raises an OtherRunError if the entries found in a file are not those of a run's identity."""
+    """Raises an OtherRunError if the entries found in a file are not those of a run's identity.
+
+    A setting that is None is the same as one that the file lacks: it is new since the file was
+    written.
+    """
     for name, value in identity.items():
-        if found.get(name) == value:
+        if _without_none(found.get(name)) == _without_none(value):
             continue
         there, here = found.get(name), value
         if isinstance(there, Mapping) and isinstance(here, Mapping):
@@ -159,3 +163,10 @@ def check_same(identity: Mapping[str, Any], found: Mapping[str, Any], path: Path
         raise OtherRunError(
             f"{path} is of another run: {name} there {there}, here {here}. Choose another folder."
         )
+
+
+def _without_none(value: Any) -> Any:
+    """A mapping, and those in it, without the entries that are None; another value as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _without_none(one) for name, one in value.items() if one is not None}

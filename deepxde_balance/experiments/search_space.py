@@ -193,6 +193,12 @@ def _fixed_weights(space: Mapping[str, Any], groups: TermGroups) -> FixedWeights
 
 def _strategy_options(word: str, options: Mapping[str, Any]) -> StrategyOptions:
     _check_names(options)
+    strategy, *points = words.split_points(word)
+    if points:
+        raise ValueError(
+            f"space has the strategy {word!r}, which is not allowed: give {strategy!r}, and "
+            f"{{'compile': {{'point_weights': {'+'.join(points)!r}}}}} among the options of build."
+        )
     usual = _defaults(word)
     return StrategyOptions(
         [

@@ -11,25 +11,31 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .. import weightings
+from .. import point_weightings, weightings
+from ..point_weightings import FixedPoints, PointWeighting
 from ..weightings import Weighting, words
 from ..weightings.base import Keep
 
 #: File systems allow names of 255 characters.
 _LONGEST = 200
 
+#: What a user gives for a strategy: a word or an object, or a pair with a point weighting.
+StrategyGiven = str | Weighting | tuple[str | Weighting, str | PointWeighting]
+
 
 @dataclasses.dataclass(frozen=True)
 class Strategy:
-    """A weighting under a short name.
+    """A weighting under a short name, perhaps with a point weighting.
 
     Args:
-        name: A word, e.g. ``"dn:beta=0.9"``.
+        name: A word, e.g. ``"dn:beta=0.9"`` or ``"dn:beta=0.9+rba"``.
         weighting: The weighting.
+        point_weighting: The point weighting; ``None`` where all points of a term count the same.
     """
 
     name: str
     weighting: Weighting
+    point_weighting: PointWeighting | None = None
 
     @property
     def folder(self) -> str:
@@ -44,23 +50,32 @@ class Strategy:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The weighting's class and parameters, in the types of JSON."""
-        return {"class": type(self.weighting).__name__, **parameters(self.weighting)}
+        """Class and parameters of the weighting and of the point weighting, in the types of JSON.
+
+        Without a point weighting there is no entry for it, as in records before there were any.
+        """
+        found = _described(self.weighting)
+        if self.point_weighting is not None:
+            found["point weights"] = _described(self.point_weighting)
+        return found
 
 
-def named(given: Iterable[str | Weighting]) -> list[Strategy]:
+def named(given: Iterable[StrategyGiven]) -> list[Strategy]:
     """The strategies with their names.
 
     The name of a weighting object is that of the preset that it is, or its class, with those
-    parameters that differ from the defaults.
+    parameters that differ from the defaults; so is that of a point weighting object.
 
     Args:
-        given: Names, words like ``"dn:beta=0.9"``, and weighting objects.
+        given: Names, words like ``"dn:beta=0.9"``, and weighting objects. For point weights, words
+            like ``"dn:beta=0.9+rba"``, and pairs of a weighting and a point weighting, which are
+            names, words or objects.
 
     Raises:
-        ValueError: If there is no strategy, a name is unknown, two strategies are the same, or
-            one keeps the weights of a phase before.
-        TypeError: If a strategy is neither a text nor a weighting object.
+        ValueError: If there is no strategy, a name is unknown, two strategies are the same, one
+            keeps the weights of a phase before, or a word does not have one strategy and at most
+            one point weighting.
+        TypeError: If a strategy is neither a text nor a weighting object nor such a pair.
     """
     if isinstance(given, (str, Weighting)) or not isinstance(given, Iterable):
         raise TypeError(
@@ -81,7 +96,7 @@ def named(given: Iterable[str | Weighting]) -> list[Strategy]:
     return strategies
 
 
-def parameters(module: nn.Module) -> dict[str, Any]:
+def parameters(module: nn.Module | PointWeighting) -> dict[str, Any]:
     """The public settings of a weighting and of its parts by name, in the types of JSON."""
     found: dict[str, Any] = {}
     for name, value in vars(module).items():
@@ -92,21 +107,81 @@ def parameters(module: nn.Module) -> dict[str, Any]:
             found[name] = value
         elif " at 0x" not in repr(value):  # what has an address has no text of its own
             found[name] = repr(value)
+    if isinstance(module, PointWeighting):
+        return found | {k: v for k, v in module.hyperparameters.items() if isinstance(v, list)}
     for name, part in module.named_children():
         found[name] = type(part).__name__
         found |= {f"{name}.{key}": value for key, value in parameters(part).items()}
     return found
 
 
-def _strategy(given: str | Weighting) -> Strategy:
-    weighting = weightings.get(given)
+def _described(weighting: Weighting | PointWeighting) -> dict[str, Any]:
+    return {"class": type(weighting).__name__, **parameters(weighting)}
+
+
+def _strategy(given: StrategyGiven) -> Strategy:
+    of_terms, of_points = _parts(given)
+    weighting = weightings.get(of_terms)
     if isinstance(weighting, Keep):
         raise ValueError("'keep' keeps the weights of a phase before: a run has none.")
-    name = words.normalized(given) if isinstance(given, str) else _name(weighting)
-    return Strategy(name, weighting)
+    name = words.normalized(of_terms) if isinstance(of_terms, str) else _name(weighting)
+    if of_points is None:
+        return Strategy(name, weighting)
+    rule = point_weightings.get(of_points)
+    of_rule = words.normalized(of_points) if isinstance(of_points, str) else _name(rule)
+    return Strategy(f"{name}+{of_rule}", weighting, rule)
 
 
-def _name(weighting: Weighting) -> str:
+def _parts(given: StrategyGiven) -> tuple[str | Weighting, str | PointWeighting | None]:
+    """The weighting and the point weighting of what a user gave for a strategy."""
+    if isinstance(given, str):
+        return _parts_of_word(given)
+    if isinstance(given, PointWeighting):
+        raise TypeError(
+            f"strategies has the point weighting {type(given).__name__}, which is no weighting: "
+            f"give it beside one, as in ('equal', {type(given).__name__}(...))."
+        )
+    if not isinstance(given, tuple):
+        return given, None
+    if len(given) != 2:
+        raise TypeError(
+            f"strategies has {given!r}, which is not allowed: give a pair of a weighting and a "
+            "point weighting, as in ('auto', 'rba')."
+        )
+    of_terms, of_points = given
+    if not isinstance(of_points, (str, PointWeighting)) or isinstance(of_points, FixedPoints):
+        raise TypeError(
+            f"strategies has point weights of class {type(of_points).__name__}, which is not "
+            "allowed beside a strategy: give a name or an object such as ddb.RBA(). An array, a "
+            "function or a mapping goes into build's option compile, as point_weights."
+        )
+    if isinstance(of_terms, str) and len(words.split_points(of_terms)) > 1:
+        raise ValueError(f"strategies has {given!r}, which has point weights twice: give one.")
+    return of_terms, of_points
+
+
+def _parts_of_word(word: str) -> tuple[str, str | None]:
+    first, *points = words.split_points(word)
+    if len(points) > 1:
+        raise ValueError(
+            f"{word!r} is not allowed: it has {len(points)} point weightings, a strategy takes "
+            "one, as in 'auto+rba'."
+        )
+    if not first or any(part.endswith("+") for part in (first, *points)):
+        raise ValueError(
+            f"{word!r} is not allowed: write a strategy and its point weighting with a plus sign "
+            "between them, as in 'auto+rba'."
+        )
+    name = words.plain_name(first.partition(":")[0])
+    if name in point_weightings.names() and name not in weightings.names():
+        raise ValueError(
+            f"{word!r} is not allowed: {name} weighs points, so give it beside a strategy, as in "
+            f"'equal+{name}'."
+        )
+    return first, points[0] if points else None
+
+
+def _name(weighting: Weighting | PointWeighting) -> str:
     """The shortest word for a weighting object."""
     bases = _defaults(weighting) or {type(weighting).__name__: {}}
     own = parameters(weighting)
@@ -117,13 +192,18 @@ def _name(weighting: Weighting) -> str:
     return min(found, key=lambda word: (word.count("="), word.count(":")))
 
 
-def _defaults(weighting: Weighting) -> dict[str, dict[str, Any]]:
+def _defaults(weighting: Weighting | PointWeighting) -> dict[str, dict[str, Any]]:
     """The parameters, by name, of those presets that are of the same class.
 
     Where there is none, they are those of the class with its own defaults, if it has them all.
     """
     kind = type(weighting)
-    presets = {name: weightings.get(name) for name in weightings.names() if _has_defaults(name)}
+    if isinstance(weighting, PointWeighting):
+        presets: dict[str, Any] = {
+            name: point_weightings.get(name) for name in point_weightings.names()
+        }
+    else:
+        presets = {name: weightings.get(name) for name in weightings.names() if _has_defaults(name)}
     same = {name: parameters(made) for name, made in presets.items() if type(made) is kind}
     if same:
         return same
@@ -144,7 +224,7 @@ def _has_defaults(name: str) -> bool:
 def _differing(own: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that the base does not have, by the last part of their names."""
     return {
-        name.rpartition(".")[2]: value
+        name.rpartition(".")[2]: value[0] if isinstance(value, list) and len(value) == 1 else value
         for name, value in own.items()
         if name not in base or base[name] != value
     }

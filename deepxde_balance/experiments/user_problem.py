@@ -14,12 +14,20 @@ import torch
 
 from .._checks import is_number, unknown_name
 from ..model import Model
+from ..point_weightings import PointWeighting
 
 #: What a problem may have beside `data` and `net`.
 OPTIONS = ("compile", "solution", "points", "metric", "callbacks")
 
 #: The arguments of `Model.compile` that a problem may give.
-COMPILE = ("loss", "metrics", "decay", "external_trainable_variables", "loss_groups")
+COMPILE = (
+    "loss",
+    "metrics",
+    "decay",
+    "external_trainable_variables",
+    "loss_groups",
+    "point_weights",
+)
 
 _OF_COMPARE = ("optimizer", "lr", "loss_weights", "gradient_engine")
 
@@ -49,7 +57,10 @@ class UserProblem:
 
     @property
     def fingerprint(self) -> str:
-        """A checksum of the network's parameters, the unknowns and the training points."""
+        """A checksum of the network's parameters, the unknowns and the training points.
+
+        The point weights that `build` gave, if any, are part of it.
+        """
         digest = hashlib.sha256()
         tensors = [*self.net.state_dict().values(), *self.variables]
         arrays = [tensor.detach().cpu().numpy() for tensor in tensors]
@@ -59,6 +70,8 @@ class UserProblem:
             if isinstance(array, np.ndarray):
                 digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).tobytes())
+        if self.compile.get("point_weights") is not None:
+            digest.update(_in_words(self.compile["point_weights"]).encode())
         return digest.hexdigest()[:16]
 
     @property
@@ -163,20 +176,51 @@ def make(build: Callable[[], Any], seed: int) -> UserProblem:
     return UserProblem(data, net, **given)
 
 
-def model_of(problem: UserProblem, weighting: Any, **compile_args: Any) -> Model:
+def model_of(
+    problem: UserProblem,
+    weighting: Any,
+    point_weighting: PointWeighting | None = None,
+    **compile_args: Any,
+) -> Model:
     """A new model of the problem, compiled.
 
     Args:
         problem: The problem.
         weighting: The weighting.
+        point_weighting: The strategy's point weighting; ``None`` leaves the problem's own, if any.
         **compile_args: More arguments of :meth:`deepxde_balance.Model.compile`.
 
     Raises:
+        ValueError: If the problem has point weights and the strategy, too.
         ValueError, TypeError: As :meth:`deepxde_balance.Model.compile`.
     """
+    given = dict(problem.compile)
+    if point_weighting is not None:
+        if given.get("point_weights") is not None:
+            raise ValueError(
+                "build: compile has point_weights, and a strategy has the point weighting "
+                f"{type(point_weighting).__name__}, too: leave one of them out."
+            )
+        given["point_weights"] = point_weighting
     model = Model(problem.data, problem.net)
-    model.compile(loss_weights=weighting, verbose=0, **problem.compile, **compile_args)
+    model.compile(loss_weights=weighting, verbose=0, **given, **compile_args)
     return model
+
+
+def _in_words(point_weights: Any) -> str:
+    """The same text for the same point weights; functions are told apart by their names."""
+    if isinstance(point_weights, Mapping):
+        return repr({str(name): _in_words(one) for name, one in point_weights.items()})
+    if isinstance(point_weights, PointWeighting):
+        named = {name: _in_words(one) for name, one in vars(point_weights).items()}
+        return f"{type(point_weights).__name__} {named}"
+    if callable(point_weights):
+        return name_of(point_weights)
+    if isinstance(point_weights, torch.Tensor):
+        point_weights = point_weights.detach().cpu().numpy()
+    if isinstance(point_weights, np.ndarray):
+        return repr(point_weights.tolist())
+    return "" if " at 0x" in repr(point_weights) else repr(point_weights)
 
 
 def _parts(built: Any) -> tuple[Any, Any, Mapping[str, Any]]:

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,9 +27,13 @@ class UserRecord(Record):
 
     Args:
         test_losses: The unweighted test losses by term, each of shape (S,).
+        point_weights_now: The ``"mean"`` and the ``"largest"`` of the points' weights at the end,
+            by term; empty where no points are weighed, and in records that were written before
+            records had this entry.
     """
 
     test_losses: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    point_weights_now: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> UserRecord:
@@ -39,7 +43,8 @@ class UserRecord(Record):
             RecordError: If the file is not the record of such a run.
         """
         record = Record.load(path)
-        given = json.loads(Path(path).read_text(encoding="utf-8")).get("test_losses")
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        given = content.get("test_losses")
         if not isinstance(given, dict) or given.keys() != record.losses.keys():
             raise RecordError(f"{path}: lacks the test losses: not a run of one's own problem.")
         test_losses = {
@@ -58,7 +63,11 @@ class UserRecord(Record):
         criterion = worst_term(test_losses)
         of_record["errors"] = {**record.errors, "criterion": criterion}
         of_record["final"] = {**record.final, "criterion": float(criterion[-1])}
-        return cls(**of_record, test_losses=test_losses)
+        return cls(
+            **of_record,
+            test_losses=test_losses,
+            point_weights_now=_point_weights(content.get("point_weights_now", {}), record),
+        )
 
     @property
     def quantity(self) -> Quantity:
@@ -76,3 +85,14 @@ class UserRecord(Record):
     def diverged(self) -> bool:
         """Whether the score is not finite."""
         return not math.isfinite(self.score)
+
+
+def _point_weights(given: Any, record: Record) -> dict[str, dict[str, float]]:
+    """The entry `point_weights_now` of a record, with nan for what was not finite."""
+    try:
+        return {
+            term: {name: math.nan if value is None else float(value) for name, value in of.items()}
+            for term, of in given.items()
+        }
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RecordError(f"{record.path}: its point_weights_now are damaged: {error}.") from error

@@ -176,6 +176,7 @@ def _train(
     model = model_of(
         problem,
         run.strategy.weighting,
+        run.strategy.point_weighting,
         optimizer=training.optimizer,
         lr=training.lr,
         gradient_engine=engine,
@@ -225,6 +226,10 @@ def _lbfgs_options_put_back() -> Iterator[None]:
 
 def _content(run: UserRun, model: Model, recorder: ErrorRecorder) -> dict[str, Any]:
     """The entries of the record."""
+    point_weights = {
+        term: {"mean": weights.mean(), "largest": weights.max()}
+        for term, weights in model.point_weights.items()
+    }
     return {
         "format": FORMAT,
         **run.identity,
@@ -236,6 +241,7 @@ def _content(run: UserRun, model: Model, recorder: ErrorRecorder) -> dict[str, A
         "true_coefficients": {},
         "final": {name: values[-1] for name, values in recorder.errors.items()},
         "weights_now": model.weights,
+        **({"point_weights_now": point_weights} if point_weights else {}),
         "seconds": recorder.seconds,
         "seconds_per_iteration": recorder.training_seconds / max(model.train_state.step, 1),
     }

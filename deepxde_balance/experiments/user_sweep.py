@@ -194,8 +194,13 @@ class UserSweep:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the runs warn, too
             for strategy in strategies:
-                weighting = strategy.weighting
-                model_of(self.start, weighting, gradient_engine=self.engine, **self._compile_args)
+                model_of(
+                    self.start,
+                    strategy.weighting,
+                    strategy.point_weighting,
+                    gradient_engine=self.engine,
+                    **self._compile_args,
+                )
             model = model_of(self.start, "equal", **self._compile_args)
             self.start.errors(model)
             model.train(iterations=0, verbose=0)

@@ -231,6 +231,7 @@ class Problem(ABC):
         Raises:
             ValueError: If the word can't be read.
         """
+        words.check_alone(word)
         name, parameters = words.parse(word)
         return words.written(name, self._beside_settings(name, parameters) | parameters)
 

@@ -192,6 +192,7 @@ def get(weighting: str | Weighting, **parameters: Any) -> Weighting:
         BiasCorrectedEMA(beta=0.9)
     """
     if isinstance(weighting, str):
+        words.check_alone(weighting)
         canonical(weighting.partition(":")[0])  # an unknown name is reported before bad parameters
         name, parameters = words.parse(weighting, **parameters)
         return _make(name, parameters)

@@ -66,6 +66,26 @@ def parse(word: str, /, **more: Any) -> Word:
     return Word(name, parameters)
 
 
+def split_points(word: str) -> list[str]:
+    """The parts of a word like ``"auto+rba:eta=0.001"``: a strategy and its point weighting.
+
+    A plus sign that belongs to a number, as in ``"alpha=1e+5"`` or ``"alpha=+inf"``, separates
+    nothing: a letter follows a separator, and no equals sign precedes it.
+    """
+    return [part.strip() for part in re.split(r"(?<!=)\+(?=\s*[A-Za-z])", word)]
+
+
+def check_alone(word: str) -> None:
+    """Raises a ValueError if a word names a point weighting beside its strategy."""
+    strategy, *points = split_points(word)
+    if points:
+        raise ValueError(
+            f"{word!r} is not allowed: give loss_weights={strategy!r}, "
+            f"point_weights={'+'.join(points)!r}. Both in one text are for ddb.compare, and for "
+            "one's own problem."
+        )
+
+
 def normalized(word: str) -> str:
     """The word in its one normal form.
 

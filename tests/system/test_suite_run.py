@@ -1,10 +1,11 @@
 """The suite's tables, against records whose errors were chosen by hand."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 from _support.records import content
-from suite import run
+from suite import PROBLEMS, criterion, run
 
 from deepxde_balance.results.record import write_json
 
@@ -95,6 +96,128 @@ def test_a_diverged_seed_counts_as_infinite(folder):
     write(folder, "wave", "dn", 1, float("nan"))
     write(folder, "wave", "equal", 1, 0.5)
     assert run.ratios(["wave"], folder)["dn"]["wave"] == float("inf")
+
+
+@pytest.fixture
+def with_points(folder):
+    """Three problems with point weights: sqrt(2 x 0.5 x 0.25) is 0.63, of each over its strategy.
+
+    Beside `auto` there is no seed in common, `uw` is no strategy to add to, and `dn` is alone.
+    """
+    write(folder, "cavity", "equal", 0, 1.0)
+    for problem, error in {"helmholtz": 0.8, "wave": 0.25, "cavity": 0.25}.items():
+        write(folder, problem, "equal+rba:eta=0.1", 0, error)
+    write(folder, "wave", "equal+brdr", 0, 1.0)
+    write(folder, "wave", "auto+brdr", 1, 0.1)
+    write(folder, "wave", "auto+rba:eta=0.1", 0, 0.05)
+    write(folder, "wave", "uw+brdr", 0, 0.1)
+    return folder
+
+
+ALL = ["helmholtz", "wave", "cavity"]
+
+
+def test_what_point_weights_add(with_points):
+    rows = _cells(run.added(ALL, with_points).splitlines())
+    assert rows["`brdr`"] == ["2, worst 2 (1)", "", ""]
+    assert rows["`rba:eta=0.1`"] == ["0.63, worst 2 (3)", "0.1, worst 0.1 (1)", ""]
+    assert next(iter(rows)) == "point weights" and len(rows) == 4  # with the rule below the titles
+
+
+def test_seeds_that_one_of_both_lacks_do_not_count(with_points):
+    """Helmholtz's seed 1, where equal has 0.1, and not its seed 0 of 0.4."""
+    write(with_points, "helmholtz", "equal+brdr", 1, 0.05)
+    assert _cells(run.added(["helmholtz"], with_points).splitlines())["`brdr`"][0] == (
+        "0.5, worst 0.5 (1)"
+    )
+
+
+def test_point_weights_where_one_of_both_diverged(with_points):
+    write(with_points, "wave", "auto", 0, float("nan"))
+    write(with_points, "cavity", "equal+rba:eta=0.1", 0, float("nan"))
+    rows = _cells(run.added(ALL, with_points).splitlines())
+    assert rows["`rba:eta=0.1`"] == ["inf, worst inf (3)", "", ""]
+
+
+def test_nothing_is_added_where_no_run_has_point_weights(folder):
+    assert run.added(ALL, folder) is None
+
+
+def test_point_weights_in_the_tables_as_printed(with_points, monkeypatch, capsys):
+    """In a table of their own, in the summary and last; the best other is without."""
+    plain = run.tables(["wave"], with_points)
+    monkeypatch.setattr(sys, "argv", ["run", "--show", "--only", *ALL, "--out", str(with_points)])
+    run.main()
+    printed = capsys.readouterr().out
+    assert "`equal+brdr`" in plain and "What point weights add:" in printed
+    rows = _cells(line for line in printed.splitlines() if line.startswith("|"))
+    assert rows["cavity"][0] == "0.25 (0.25)"  # the later of the two tables with problems
+    # 2, 0.5 and 0.25 times equal's, of which the best other has 0.05, 0.8 and 0.5.
+    assert rows["`equal+rba:eta=0.1`"] == ["3", "0.63", "2", "33%", "67%"]
+    assert "+" not in run.summary(ALL, with_points, points=False)
+
+
+def test_close_to_the_best_other_without_point_weights():
+    found = {"equal": {"wave": 1.0}, "dn": {"wave": 2.0}, "dn+rba": {"wave": 0.1}}
+    assert run.close_to_best("equal", found) == [True]
+    assert run.close_to_best("dn+rba", found) == [True]
+
+
+def test_the_criteria_are_judged_without_point_weights(with_points):
+    (runs,) = criterion.by_seed("wave", with_points)
+    assert sorted(one.weights for one in runs) == ["auto", "dn", "equal", "uw"]
+
+
+README = """\
+<!-- choosing -->
+<!-- end of choosing -->
+<!-- judging -->
+<!-- end of judging -->
+<!-- what point weights add -->
+as before
+<!-- end of what point weights add -->
+"""
+
+
+def test_what_is_written(with_points, folder, tmp_path, monkeypatch):
+    path, top = tmp_path / "README.md", tmp_path / "TOP.md"
+    for name, value in {"README": path, "TOP_README": top, "RESULTS": with_points}.items():
+        monkeypatch.setattr(run, name, value)
+    path.write_text(README)
+    top.write_text(README.partition("<!-- what")[0])
+    run.write()
+    assert run.added(list(PROBLEMS), with_points) in path.read_text()
+    assert "as before" not in path.read_text() and "+rba" not in top.read_text()
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "none")
+    (tmp_path / "none").mkdir()
+    write(tmp_path / "none", "helmholtz", "equal", 0, 1.0)
+    write(tmp_path / "none", "kovasznay", "equal", 0, 1.0)
+    path.write_text(README)
+    run.write()
+    assert "as before" in path.read_text()
+
+
+def test_point_weights_that_a_problem_refuses_are_left_out(tmp_path, capsys):
+    entry = replace(PROBLEMS["euler-beam"], iterations=2)
+    given = ["equal+causal", "equal", "equal+rba"]
+    run.train(entry, given, 1, 1, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "euler-beam").glob("*/")) == [
+        "equal",
+        "equal_rba",
+    ]
+    printed = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+    assert len(printed) == 1
+    assert printed[0].startswith("euler-beam: equal+causal is left out. Causal weights order")
+    run.train(entry, ["equal+causal"], 1, 1, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(ValueError, match="Unknown point weighting 'rbaa'"):
+        run.train(entry, ["equal+rbaa"], 1, 1, tmp_path / "other")
+    assert run.fitting(PROBLEMS["harmonic"], given) == given  # it has time
+
+
+def _cells(lines):
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    return {row[0]: row[1:] for row in rows}
 
 
 def _lines(capsys):

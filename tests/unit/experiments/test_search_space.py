@@ -143,6 +143,10 @@ def test_spaces_differ_in_their_identities():
         (("dn", {"p": [1, -1]}), "p=-1"),
         (("dn:beta=0.9", {"beta": (0.5, 0.9)}), "give beta once"),
         (("keep", {"beta": (0.5, 0.9)}), "keep"),
+        (
+            ("dn+rba:eta=0.1", {"beta": (0.5, 0.9)}),
+            "give 'dn', and {'compile': {'point_weights': 'rba:eta=0.1'}} among the options of",
+        ),
     ],
 )
 def test_wrong_values(space, message):

@@ -1,5 +1,6 @@
 """What `build` may give, and what each wrong thing is told."""
 
+import copy
 import functools
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from _support.own_problem import build, exact
 
+import deepxde_balance as ddb
 from deepxde_balance.experiments.user_problem import check_build, make, model_of
 
 POINTS = np.linspace(0, 1, 7)[:, None]
@@ -153,6 +155,44 @@ def test_wrong_kinds(built, message):
 def test_wrong_values(options, message):
     with pytest.raises(ValueError, match=message):
         make(with_options(**options), 0)
+
+
+def test_point_weights_of_its_own_change_the_checksum():
+    """The records of other point weights are not those of this problem; equal ones are."""
+
+    def halves(x):
+        return 0.5 + 0 * x[:, 0]
+
+    given = [
+        None,
+        "rba",
+        "brdr",
+        ddb.RBA(),
+        ddb.RBA(eta=0.001),
+        {"pde": "rba"},
+        {"bc0": "rba"},
+        {"bc0": np.ones(1)},
+        {"bc0": 2 * np.ones(1)},
+        {"bc0": torch.full((1,), 3.0)},
+        {"pde": halves},
+        {"pde": ddb.FixedPoints(np.ones(20))},
+        {"pde": ddb.FixedPoints(2 * np.ones(20))},
+        ddb.Causal(tolerance=[0.1, 1]),
+    ]
+
+    def checksums():
+        built = [with_options(compile={"point_weights": copy.copy(one)}) for one in given]
+        return [make(one, 0).fingerprint for one in built]
+
+    assert len(set(checksums())) == len(given)
+    assert checksums() == checksums()
+    assert checksums()[0] == make(build, 0).fingerprint
+
+
+def test_point_weights_of_the_problem_and_of_a_strategy():
+    problem = make(with_options(compile={"point_weights": "rba"}), 0)
+    with pytest.raises(ValueError, match=r"build: compile has point_weights, .* BRDR, too: leave"):
+        model_of(problem, "equal", ddb.BRDR(), optimizer="adam", lr=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,11 @@ def test_a_word_has_the_parameters_of_the_object():
         (lambda: weightings.get("dn:beta"), ValueError, "dn:parameter=value"),
         (lambda: weightings.get("db-mean:statistic=std"), TypeError, "no parameter 'statistic'"),
         (lambda: weightings.get(ddb.DB), TypeError, "is no weighting"),
+        (
+            lambda: weightings.get("dn:beta=0.9+rba:eta=1e+1"),
+            ValueError,
+            r"give loss_weights=.dn:beta=0.9., point_weights=.rba:eta=1e\+1.",
+        ),
         (lambda: weightings.get(ddb.DN(), beta=0.5), TypeError, "beta: parameters go with a name"),
     ],
 )

@@ -28,6 +28,26 @@ def test_what_is_read(word, name, parameters):
     assert [type(v) for v in found.parameters.values()] == [type(v) for v in parameters.values()]
 
 
+@pytest.mark.parametrize(
+    ("word", "parts"),
+    [
+        ("auto", ["auto"]),
+        ("auto+rba", ["auto", "rba"]),
+        (" auto + rba : eta=1 ", ["auto", "rba : eta=1"]),
+        ("dn:beta=0.9+rba:eta=0.001", ["dn:beta=0.9", "rba:eta=0.001"]),
+        ("gw-mean:alpha=1e+5", ["gw-mean:alpha=1e+5"]),
+        ("gw-mean:alpha=1E+5+rba:eta=1e+2", ["gw-mean:alpha=1E+5", "rba:eta=1e+2"]),
+        ("dn:p=+inf", ["dn:p=+inf"]),
+        ("dn:p=+inf+RBA", ["dn:p=+inf", "RBA"]),
+        ("auto+rba+brdr", ["auto", "rba", "brdr"]),
+        ("+rba", ["", "rba"]),
+        ("auto+", ["auto+"]),
+    ],
+)
+def test_a_plus_sign_separates_point_weights(word, parts):
+    assert words.split_points(word) == parts
+
+
 def test_parameters_beside_the_word():
     assert words.parse("dn:beta=0.5", update_every=3) == ("dn", {"beta": 0.5, "update_every": 3})
     with pytest.raises(ValueError, match=r"beta=0.9 is not allowed beside 'dn:beta=0.5': give"):
