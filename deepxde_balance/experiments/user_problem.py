@@ -14,6 +14,7 @@ import torch
 
 from .._checks import is_number, unknown_name
 from ..model import Model
+from .optimizers import optimizer_for
 
 #: What a problem may have beside `data` and `net`.
 OPTIONS = ("compile", "solution", "points", "metric", "callbacks")
@@ -163,19 +164,30 @@ def make(build: Callable[[], Any], seed: int) -> UserProblem:
     return UserProblem(data, net, **given)
 
 
-def model_of(problem: UserProblem, weighting: Any, **compile_args: Any) -> Model:
+def model_of(
+    problem: UserProblem, weighting: Any, optimizer: str, lr: float, **compile_args: Any
+) -> Model:
     """A new model of the problem, compiled.
 
     Args:
         problem: The problem.
         weighting: The weighting.
+        optimizer: The optimizer, one of :data:`~.optimizers.OPTIMIZERS`.
+        lr: Its learning rate.
         **compile_args: More arguments of :meth:`deepxde_balance.Model.compile`.
 
     Raises:
         ValueError, TypeError: As :meth:`deepxde_balance.Model.compile`.
     """
     model = Model(problem.data, problem.net)
-    model.compile(loss_weights=weighting, verbose=0, **problem.compile, **compile_args)
+    model.compile(
+        optimizer_for(optimizer, lr, problem.net, problem.variables),
+        lr=lr,
+        loss_weights=weighting,
+        verbose=0,
+        **problem.compile,
+        **compile_args,
+    )
     return model
 
 

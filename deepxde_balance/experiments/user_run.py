@@ -34,7 +34,7 @@ class Training:
 
     Args:
         iterations: Iterations of `optimizer`.
-        optimizer: The name of DeepXDE's optimizer.
+        optimizer: The optimizer, one of :data:`~.optimizers.OPTIMIZERS`.
         lr: Its learning rate.
         lbfgs_iterations: Iterations of L-BFGS after that.
         float_type: DeepXDE's float type.
