@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -59,3 +60,8 @@ def optimizer_for(
         groups.append({"params": list(variables), "weight_decay": 0.0})
     optimizer: torch.optim.Optimizer = SOAP(groups, lr=lr)
     return optimizer
+
+
+def versions(name: str) -> dict[str, str]:
+    """The version of the package, beside DeepXDE and PyTorch, that the optimizer is from."""
+    return {"pytorch-optimizer": version("pytorch-optimizer")} if name == "soap" else {}

@@ -19,6 +19,7 @@ from ..gradients.choose import EngineName
 from ..model import Model
 from ..results.record import FORMAT, Record, write_json
 from .callbacks import Checkpoints, IterationsDone
+from .optimizers import versions
 from .recorder import ErrorRecorder
 from .strategies import Strategy
 from .training import by_term, history_entries, train_once, train_phase
@@ -225,11 +226,13 @@ def _lbfgs_options_put_back() -> Iterator[None]:
 
 def _content(run: UserRun, model: Model, recorder: ErrorRecorder) -> dict[str, Any]:
     """The entries of the record."""
+    entries = history_entries(model)
+    entries["versions"] |= versions(run.training.optimizer)
     return {
         "format": FORMAT,
         **run.identity,
         "paper": {},
-        **history_entries(model),
+        **entries,
         "test_losses": by_term(model.loss_terms, model.losshistory.loss_test),
         "errors": recorder.errors,
         "coefficients": {},

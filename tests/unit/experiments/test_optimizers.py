@@ -1,16 +1,18 @@
 """The optimizers of compare and tune by name, above all SOAP."""
 
 import importlib.util
+from importlib.metadata import version
 
 import deepxde as dde
 import pytest
 import torch
 from _support.own_problem import build, build_with_solution
-from _support.scripts import parameters_of
 from pytorch_optimizer import SOAP
 
 import deepxde_balance as ddb
+from deepxde_balance.__main__ import main
 from deepxde_balance.experiments.optimizers import optimizer_for
+from deepxde_balance.results.record import Record
 
 
 def by_hand(seed, iterations, lr, weights):
@@ -33,6 +35,7 @@ def test_compare_with_soap(tmp_path):
         assert {name: losses[-1] for name, losses in run.losses.items()} == last
         assert run.settings["optimizer"] == "soap"
         assert run.settings["lr"] == 3e-3
+        assert run.versions["pytorch-optimizer"] == version("pytorch-optimizer")
 
 
 def test_soap_then_lbfgs(tmp_path):
@@ -45,7 +48,7 @@ def test_soap_then_lbfgs(tmp_path):
 
 def test_another_optimizer_needs_another_folder(tmp_path):
     ddb.compare(build, ["equal"], 2, seeds=1, out=tmp_path, optimizer="soap")
-    with pytest.raises(ValueError, match="optimizer.*soap"):
+    with pytest.raises(ValueError, match=r"optimizer.*soap"):
         ddb.compare(build, ["equal"], 2, seeds=1, out=tmp_path)
 
 
@@ -55,7 +58,7 @@ def test_tune_with_soap(tmp_path):
 
 
 def test_an_unknown_name(tmp_path):
-    with pytest.raises(ValueError, match="'shampoo' is not allowed: give one of adam.*, soap"):
+    with pytest.raises(ValueError, match=r"'shampoo' is not allowed: give one of adam.*, soap"):
         ddb.compare(build, ["equal"], 2, out=tmp_path, optimizer="shampoo")
 
 
@@ -96,3 +99,29 @@ def test_decay_of_the_network_and_none_of_the_unknowns():
     for p, was in zip(net.parameters(), before, strict=True):
         torch.testing.assert_close(p.detach(), was * (1 - 0.1 * 0.5))
     assert unknown.item() == 2.0
+
+
+def script(tmp_path):
+    path = tmp_path / "ode.py"
+    path.write_text("from _support.own_problem import build\n")
+    return f"{path}:build"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["compare", "--weights", "equal"], ["tune", "--weights", "bc0=1:10", "--calls", "1"]],
+)
+def test_from_the_shell(command, tmp_path):
+    given = ["--iterations", "2", "--seeds", "1", "--threads", "1", "--set", "lr=0.003"]
+    out = ["--out", str(tmp_path / "out")]
+    way, *options = command
+    assert main([way, script(tmp_path), *options, *given, *out, "--optimizer", "soap"]) == 0
+    (path,) = (tmp_path / "out").glob("*/seed0.json")
+    settings = Record.load(path).settings
+    assert (settings["optimizer"], settings["lr"]) == ("soap", 0.003)
+
+
+def test_a_benchmark_problem_has_its_own_optimizer(tmp_path, capsys):
+    given = ["compare", "harmonic", "--weights", "equal", "--out", str(tmp_path)]
+    assert main([*given, "--optimizer", "soap"]) == 2
+    assert "--optimizer is for a script" in capsys.readouterr().err
