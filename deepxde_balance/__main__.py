@@ -14,6 +14,7 @@ from ._checks import unknown_name
 from .callbacks.progress import Progress
 from .experiments import Run, Sweep, check_device, train
 from .experiments.compare import compare
+from .experiments.optimizers import OPTIMIZERS
 from .experiments.script import Script, is_script
 from .experiments.search_space import Space
 from .experiments.tune import tune
@@ -82,6 +83,8 @@ def _train(given: argparse.Namespace) -> int:
 def _compare(given: argparse.Namespace) -> int:
     if any(is_script(problem) for problem in given.problem):
         return _compare_on_script(given)
+    if given.optimizer:
+        raise ValueError("--optimizer is for a script, as my_script.py:build.")
     names = problems.names() if given.problem == ["all"] else given.problem
     runs = [
         Run(problem, weights, seed, given.points, _settings(given))
@@ -153,6 +156,7 @@ def _script_arguments(given: argparse.Namespace) -> dict[str, Any]:
     _writable(given.out)
     return {
         **settings,
+        **({"optimizer": given.optimizer} if given.optimizer else {}),
         "seeds": given.seeds,
         "jobs": given.jobs,
         "out": given.out,
@@ -294,6 +298,10 @@ def _parser() -> argparse.ArgumentParser:
     tuning.add_argument("--random-state", type=_number(int, 0), default=0, help="of the search")
     tuning.set_defaults(command=_tune)
 
+    for command in (several, tuning):
+        command.add_argument(
+            "--optimizer", choices=OPTIMIZERS, help="of a script; adam by default, with lr=0.001"
+        )
     for command in (single, several):
         command.add_argument(
             "--points", type=float, default=1.0, help="factor on the paper's numbers of points"
@@ -305,7 +313,9 @@ def _parser() -> argparse.ArgumentParser:
          f"of the problem, {of_problem}; of a script only {of_script}"),
         (tuning, "tuned", "5000", of_script),
     ):  # fmt: skip
-        command.add_argument("--iterations", type=int, help=f"of Adam; by default {iterations}")
+        command.add_argument(
+            "--iterations", type=int, help=f"before L-BFGS; by default {iterations}"
+        )
         command.add_argument(
             "--set", nargs="+", action="extend", type=_setting, default=[], metavar="SETTING=VALUE",
             help=f"other settings: {settings}",

@@ -30,6 +30,7 @@ from .training.build_step import (
     start_step,
     step_with_numbers,
 )
+from .training.given_optimizer import check_trains
 from .training.run import TrainingRun, present_point_weights, run_of, unchanged_on_error
 from .training.step import has_l1
 from .training.weigh_points import PointWeightsGiven
@@ -112,6 +113,11 @@ class Model(StockModel):
         every `update_every`-th step.
 
         Args:
+            optimizer: A name that DeepXDE knows, or any ``torch.optim.Optimizer`` over the
+                network's parameters, such as ``SOAP(net.parameters(), lr=3e-3)`` of the package
+                pytorch-optimizer. Such an object has its own learning rate and weight decay; it
+                must have the external variables, too. Where it has a part of the network's
+                parameters, the statistics of the gradients are over that part.
             loss_weights: One of
 
                 - the name of a strategy (see :func:`deepxde_balance.weightings.names`), perhaps
@@ -164,11 +170,11 @@ class Model(StockModel):
                 - ``None``: all points of a term count the same.
 
         Raises:
-            ValueError: If a name is unknown, the number of weights is not the number of terms, a
-                weight is negative or not finite, the groups don't fit the conditions, the strategy
-                can't balance this problem or work with this optimizer, a point weighting can't
-                weigh these points, or the gradient engine can't be used. The model then does not
-                change.
+            ValueError: If a name is unknown, an optimizer object has parameters of another network
+                only, the number of weights is not the number of terms, a weight is negative or not
+                finite, the groups don't fit the conditions, the strategy can't balance this problem
+                or work with this optimizer, a point weighting can't weigh these points, or the
+                gradient engine can't be used. The model then does not change.
             TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
 
         Example:
@@ -189,6 +195,7 @@ class Model(StockModel):
                 stacklevel=2,
             )
         check_engine_name(gradient_engine, self.data, self.net, optimizer)
+        check_trains(self, optimizer, external_trainable_variables, lr)
         step, numbers = build_step(
             self, self._run, loss_weights, loss_groups, loss, gradient_engine, point_weights
         )
@@ -384,7 +391,7 @@ class Model(StockModel):
 
         Raises:
             TypeError: If the state of a callback has values other than numbers, text, arrays and
-                tensors.
+                tensors, or that of an optimizer has objects that can't be read again.
 
         Example:
             ``model`` is that of the example of :class:`Model`, after training. `restore` loads the

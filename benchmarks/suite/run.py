@@ -5,6 +5,7 @@
     python -m suite.run --half choosing --show                          # the table, trains nothing
     python -m suite.run --show --write                                  # and into README.md
     python -m suite.run equal equal+rba auto auto+rba --only advection  # with point weights
+    python -m suite.run equal auto --optimizer soap --lr 3e-3           # into results/suite-soap
 
 Finished runs are skipped, a killed run goes on. Two processes of one thread are faster than one
 of two.
@@ -25,6 +26,7 @@ import marked
 import numpy as np
 
 import deepxde_balance as ddb
+from deepxde_balance.experiments.optimizers import OPTIMIZERS
 from deepxde_balance.experiments.strategies import named
 from deepxde_balance.experiments.user_problem import make, model_of
 from deepxde_balance.experiments.user_record import UserRecord
@@ -62,11 +64,18 @@ class Build:
 
 
 def train(
-    entry: Entry, strategies: Sequence[str], seeds: int, jobs: int, out: Path, lbfgs: int = 0
+    entry: Entry,
+    strategies: Sequence[str],
+    seeds: int,
+    jobs: int,
+    out: Path,
+    lbfgs: int = 0,
+    optimizer: str = "adam",
+    lr: float = 1e-3,
 ) -> None:
     """Trains all strategies on a problem, in the folder of that problem.
 
-    With `lbfgs` iterations of L-BFGS after Adam.
+    With `lbfgs` iterations of L-BFGS after the optimizer.
     """
     strategies = fitting(entry, strategies)
     if not strategies:
@@ -81,6 +90,8 @@ def train(
             seeds=seeds,
             jobs=jobs,
             out=out / entry.name,
+            optimizer=optimizer,
+            lr=lr,
             lbfgs_iterations=lbfgs,
             gradient_engine="compiled" if compiled else None,
             threads=1,
@@ -236,6 +247,12 @@ def added(problems: Sequence[str], out: Path) -> str | None:
     return table(columns)
 
 
+def folder(optimizer: str, lbfgs: int) -> Path:
+    """The folder of the results: one has runs of one optimizer, with or without L-BFGS after it."""
+    words = ["suite", *([] if optimizer == "adam" else [optimizer]), *(["lbfgs"] if lbfgs else [])]
+    return RESULTS.with_name("-".join(words))
+
+
 def write() -> None:
     """Writes the tables of both halves into the READMEs."""
     halves = get_args(Half)
@@ -255,20 +272,25 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(PROBLEMS), metavar="PROBLEM")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--lbfgs", type=int, default=0, help="iterations of L-BFGS after Adam")
-    parser.add_argument("--out", type=Path, help="default: results/suite, or suite-lbfgs")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
+    parser.add_argument("--lr", type=float, default=1e-3, help="its learning rate")
+    parser.add_argument("--lbfgs", type=int, default=0, help="iterations of L-BFGS after that")
+    parser.add_argument("--out", type=Path, help="default: results/suite, suite-soap, suite-lbfgs")
     parser.add_argument("--show", action="store_true", help="only show what is finished")
     parser.add_argument("--write", action="store_true", help="both halves, into the READMEs")
     given = parser.parse_args()
-    if given.write and (given.out or given.lbfgs):
-        parser.error("--write is for results/suite: leave --out and --lbfgs out")
+    if given.write and (given.out or folder(given.optimizer, given.lbfgs) != RESULTS):
+        parser.error("--write is for results/suite: leave --out and --lbfgs out, and --optimizer")
     problems = given.only or names(given.half)
-    out = given.out or RESULTS.with_name("suite-lbfgs" if given.lbfgs else "suite")
+    out = given.out or folder(given.optimizer, given.lbfgs)
     if not given.show:
         if not given.strategies:
             parser.error("name at least one strategy, or give --show")
         for name in problems:
-            train(PROBLEMS[name], given.strategies, given.seeds, given.jobs, out, given.lbfgs)
+            train(
+                PROBLEMS[name], given.strategies, given.seeds, given.jobs, out, given.lbfgs,
+                given.optimizer, given.lr,
+            )  # fmt: skip
     if given.write:
         write()
     print(tables(problems, out))

@@ -16,6 +16,7 @@ from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms
 from ..training.build_step import check_points, go_on_step, keep_step, start_step
 from ..training.check_reads import check_reads
+from ..training.given_optimizer import check_trains
 from ..training.run import run_of
 from ..training.step import TrainStep
 from ..training.weigh_points import PointWeightsGiven
@@ -123,6 +124,7 @@ class LossWeighting(dde.callbacks.Callback):
         else:
             step = self._step
         if self._optimizer is not model.opt:
+            check_trains(model, model.opt_name, model.external_trainable_variables)
             step.weighting.attach(model.opt)
         self._step, self._groups, self._optimizer = step, step.engine.groups, model.opt
         step.replaced_step, step.hand_over = deepxde_step, self._hand_over

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
+import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -55,9 +57,14 @@ class CheckpointError(ValueError):
 
 
 def write(model: dde.Model, run: TrainingRun, path: str) -> None:
-    """Writes a checkpoint. DeepXDE can restore the network and the optimizer from it."""
+    """Writes a checkpoint. DeepXDE can restore the network and the optimizer from it.
+
+    Raises:
+        TypeError: If the state of the optimizer or of a callback could not be read again.
+    """
     with replaced(path) as temporary:
         torch.save(_capture(model, run), temporary)
+        _check_readable(model.opt)  # before an older checkpoint is replaced
 
 
 def read(path: str, device: str | torch.device = "cpu") -> dict[str, Any]:
@@ -168,6 +175,33 @@ def _capture(model: dde.Model, run: TrainingRun) -> dict[str, Any]:
             "run": run_state.capture(model, run.in_training, run.pending),
         },
     }
+
+
+def _check_readable(optimizer: torch.optim.Optimizer) -> None:
+    """Raises a TypeError if :func:`read` would not read the optimizer's state.
+
+    Tensors, which it reads, are left out.
+    """
+    file = io.BytesIO()
+    torch.save(_without_tensors(optimizer.state_dict()), file)
+    file.seek(0)
+    try:
+        torch.load(file, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise TypeError(
+            f"The state of the optimizer {type(optimizer).__name__} can't be saved: it has objects "
+            "that torch.load(weights_only=True) does not read."
+        ) from error
+
+
+def _without_tensors(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return None
+    if type(value) is dict:
+        return {key: _without_tensors(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_without_tensors(item) for item in value)
+    return value
 
 
 def _scheduler_state(model: dde.Model) -> dict[str, Any] | None:

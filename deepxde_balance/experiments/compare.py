@@ -68,7 +68,9 @@ def compare(
         jobs: Runs at a time, in processes of their own; -1 for one per core. A script that gives
             more than 1 calls `compare` under ``if __name__ == "__main__":``.
         out: The folder of the records, for one problem.
-        optimizer: ``"adam"``, ``"adamw"``, ``"rmsprop"`` or ``"sgd"``.
+        optimizer: ``"adam"``, ``"adamw"``, ``"rmsprop"``, ``"sgd"`` or ``"soap"``. SOAP needs
+            pytorch-optimizer, has that package's defaults but for the weight decay, which is the
+            network's L2 regularization, and is mostly used with lr=3e-3.
         lr: The learning rate.
         lbfgs_iterations: Iterations of L-BFGS after that, with the weights kept, those of points,
             too.
@@ -86,6 +88,7 @@ def compare(
         ValueError: If an argument is out of its range, a strategy is unknown, there twice or can't
             balance this problem, `build` gives another network for the same seed, or the folder
             has runs with other settings or of another problem.
+        ImportError: If the optimizer's package is not installed.
         AllRunsFailedError: If all runs failed; it is a RuntimeError.
 
     Example:

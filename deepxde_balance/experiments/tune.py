@@ -103,7 +103,7 @@ def tune(
             such option.
         ValueError: As :func:`deepxde_balance.compare`; or if `space` is empty, a range is not
             allowed, a group is unknown, or the folder has another search.
-        ImportError: If scikit-optimize is not installed.
+        ImportError: If scikit-optimize or the optimizer's package is not installed.
         BlockingIOError: If another process searches into the same folder.
         AllRunsFailedError: If no call has a finite value; it is a RuntimeError.
 

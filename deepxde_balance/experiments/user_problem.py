@@ -15,6 +15,7 @@ import torch
 from .._checks import is_number, unknown_name
 from ..model import Model
 from ..point_weightings import PointWeighting
+from .optimizers import optimizer_for
 
 #: What a problem may have beside `data` and `net`.
 OPTIONS = ("compile", "solution", "points", "metric", "callbacks")
@@ -180,6 +181,9 @@ def model_of(
     problem: UserProblem,
     weighting: Any,
     point_weighting: PointWeighting | None = None,
+    *,
+    optimizer: str,
+    lr: float,
     **compile_args: Any,
 ) -> Model:
     """A new model of the problem, compiled.
@@ -188,6 +192,8 @@ def model_of(
         problem: The problem.
         weighting: The weighting.
         point_weighting: The strategy's point weighting; ``None`` leaves the problem's own, if any.
+        optimizer: The optimizer, one of :data:`~.optimizers.OPTIMIZERS`.
+        lr: Its learning rate.
         **compile_args: More arguments of :meth:`deepxde_balance.Model.compile`.
 
     Raises:
@@ -203,7 +209,14 @@ def model_of(
             )
         given["point_weights"] = point_weighting
     model = Model(problem.data, problem.net)
-    model.compile(loss_weights=weighting, verbose=0, **given, **compile_args)
+    model.compile(
+        optimizer_for(optimizer, lr, problem.net, problem.variables),
+        lr=lr,
+        loss_weights=weighting,
+        verbose=0,
+        **given,
+        **compile_args,
+    )
     return model
 
 

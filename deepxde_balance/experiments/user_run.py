@@ -19,6 +19,7 @@ from ..gradients.choose import EngineName
 from ..model import Model
 from ..results.record import FORMAT, Record, write_json
 from .callbacks import Checkpoints, IterationsDone
+from .optimizers import versions
 from .recorder import ErrorRecorder
 from .strategies import Strategy
 from .training import by_term, history_entries, train_once, train_phase
@@ -34,7 +35,7 @@ class Training:
 
     Args:
         iterations: Iterations of `optimizer`.
-        optimizer: The name of DeepXDE's optimizer.
+        optimizer: The optimizer, one of :data:`~.optimizers.OPTIMIZERS`.
         lr: Its learning rate.
         lbfgs_iterations: Iterations of L-BFGS after that.
         float_type: DeepXDE's float type.
@@ -230,11 +231,13 @@ def _content(run: UserRun, model: Model, recorder: ErrorRecorder) -> dict[str, A
         term: {"mean": weights.mean(), "largest": weights.max()}
         for term, weights in model.point_weights.items()
     }
+    entries = history_entries(model)
+    entries["versions"] |= versions(run.training.optimizer)
     return {
         "format": FORMAT,
         **run.identity,
         "paper": {},
-        **history_entries(model),
+        **entries,
         "test_losses": by_term(model.loss_terms, model.losshistory.loss_test),
         "errors": recorder.errors,
         "coefficients": {},

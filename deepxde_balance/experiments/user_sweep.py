@@ -18,6 +18,7 @@ from .._checks import in_interval, positive_int
 from ..gradients.choose import EngineName
 from ..terms.find_terms import find_terms
 from ..terms.groups import TermGroups, group_terms
+from .optimizers import check_optimizer_name
 from .run import OtherRunError, check_same
 from .strategies import Strategy
 from .sweep import train_each
@@ -25,9 +26,6 @@ from .training import check_device, on_device
 from .user_problem import UserProblem, check_build, make, model_of
 from .user_record import UserRecord
 from .user_run import FINGERPRINT, Training, UserRun, check_fingerprint, label, train
-
-#: The optimizers of the first phase.
-OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 
 #: Up to this relative difference, two initial losses of the same problem are the same: other
 #: hardware and other numbers of threads round differently.
@@ -86,14 +84,10 @@ class UserSweep:
         """Checks arguments of :func:`deepxde_balance.compare`, and calls `build` for each seed.
 
         Raises:
-            TypeError, ValueError: As :func:`deepxde_balance.compare`.
+            TypeError, ValueError, ImportError: As :func:`deepxde_balance.compare`.
         """
         check_build(build)
-        if optimizer not in OPTIMIZERS:
-            raise ValueError(
-                f"optimizer={optimizer!r} is not allowed: give one of {', '.join(OPTIMIZERS)}; for "
-                "L-BFGS after it, lbfgs_iterations."
-            )
+        check_optimizer_name(optimizer)
         training = Training.of_this_process(
             iterations=positive_int("iterations", iterations),
             optimizer=optimizer,

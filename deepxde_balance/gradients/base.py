@@ -21,7 +21,7 @@ class Parameters(NamedTuple):
     """The tensors that a compiled model trains.
 
     Args:
-        network: The network's trainable parameters, each once.
+        network: The network's parameters that the optimizer trains, each once.
         external: Trainable variables outside the network: the unknowns of an inverse problem.
     """
 
@@ -133,7 +133,8 @@ class GradientEngine(ABC):
         self.model = model
         self.groups = groups
         self.scale = tuple(scale)
-        self._optimizer: Any = None
+        #: The optimizer and its number of parameters, for which `_known` was found.
+        self._trained_by: tuple[Any, int] = (None, 0)
         self._known = Parameters([], [])
 
     @property
@@ -176,12 +177,17 @@ class GradientEngine(ABC):
         """
 
     def parameters(self) -> Parameters:
-        """The parameters that are trainable now."""
-        if self._optimizer is not self.model.opt:
-            self._optimizer = self.model.opt
-            self._known = Parameters(
-                list(self.model.net.parameters()), external_variables(self.model)
-            )
+        """The parameters that are trained now.
+
+        A parameter of the network that the optimizer does not have is left out, as a frozen one is.
+        """
+        optimizer = self.model.opt
+        count = sum(len(group["params"]) for group in optimizer.param_groups)
+        if self._trained_by[0] is not optimizer or self._trained_by[1] != count:
+            self._trained_by = (optimizer, count)
+            trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+            network = [p for p in self.model.net.parameters() if id(p) in trained]
+            self._known = Parameters(network, external_variables(self.model))
         return Parameters(*([p for p in known if p.requires_grad] for known in self._known))
 
     def row_losses(self, losses: Sequence[Tensor]) -> list[Tensor]:

@@ -9,6 +9,7 @@ import deepxde as dde
 import torch
 
 from .._checks import unknown_name
+from .._deepxde.nncg import is_nncg
 from ..terms.groups import TermGroups
 from .base import GradientEngine
 from .checked import CheckedEngine
@@ -65,7 +66,7 @@ def check_engine_name(
     if reason is None and name == "compiled":
         if dde.config.mixed:
             reason = "DeepXDE is set to mixed precision"
-        elif optimizer == "NNCG":
+        elif optimizer == "NNCG" or is_nncg(optimizer):
             reason = "NNCG differentiates the losses itself"
     if reason is not None:
         raise ValueError(f"gradient_engine={name!r} can't be used here: {reason}.")

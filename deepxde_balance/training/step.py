@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .._deepxde.batch import Batch
+from .._deepxde.nncg import is_nncg
 from ..gradients.base import GradientEngine, IterationGradients
 from ..gradients.ntk_traces import kernel_traces
 from ..weightings import Weighting
@@ -115,7 +116,7 @@ class TrainStep:
             batch: The points.
             due: Whether the weights are to be updated.
         """
-        needs_graph = self.model.opt_name == "NNCG"  # NNCG differentiates the loss itself
+        needs_graph = is_nncg(self.model.opt)
         if due and (needs_graph or self.weighting.reads is Reads.KERNEL_TRACES):
             self._update_before(batch)
             due = False

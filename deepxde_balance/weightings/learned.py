@@ -115,15 +115,24 @@ class Learned(nn.Module):
         if self._pending["optimizer"] == type(self._optimizer).__name__:
             state = self._optimizer.state_dict()
             state["state"] = self._pending["state"]
+            state["param_groups"][0].update(self._pending.get("counts", {}))
             self._optimizer.load_state_dict(state)
         self._pending = None
 
     def get_extra_state(self) -> dict[str, Any] | None:
         if self._optimizer is None:
             return self._pending
+        state = self._optimizer.state_dict()
+        arguments = inspect.signature(type(self._optimizer)).parameters
+        counts = {  # some optimizers count their steps here
+            name: value
+            for name, value in state["param_groups"][0].items()
+            if name not in arguments and name != "params"
+        }
         return {
             "optimizer": type(self._optimizer).__name__,
-            "state": self._optimizer.state_dict()["state"],
+            "state": state["state"],
+            **({"counts": counts} if counts else {}),
         }
 
     def set_extra_state(self, state: dict[str, Any] | None) -> None:

@@ -121,7 +121,7 @@ def test_compiled_for_real(dtype, tolerance, request):
         weights = ddb.GW("std", update_every=3)
         arguments: dict[str, Any] = {"loss_weights": weights, "gradient_engine": engine}
         causal = ddb.Causal([1e-4, 1e-3], chunks=3)
-        given = {"pde": causal, "bc0": "brdr:beta_w=0.5", "ic1": "rba"}
+        given: dict[str, Any] = {"pde": causal, "bc0": "brdr:beta_w=0.5", "ic1": "rba"}
         model.compile("adam", lr=1e-2, point_weights=given, verbose=0, **arguments)
         model.train(iterations=7, verbose=0)
         assert model.gradient_engine == engine

@@ -7,6 +7,7 @@ import pytest
 from _support.records import content
 from suite import PROBLEMS, criterion, run
 
+import deepxde_balance as ddb
 from deepxde_balance.results.record import write_json
 
 STEPS = [0, 79, 80, 90, 100]  # the last fifth has three of them
@@ -71,7 +72,9 @@ def test_a_diverged_strategy_is_close_to_none():
     assert run.close_to_best("uw", found | {"uw": {"wave": 3.0}}) == [True]
 
 
-@pytest.mark.parametrize("given", [["--out", "elsewhere"], ["--lbfgs", "10"]])
+@pytest.mark.parametrize(
+    "given", [["--out", "elsewhere"], ["--lbfgs", "10"], ["--optimizer", "soap"]]
+)
 def test_the_readme_tables_are_of_the_suite_alone(given, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["run", "--show", "--write", *given])
     monkeypatch.setattr(run, "write", lambda: None)
@@ -222,3 +225,30 @@ def _cells(lines):
 
 def _lines(capsys):
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+
+
+@pytest.mark.parametrize(
+    "given, folder",
+    [
+        ([], "suite"),
+        (["--lbfgs", "10"], "suite-lbfgs"),
+        (["--optimizer", "soap", "--lr", "3e-3"], "suite-soap"),
+        (["--optimizer", "soap", "--lbfgs", "10"], "suite-soap-lbfgs"),
+    ],
+)
+def test_each_optimizer_has_a_folder(given, folder, monkeypatch):
+    """What is trained goes there, and what is shown comes from there."""
+    trained, shown = [], []
+    monkeypatch.setattr(ddb, "compare", lambda *_, **arguments: trained.append(arguments))
+    monkeypatch.setattr(run, "tables", lambda _, out: shown.append(out))
+    monkeypatch.setattr(sys, "argv", ["run", "equal", "--only", "harmonic", *given])
+    run.main()
+    assert shown[0] == run.RESULTS.parent / folder
+    assert trained[0]["out"] == shown[0] / "harmonic"
+    soap = "soap" in given
+    assert trained[0]["optimizer"] == ("soap" if soap else "adam")
+    assert trained[0]["lr"] == (3e-3 if "3e-3" in given else 1e-3)
+    monkeypatch.setattr(sys, "argv", ["run", "--show", "--only", "harmonic", *given])
+    run.main()
+    assert shown[1] == shown[0]
+    assert len(trained) == 1
