@@ -104,7 +104,8 @@ class SelfAdaptive(PointWeighting):
 
     def tensors(self) -> list[Tensor]:
         # They change after the step alone, in ways of their own.
-        return [value for i in self._terms for value in self._sa.point_state(i).values()]
+        started = [i for i in self._terms if self._sa.number(i) is not None]
+        return [value for i in started for value in self._sa.point_state(i).values()]
 
     def start(self, term: int, points: Tensor) -> None:
         self._sa.start(term, len(points), self._terms[term].residual)

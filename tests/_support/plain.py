@@ -40,3 +40,22 @@ def plain_losses(net, data):
 def flat_gradient(loss, parameters):
     g = torch.autograd.grad(loss, parameters, retain_graph=True)
     return torch.cat([p.reshape(-1) for p in g]).numpy()
+
+
+class DbMean:
+    """Zhou et al. 2025, algorithm 1 with the mean statistic, at every iteration."""
+
+    def __init__(self):
+        self.lam, self.mu, self.t = np.ones(2), np.zeros(2), 0
+
+    def update(self, losses, g_r, g):
+        self.t += 1
+        ratio = np.array(
+            [
+                np.abs(g_r).max() / np.abs(lam * g_i).mean()
+                for lam, g_i in zip(self.lam, g, strict=True)
+            ]
+        )
+        self.mu = self.mu + (losses - self.mu) / self.t
+        index = losses / self.mu
+        self.lam = self.lam + (ratio.sum() * index / index.sum() - self.lam) / self.t

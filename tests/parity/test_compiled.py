@@ -212,6 +212,31 @@ def test_a_restored_run_with_point_weights_is_the_unbroken_one(float64, compilat
     assert torch.equal(variables_of(restored), variables_of(unbroken))
 
 
+@pytest.mark.parametrize("given", ["brdr", "sa", "causal:tolerance=0.001"])
+def test_point_weights_start_afresh_after_a_checkpoint_of_deepxde(
+    given, float64, compilations, tmp_path
+):
+    stock = dde.Model(scripts.klein_gordon(), scripts.network())
+    stock.compile("adam", lr=1e-2, verbose=0)
+    stock.train(iterations=1, verbose=0)
+    path = stock.save(str(tmp_path / "stock"))
+    models = []
+    for engine in ("compiled", "per-group"):
+        dde.config.set_random_seed(0)
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        arguments: dict[str, Any] = {"point_weights": given, "gradient_engine": engine}
+        model.compile("adam", lr=1e-2, loss_weights="db-mean", verbose=0, **arguments)
+        model.train(iterations=4, verbose=0)
+        with pytest.warns(UserWarning, match="they start afresh"):
+            model.restore(path)
+        torch.manual_seed(1)
+        model.train(iterations=4, verbose=0)
+        assert model.gradient_engine == engine
+        models.append(model)
+    assert_same_parameters(*models)
+    assert len(compilations) == 1
+
+
 class Growing(ddb.PointWeighting):
     """A rule of one's own, whose weights grow by 1 in each update."""
 

@@ -9,7 +9,7 @@ import deepxde as dde
 import numpy as np
 import pytest
 import torch
-from _support.plain import GROUPS, flat_gradient, plain_errors
+from _support.plain import GROUPS, DbMean, flat_gradient, plain_errors
 from _support.scripts import klein_gordon, network, parameters_of
 from pytorch_optimizer import SOAP
 
@@ -68,34 +68,13 @@ OPTIMIZERS: dict[str, Any] = {
 }
 
 
-class DbMean:
-    """Zhou et al. 2025, algorithm 1 with the mean statistic, at every iteration."""
-
-    def __init__(self):
-        self.lam, self.mu, self.t = np.ones(2), np.zeros(2), 0
-
-    def update(self, groups, parameters):
-        g_r, *g = (flat_gradient(loss, parameters) for loss in groups)
-        losses = np.array([loss.item() for loss in groups[1:]])
-        self.t += 1
-        ratio = np.array(
-            [
-                np.abs(g_r).max() / np.abs(lam * g_i).mean()
-                for lam, g_i in zip(self.lam, g, strict=True)
-            ]
-        )
-        self.mu = self.mu + (losses - self.mu) / self.t
-        index = losses / self.mu
-        self.lam = self.lam + (ratio.sum() * index / index.sum() - self.lam) / self.t
-
-
 class Frozen:
     """The present weights of another strategy."""
 
     def __init__(self, strategy):
         self.lam = strategy.lam
 
-    def update(self, groups, parameters):
+    def update(self, losses, g_r, g):
         pass
 
 
@@ -104,7 +83,9 @@ def weighted_loss(net, data, strategy, trained):
     residual, bc, ic, ic_t = (errors.square().mean() for errors in plain_errors(net, data))
     weights = FIXED
     if strategy is not None:
-        strategy.update([residual, bc, ic + ic_t], trained)
+        groups = [bc, ic + ic_t]
+        g_r, *g = (flat_gradient(loss, trained) for loss in (residual, *groups))
+        strategy.update(np.array([loss.item() for loss in groups]), g_r, g)
         weights = [1.0, strategy.lam[0], strategy.lam[1], strategy.lam[1]]
     return sum(w * loss for w, loss in zip(weights, [residual, bc, ic, ic_t], strict=True))
 

@@ -10,7 +10,7 @@ import deepxde as dde
 import numpy as np
 import pytest
 import torch
-from _support.plain import GROUPS, flat_gradient, plain_errors
+from _support.plain import GROUPS, DbMean, flat_gradient, plain_errors
 from _support.scripts import klein_gordon, network, parameters_of
 
 import deepxde_balance as ddb
@@ -84,25 +84,6 @@ def early(x):
 class Fixed:
     def weights(self, errors, data):
         return {0: early(data.train_x_all), 1: np.arange(data.num_bcs[0]) / 7}
-
-
-class DbMean:
-    """Zhou et al. 2025, algorithm 1 with the mean statistic, at every iteration."""
-
-    def __init__(self):
-        self.lam, self.mu, self.t = np.ones(2), np.zeros(2), 0
-
-    def update(self, losses, g_r, g):
-        self.t += 1
-        ratio = np.array(
-            [
-                np.abs(g_r).max() / np.abs(lam * g_i).mean()
-                for lam, g_i in zip(self.lam, g, strict=True)
-            ]
-        )
-        self.mu = self.mu + (losses - self.mu) / self.t
-        index = losses / self.mu
-        self.lam = self.lam + (ratio.sum() * index / index.sum() - self.lam) / self.t
 
 
 RULES: dict[str, Any] = {

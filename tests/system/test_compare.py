@@ -1,13 +1,11 @@
 """Strategies compared on a user's own problem: recorded, resumed, refused, from the shell."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from _support.own_problem import build, build_with_solution, by_hand, l2re
+from _support.run_files import KillAt, content, files, without_times
 
 import deepxde_balance as ddb
 from deepxde_balance.__main__ import main
@@ -23,38 +22,6 @@ from deepxde_balance.experiments.run import OtherRunError
 from deepxde_balance.experiments.user_record import UserRecord
 
 compare = partial(ddb.compare, threads=1)
-TIMES = ("seconds", "seconds_per_iteration")
-
-
-def content(path):
-    return json.loads(Path(path).read_text())
-
-
-def without_times(path):
-    return {name: value for name, value in content(path).items() if name not in TIMES}
-
-
-def files(folder):
-    return sorted(str(p.relative_to(folder)) for p in Path(folder).rglob("*") if p.is_file())
-
-
-class KillAt(dde.callbacks.Callback):
-    """Ctrl-C at an iteration, as long as it is armed."""
-
-    armed = True
-    #: The iterations at which trainings began.
-    began: list[int] = []
-
-    def __init__(self, iteration):
-        super().__init__()
-        self.iteration = iteration
-
-    def on_train_begin(self):
-        self.began.append(self.model.train_state.iteration)
-
-    def on_epoch_end(self):
-        if self.armed and self.model.train_state.iteration >= self.iteration:
-            raise KeyboardInterrupt
 
 
 def test_records_hold_what_training_by_hand_gives(tmp_path):

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import deepxde as dde
 import numpy as np
 import pytest
 from _support.own_problem import build, build_with_solution, by_hand, l2re
+from _support.run_files import KillAt, content, files, without_times
 
 import deepxde_balance as ddb
 from deepxde_balance.__main__ import main
@@ -22,33 +22,6 @@ from deepxde_balance.experiments.user_record import UserRecord
 from deepxde_balance.results.record import RecordError
 
 compare = partial(ddb.compare, threads=1)
-TIMES = ("seconds", "seconds_per_iteration")
-
-
-def content(path):
-    return json.loads(Path(path).read_text())
-
-
-def without_times(path):
-    return {name: value for name, value in content(path).items() if name not in TIMES}
-
-
-def files(folder):
-    return sorted(str(p.relative_to(folder)) for p in Path(folder).rglob("*") if p.is_file())
-
-
-class KillAt(dde.callbacks.Callback):
-    """Ctrl-C at an iteration, as long as it is armed."""
-
-    armed = True
-
-    def __init__(self, iteration):
-        super().__init__()
-        self.iteration = iteration
-
-    def on_epoch_end(self):
-        if self.armed and self.model.train_state.iteration >= self.iteration:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(

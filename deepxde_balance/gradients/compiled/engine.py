@@ -15,7 +15,7 @@ from ..base import GradientEngine, IterationGradients, Measure, StatefulMeasure
 from ..checked import CheckedEngine
 from ..one_pass import OnePassEngine
 from .comparison import Comparison
-from .iteration import Apart, CompiledIteration, ConditionSlices, compile_graph
+from .iteration import Apart, CompiledIteration, ConditionSlices, compile_graph, shapes_of
 from .limits import TraceLimits
 from .trace import trace
 
@@ -205,6 +205,7 @@ class CompiledEngine(GradientEngine):
             function,
             first,
             measure,
+            shapes_of(measure),
             tuple(apart.measured.errors) if apart and apart.measured else (),
         )
         self._at_trace = iteration.compare()

@@ -43,6 +43,7 @@ class CompiledIteration:
         function: The compiled operations.
         first: The evaluation before the trace: what is the same in each evaluation.
         measure: What replaces the loss functions, if anything does.
+        shapes: The shapes of the measure's tensors.
         read_later: The terms whose errors the measure reads later in the iteration.
     """
 
@@ -53,6 +54,7 @@ class CompiledIteration:
     function: Callable[..., tuple[Tensor, ...]]
     first: IterationGradients
     measure: StatefulMeasure | None
+    shapes: tuple[torch.Size, ...]
     read_later: tuple[int, ...]
 
     @property
@@ -62,7 +64,12 @@ class CompiledIteration:
 
     def is_of(self, batch: Batch, parameters: Parameters, measure: StatefulMeasure | None) -> bool:
         """Whether it was traced with these points, trainable parameters and measure."""
-        return self.measure is measure and self.seen.is_(batch) and self.trains(parameters)
+        return (
+            self.measure is measure
+            and self.shapes == shapes_of(measure)
+            and self.seen.is_(batch)
+            and self.trains(parameters)
+        )
 
     def trains(self, parameters: Parameters) -> bool:
         """Whether it was traced with these trainable parameters."""
@@ -141,6 +148,11 @@ class Apart:
         if self.measured is None:
             return []
         return [*self.measured.changed, *self.measured.errors.values()]
+
+
+def shapes_of(measure: StatefulMeasure | None) -> tuple[torch.Size, ...]:
+    """The shapes of a measure's tensors: point weights that start afresh have none yet."""
+    return () if measure is None else tuple(t.shape for t in measure.tensors())
 
 
 class ConditionSlices:
