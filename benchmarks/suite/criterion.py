@@ -26,7 +26,8 @@ from deepxde_balance.experiments.user_record import UserRecord
 from deepxde_balance.report.tables import table
 
 from . import Half, names
-from .run import RESULTS, has_points, records
+from .run import RESULTS
+from .tables import has_points, records
 
 #: With two strategies, a rank correlation is 1 or -1.
 FEWEST_STRATEGIES = 3

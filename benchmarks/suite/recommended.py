@@ -23,7 +23,8 @@ import deepxde_balance as ddb
 from deepxde_balance.report.tables import table
 
 from . import Half, get, names
-from .run import RESULTS, error, records
+from .run import RESULTS
+from .tables import error, records
 
 #: A strategy is as good as equal weights when its error is at most this many times theirs.
 WITHIN = 1.2

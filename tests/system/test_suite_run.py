@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from _support.records import content
-from suite import PROBLEMS, criterion, run
+from suite import PROBLEMS, criterion, run, tables
 
 import deepxde_balance as ddb
 from deepxde_balance.results.record import write_json
@@ -48,7 +48,7 @@ def test_ratios_to_equal(folder):
     `equal` has helmholtz's seeds 0 and 1, `uw` too: sqrt(0.4 x 0.9) over sqrt(0.4 x 0.1) is 3.
     """
     write(folder, "helmholtz", "uw", 1, 0.9)
-    found = run.ratios(["helmholtz", "wave", "cavity"], folder)
+    found = tables.ratios(["helmholtz", "wave", "cavity"], folder)
     expected = {
         "auto": {"helmholtz": 0.05, "wave": 1.0},
         "dn": {"helmholtz": 0.2, "wave": 0.8},
@@ -59,17 +59,17 @@ def test_ratios_to_equal(folder):
 
 
 def test_close_to_the_best_other(folder):
-    found = run.ratios(["helmholtz", "wave"], folder)
-    assert run.close_to_best("auto", found) == [True, True]  # 0.05 to 0.2; 1 to 0.8
-    assert run.close_to_best("dn", found) == [False, True]  # 0.2 to 0.05; 0.8 to 1
-    assert run.close_to_best("uw", found) == [False, False]  # 1 to 0.05; 1.4 to 0.8
+    found = tables.ratios(["helmholtz", "wave"], folder)
+    assert tables.close_to_best("auto", found) == [True, True]  # 0.05 to 0.2; 1 to 0.8
+    assert tables.close_to_best("dn", found) == [False, True]  # 0.2 to 0.05; 0.8 to 1
+    assert tables.close_to_best("uw", found) == [False, False]  # 1 to 0.05; 1.4 to 0.8
 
 
 def test_a_diverged_strategy_is_close_to_none():
     inf = float("inf")
     found = {"auto": {"wave": inf}, "dn": {"wave": inf}}
-    assert run.close_to_best("auto", found) == [False]
-    assert run.close_to_best("uw", found | {"uw": {"wave": 3.0}}) == [True]
+    assert tables.close_to_best("auto", found) == [False]
+    assert tables.close_to_best("uw", found | {"uw": {"wave": 3.0}}) == [True]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_the_tables_as_printed(folder, monkeypatch, capsys):
 def test_a_diverged_seed_counts_as_infinite(folder):
     write(folder, "wave", "dn", 1, float("nan"))
     write(folder, "wave", "equal", 1, 0.5)
-    assert run.ratios(["wave"], folder)["dn"]["wave"] == float("inf")
+    assert tables.ratios(["wave"], folder)["dn"]["wave"] == float("inf")
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ ALL = ["helmholtz", "wave", "cavity"]
 
 
 def test_what_point_weights_add(with_points):
-    rows = _cells(run.added(ALL, with_points).splitlines())
+    rows = _cells(tables.added(ALL, with_points).splitlines())
     assert rows["`brdr`"] == ["2, worst 2 (1)", "", ""]
     assert rows["`rba:eta=0.1`"] == ["0.63, worst 2 (3)", "0.1, worst 0.1 (1)", ""]
     assert next(iter(rows)) == "point weights" and len(rows) == 4  # with the rule below the titles
@@ -130,7 +130,7 @@ def test_what_point_weights_add(with_points):
 def test_seeds_that_one_of_both_lacks_do_not_count(with_points):
     """Helmholtz's seed 1, where equal has 0.1, and not its seed 0 of 0.4."""
     write(with_points, "helmholtz", "equal+brdr", 1, 0.05)
-    assert _cells(run.added(["helmholtz"], with_points).splitlines())["`brdr`"][0] == (
+    assert _cells(tables.added(["helmholtz"], with_points).splitlines())["`brdr`"][0] == (
         "0.5, worst 0.5 (1)"
     )
 
@@ -138,17 +138,17 @@ def test_seeds_that_one_of_both_lacks_do_not_count(with_points):
 def test_point_weights_where_one_of_both_diverged(with_points):
     write(with_points, "wave", "auto", 0, float("nan"))
     write(with_points, "cavity", "equal+rba:eta=0.1", 0, float("nan"))
-    rows = _cells(run.added(ALL, with_points).splitlines())
+    rows = _cells(tables.added(ALL, with_points).splitlines())
     assert rows["`rba:eta=0.1`"] == ["inf, worst inf (3)", "", ""]
 
 
 def test_nothing_is_added_where_no_run_has_point_weights(folder):
-    assert run.added(ALL, folder) is None
+    assert tables.added(ALL, folder) is None
 
 
 def test_point_weights_in_the_tables_as_printed(with_points, monkeypatch, capsys):
     """In a table of their own, in the summary and last; the best other is without."""
-    plain = run.tables(["wave"], with_points)
+    plain = tables.tables(["wave"], with_points)
     monkeypatch.setattr(sys, "argv", ["run", "--show", "--only", *ALL, "--out", str(with_points)])
     run.main()
     printed = capsys.readouterr().out
@@ -157,13 +157,27 @@ def test_point_weights_in_the_tables_as_printed(with_points, monkeypatch, capsys
     assert rows["cavity"][0] == "0.25 (0.25)"  # the later of the two tables with problems
     # 2, 0.5 and 0.25 times equal's, of which the best other has 0.05, 0.8 and 0.5.
     assert rows["`equal+rba:eta=0.1`"] == ["3", "0.63", "2", "33%", "67%"]
-    assert "+" not in run.summary(ALL, with_points, points=False)
+    assert "+" not in tables.summary(ALL, with_points, points=False)
+
+
+def test_errors_beside_those_with_adam(with_points, tmp_path):
+    """By the seeds of both: `equal` has helmholtz's seeds 0 and 1, SOAP only 1; `sa` only SOAP."""
+    soap = tmp_path / "soap"
+    write(soap, "helmholtz", "equal", 1, 0.05)
+    write(soap, "wave", "equal", 0, 1.0)
+    write(soap, "wave", "equal+rba:eta=0.1", 0, 0.025)
+    write(soap, "wave", "sa", 0, 0.1)
+    rows = _cells(tables.beside_adam(ALL, with_points, soap).splitlines())
+    assert rows.pop("problem") == ["`equal`", "`equal+rba:eta=0.1`"]
+    assert rows["helmholtz"] == ["0.05 (0.5)", ""] and rows["wave"] == ["1 (2)", "0.025 (0.1)"]
+    assert len(rows) == 3  # with the rule below the titles, without the cavity
+    assert tables.beside_adam(["cavity"], with_points, soap) is None
 
 
 def test_close_to_the_best_other_without_point_weights():
     found = {"equal": {"wave": 1.0}, "dn": {"wave": 2.0}, "dn+rba": {"wave": 0.1}}
-    assert run.close_to_best("equal", found) == [True]
-    assert run.close_to_best("dn+rba", found) == [True]
+    assert tables.close_to_best("equal", found) == [True]
+    assert tables.close_to_best("dn+rba", found) == [True]
 
 
 def test_the_criteria_are_judged_without_point_weights(with_points):
@@ -179,6 +193,9 @@ README = """\
 <!-- what point weights add -->
 as before
 <!-- end of what point weights add -->
+<!-- soap beside adam -->
+as then
+<!-- end of soap beside adam -->
 """
 
 
@@ -189,8 +206,15 @@ def test_what_is_written(with_points, folder, tmp_path, monkeypatch):
     path.write_text(README)
     top.write_text(README.partition("<!-- what")[0])
     run.write()
-    assert run.added(list(PROBLEMS), with_points) in path.read_text()
+    assert tables.added(list(PROBLEMS), with_points) in path.read_text()
     assert "as before" not in path.read_text() and "+rba" not in top.read_text()
+    assert "as then" in path.read_text()
+    soap = with_points.with_name(f"{with_points.name}-soap")
+    write(soap, "wave", "auto", 0, 0.1)
+    monkeypatch.setattr(run, "folder", lambda *_: soap)
+    run.write()
+    assert tables.beside_adam(["wave"], with_points, soap) in path.read_text()
+    assert "as then" not in path.read_text()
     monkeypatch.setattr(run, "RESULTS", tmp_path / "none")
     (tmp_path / "none").mkdir()
     write(tmp_path / "none", "helmholtz", "equal", 0, 1.0)
