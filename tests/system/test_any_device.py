@@ -1,20 +1,23 @@
 """Training on a device that is not the CPU, and whether an iteration waits for it.
 
 The device has no values (see `no_values`), so no GPU is needed. The engines' comparisons, which
-read values where points are new, are left out.
+read values where points are new, are left out. With pytest's option ``--device cuda``, the tests
+marked `device` run on a GPU, where PyTorch makes an error of each wait.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import deepxde as dde
 import pytest
 import torch
 from _support import features, scripts
-from _support.no_values import DEVICE, host_copies
+from _support.no_values import host_copies
 
 import deepxde_balance as ddb
 from deepxde_balance._deepxde import target_cache
-from deepxde_balance.gradients import one_pass
+from deepxde_balance.gradients import one_pass, stacking
 from deepxde_balance.gradients.checked import CheckedEngine
 from deepxde_balance.gradients.compiled.iteration import CompiledIteration
 
@@ -23,12 +26,29 @@ POINT_WEIGHTS = ["rba", "brdr", "causal", "causal:tolerance=ladder", "sa", {"bc0
 
 
 @pytest.fixture(autouse=True)
-def on_the_device(monkeypatch, compilations):
-    same = SimpleNamespace(differs=lambda: torch.zeros(1, device="cpu"))
-    monkeypatch.setattr(CheckedEngine, "_difference", lambda *_: None)
-    monkeypatch.setattr(CompiledIteration, "compare", lambda _: same)
-    with torch.device(DEVICE):
+def on_the_device(monkeypatch, compilations, request):
+    device = request.config.getoption("--device")
+    if device == "meta":
+        same = SimpleNamespace(differs=lambda: torch.zeros(1, device="cpu"))
+        monkeypatch.setattr(CheckedEngine, "_difference", lambda *_: None)
+        monkeypatch.setattr(CompiledIteration, "compare", lambda _: same)
+        monkeypatch.setattr(target_cache, "_depends_on", lambda *_: False)
+    with torch.device(device):
         yield
+
+
+@contextmanager
+def watched() -> Iterator[list[str]]:
+    """Yields the copies from the host in the context; on a GPU, a wait is an error instead."""
+    if torch.get_default_device().type == "meta":
+        with host_copies() as copies:
+            yield copies
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield []
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 class SeveralEvaluations(torch.optim.LBFGS):
@@ -55,10 +75,12 @@ def iterate(script, optimizer="adam", model_class=ddb.Model, **compile_args):
     batch = script.data.train_next_batch()
     for _ in range(2):
         model.train_step(*batch)
-    with host_copies() as copies:
+    with watched() as copies:
         model.train_step(*batch)
     trained = [*script.net.parameters(), *model.external_trainable_variables]
-    assert {p.grad.device.type for p in trained if p.grad is not None} == {DEVICE}
+    assert {p.grad.device.type for p in trained if p.grad is not None} == {
+        torch.get_default_device().type
+    }
     return model, copies
 
 
@@ -70,20 +92,25 @@ def assert_stays_on_the_device(script, engine="one-pass", **compile_args):
     model, copies = iterate(script, gradient_engine=engine, **compile_args)
     assert model.gradient_engine == engine
     assert not copies
-    assert {tensor.device.type for tensor in model.weighting.buffers()} == {DEVICE}
+    assert {tensor.device.type for tensor in model.weighting.buffers()} == {
+        torch.get_default_device().type
+    }
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_no_strategy_waits_for_the_device(strategy):
     assert_stays_on_the_device(klein_gordon(), loss_weights=updating_always(strategy))
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("given", POINT_WEIGHTS, ids=str)
 def test_no_point_weights_wait_for_the_device(given):
     weights = updating_always("db-kurtosis")
     assert_stays_on_the_device(klein_gordon(), loss_weights=weights, point_weights=given)
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("strategy", ["db-kurtosis", "relobralo"])
 def test_a_compiled_iteration_does_not_wait_for_the_device(strategy, compilations):
     weights = updating_always(strategy)
@@ -100,6 +127,7 @@ def test_the_per_group_engine_copies_what_deepxde_copies(strategy):
     assert copies and set(copies) == set(of_deepxde)
 
 
+@pytest.mark.device
 @pytest.mark.parametrize(
     "feature",
     [
@@ -114,18 +142,34 @@ def test_the_per_group_engine_copies_what_deepxde_copies(strategy):
     ],
     ids=lambda feature: feature.__name__,
 )
-def test_no_kind_of_problem_waits_for_the_device(feature, monkeypatch):
-    monkeypatch.setattr(target_cache, "_depends_on", lambda *_: False)  # compares values
+def test_no_kind_of_problem_waits_for_the_device(feature):
     script = feature()
     weights = updating_always("gw-std")
     assert_stays_on_the_device(script, loss_weights=weights, loss_groups=script.loss_groups)
 
 
+@pytest.mark.device
 def test_conditions_evaluated_as_one_stack_do_not_wait_for_the_device(monkeypatch):
+    stacks = []
+
+    def stacked(*args):
+        outputs = stacking.stacked_outputs(*args)
+        stacks.append(len(outputs))
+        return outputs
+
     monkeypatch.setattr(one_pass, "WORTH_STACKING", 2)
-    assert_stays_on_the_device(klein_gordon(), loss_weights="equal")
+    monkeypatch.setattr(one_pass, "stacked_outputs", stacked)
+    assert_stays_on_the_device(klein_gordon(), loss_weights=updating_always("gw-std"))
+    assert stacks == [2, 2, 2]
 
 
+@pytest.mark.device
+@pytest.mark.parametrize("weights", ["equal", [1.0, 2.0, 3.0, 4.0]], ids=str)
+def test_fixed_weights_do_not_wait_for_the_device(weights):
+    assert_stays_on_the_device(klein_gordon(), loss_weights=weights)
+
+
+@pytest.mark.device
 def test_several_evaluations_in_a_step_do_not_wait_for_the_device():
     script = klein_gordon()
     optimizer = SeveralEvaluations(script.net.parameters())
