@@ -1,4 +1,4 @@
-"""Whether training on a device gives the weights and the parameters that training on the CPU gives."""
+"""Whether training on a device gives the weights and parameters that the CPU gives."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,12 @@ LONG = ("wave", "allen-cahn", "navier-stokes", "helmholtz")
 _CHECKPOINT_EVERY = 20.0
 
 
-class TimeIsOver(Exception):
+class TimeIsOverError(Exception):
     """The time that was given is over; the same command goes on."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class Scope:
     """What is done on a device.
 
     Args:
@@ -77,7 +78,7 @@ class Plan:
     engine: EngineName
 
 
-_FULL = Plan(
+_FULL = Scope(
     tests=("-m", "device", "--device", "cuda"),
     engines=("one-pass", "per-group", "compiled", "cuda-graphs"),
     iterations=50,
@@ -91,7 +92,7 @@ _FULL = Plan(
     ),
     engine="compiled",
 )
-_SHORT = Plan(
+_SHORT = Scope(
     tests=("-m", "device", "-k", "point_weights and rba"),
     engines=("one-pass",),
     iterations=6,
@@ -105,7 +106,7 @@ _SHORT = Plan(
 
 
 class StopInTime(dde.callbacks.Callback):
-    """Raises :class:`TimeIsOver` in the first iteration after a time."""
+    """Raises :class:`TimeIsOverError` in the first iteration after a time."""
 
     def __init__(self, end: float):
         super().__init__()
@@ -113,7 +114,7 @@ class StopInTime(dde.callbacks.Callback):
 
     def on_epoch_begin(self) -> None:
         if time.monotonic() > self.end:
-            raise TimeIsOver
+            raise TimeIsOverError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,32 +123,55 @@ class Session:
 
     Args:
         device: The device.
-        plan: What is to be done.
+        scope: What is to be done.
         out: The folder of results.
         end: When the time is over, by ``time.monotonic()``.
     """
 
     device: str
-    plan: Plan
+    scope: Scope
     out: Path
     end: float
 
     def tasks(self, parts: list[str]) -> Iterator[tuple[Path, Callable[[Path], None]]]:
         """The file of each task, and the function that makes it."""
-        plan = self.plan
+        scope = self.scope
         if "tests" in parts:
             yield self.out / "tests.json", self.run_tests
-        for engine in plan.engines if "equality" in parts else ():
+        for engine in scope.engines if "equality" in parts else ():
             yield self.out / f"equality-{engine}.json", self.equality_of(engine)
-        for case in plan.cases if "step-time" in parts else ():
+        for case in scope.cases if "step-time" in parts else ():
             yield self.out / f"step_time-{case}.json", self.step_time_of(case)
-        for one in plan.runs if "papers" in parts else ():
+        for one in scope.runs if "papers" in parts else ():
             for run in one.runs():
                 yield run.record(self.out / "papers"), self.training_of(run)
 
+    def work(self, parts: list[str]) -> list[str]:
+        """Does what is not finished, until the time is over; returns the names of what failed."""
+        tasks = list(self.tasks(parts))
+        failed = []
+        for path, make in tasks:
+            name = str(path.relative_to(self.out))
+            if path.exists():
+                print(f"{name}: finished")
+                continue
+            print(f"{name} ...", flush=True)
+            try:
+                if time.monotonic() > self.end:
+                    raise TimeIsOverError
+                make(path)
+            except TimeIsOverError:
+                left = sum(not path.exists() for path, _ in tasks)
+                print(f"The time is over, {left} of {len(tasks)} are left: call again to go on.")
+                break
+            except Exception:  # a GPU is dear: the other tasks are done all the same
+                traceback.print_exc()
+                failed.append(name)
+        return failed
+
     def run_tests(self, path: Path) -> None:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
-        command += self.plan.tests
+        command += self.scope.tests
         done = self._run(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True)
         lines = done.stdout.splitlines()
         write_json(path, {**self._head(), "status": done.returncode, "output": lines})
@@ -155,23 +179,25 @@ class Session:
 
     def equality_of(self, engine: EngineName) -> Callable[[Path], None]:
         def compare(path: Path) -> None:
-            plan = self.plan
-            cases = equality.strategies()[: plan.strategies] if engine == "one-pass" else []
+            scope = self.scope
+            cases = equality.strategies()[: scope.strategies] if engine == "one-pass" else []
             cases += equality.OTHERS
-            found = equality.differences(cases, self.device, engine, plan.iterations, plan.points)
+            found = equality.differences(cases, self.device, engine, scope.iterations, scope.points)
             wrong = equality.too_large(found)
-            entries = {"engine": engine, "iterations": plan.iterations, "points": plan.points}
+            entries = {"engine": engine, "iterations": scope.iterations, "points": scope.points}
             write_json(path, {**self._head(), **entries, "too_large": wrong, "relative": found})
             print(f"Larger than rounding: {', '.join(wrong) or 'no difference'}.")
 
         return compare
 
     def step_time_of(self, case: str) -> Callable[[Path], None]:
-        options = [f"--{name}" for name in ("compiled", "cuda-graphs") if name in self.plan.engines]
+        options = [
+            f"--{name}" for name in ("compiled", "cuda-graphs") if name in self.scope.engines
+        ]
 
         def measure(path: Path) -> None:
             command = [sys.executable, str(HERE / "step_time.py"), "--cases", case, *options]
-            command += ["--rounds", str(self.plan.rounds), "--device", self.device]
+            command += ["--rounds", str(self.scope.rounds), "--device", self.device]
             self._run([*command, "--out", str(path)], check=True)
 
         return measure
@@ -179,7 +205,7 @@ class Session:
     def training_of(self, run: Run) -> Callable[[Path], None]:
         def go_on(path: Path) -> None:
             every, callbacks = _CHECKPOINT_EVERY, [StopInTime(self.end)]
-            folder, engine = self.out / "papers", self.plan.engine
+            folder, engine = self.out / "papers", self.scope.engine
             record = train(run, folder, self.device, None, every, callbacks, engine)
             print(f"L2RE {100 * record.final['L2RE']:.3g} %")
 
@@ -192,36 +218,27 @@ class Session:
         try:
             return subprocess.run(command, timeout=self.end - time.monotonic(), **options)
         except subprocess.TimeoutExpired:
-            raise TimeIsOver from None
+            raise TimeIsOverError from None
 
 
 def main(arguments: list[str] | None = None) -> None:
     given = parse_arguments(arguments)
     given.out.mkdir(parents=True, exist_ok=True)
-    plan = _SHORT if given.device == "cpu" else _FULL
-    session = Session(given.device, plan, given.out, time.monotonic() + 60 * given.minutes)
-    tasks = list(session.tasks(given.only))
-    try:
-        for path, work in tasks:
-            name = path.relative_to(given.out)
-            if path.exists():
-                print(f"{name}: finished")
-            elif time.monotonic() > session.end:
-                raise TimeIsOver
-            else:
-                print(f"{name} ...", flush=True)
-                work(path)
-    except TimeIsOver:
-        left = sum(not path.exists() for path, _ in tasks)
-        print(f"The time is over, {left} of {len(tasks)} are left: give the same command to go on.")
+    scope = _SHORT if given.device == "cpu" else _FULL
+    session = Session(given.device, scope, given.out, time.monotonic() + 60 * given.minutes)
+    failed = session.work(given.only)
     if "papers" in given.only:
-        print(papers.cell_table(plan.runs, read(given.out / "papers")))
+        print(papers.cell_table(scope.runs, read(given.out / "papers")))
+    if failed:
+        sys.exit(f"Failed: {', '.join(failed)}.")
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1, ...; cpu for all in short")
-    parser.add_argument("--minutes", type=float, default=9.5, help="after which it ends")
+    parser.add_argument(
+        "--minutes", type=float, default=8.5, help="after which no iteration begins"
+    )
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args(arguments)

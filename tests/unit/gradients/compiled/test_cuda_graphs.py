@@ -1,4 +1,4 @@
-"""What surrounds a CUDA graph, without a GPU: the engine's choice, and results that are overwritten."""
+"""What surrounds a CUDA graph, without a GPU: its choice, and results that are overwritten."""
 
 import dataclasses
 import math
