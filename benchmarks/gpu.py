@@ -155,10 +155,10 @@ class Session:
             if path.exists():
                 print(f"{name}: finished")
                 continue
-            print(f"{name} ...", flush=True)
             try:
                 if time.monotonic() > self.end:
                     raise TimeIsOverError
+                print(f"{name} ...", flush=True)
                 make(path)
             except TimeIsOverError:
                 left = sum(not path.exists() for path, _ in tasks)
@@ -223,7 +223,7 @@ class Session:
 
 def main(arguments: list[str] | None = None) -> None:
     given = parse_arguments(arguments)
-    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "papers").mkdir(parents=True, exist_ok=True)
     scope = _SHORT if given.device == "cpu" else _FULL
     session = Session(given.device, scope, given.out, time.monotonic() + 60 * given.minutes)
     failed = session.work(given.only)
