@@ -423,7 +423,8 @@ class Model(StockModel):
 
         Args:
             save_path: The path that `save` returned.
-            device: The device to load the file on; by default that of the model.
+            device: The device to load the file on; by default that of the model. The state goes to
+                the model's device in either case.
             verbose: Above 0, the path is printed.
 
         Raises:

@@ -57,7 +57,7 @@ def watched() -> Iterator[list[str]]:
 class SeveralEvaluations(torch.optim.LBFGS):
     """Evaluates the loss several times in a step, without the line search, which reads it."""
 
-    def step(self, closure):
+    def step(self, closure):  # type: ignore[override]
         for _ in range(3):
             loss = closure()
             with torch.no_grad():
@@ -70,11 +70,14 @@ def klein_gordon():
     return features.Script(scripts.klein_gordon(), scripts.network((2, 4, 1)))
 
 
-def iterate(script, optimizer="adam", model_class=ddb.Model, **compile_args):
+def iterate(script, optimizer="adam", model_class=ddb.Model, restored=None, **compile_args):
     """One iteration after two that prepare what stays; the model, and the iteration's copies."""
     model = model_class(script.data, script.net)
     args = {"lr": 1e-3, "verbose": 0} | script.compile | compile_args
     model.compile(optimizer, **args)
+    if restored is not None:
+        path, device = restored
+        model.restore(path, device=device)
     batch = script.data.train_next_batch()
     for _ in range(2):
         model.train_step(*batch)
@@ -180,6 +183,21 @@ def test_several_evaluations_in_a_step_do_not_wait_for_the_device():
     assert_stays_on_the_device(
         script, optimizer=optimizer, lr=None, loss_weights=weights, point_weights="rba"
     )
+
+
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+@pytest.mark.parametrize("given", [None, "brdr", "causal", "sa"])
+def test_a_run_restored_from_the_cpu_stays_on_the_device(given, tmp_path):
+    """Whichever device `restore` is given: scripts give "cpu"."""
+    arguments = {"loss_weights": "db-kurtosis", "point_weights": given}
+    with torch.device("cpu"):
+        script = klein_gordon()
+        saved = ddb.Model(script.data, script.net)
+        saved.compile("adam", lr=1e-3, gradient_engine="one-pass", verbose=0, **arguments)
+        saved.train_step(*script.data.train_next_batch())
+        path = saved.save(str(tmp_path / "model"))
+    for device in (None, "cpu"):
+        assert_stays_on_the_device(klein_gordon(), restored=(path, device), **arguments)
 
 
 class ReadsALoss(ddb.FromLosses):
