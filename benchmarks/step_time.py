@@ -63,6 +63,9 @@ def parse_arguments() -> argparse.Namespace:
         "--compiled", action="store_true", help="the compiled engine too, a minute more a case"
     )
     parser.add_argument(
+        "--cuda-graphs", action="store_true", help="the compiled engine with CUDA graphs too"
+    )
+    parser.add_argument(
         "--point-weights",
         nargs="+",
         default=[],
@@ -96,11 +99,12 @@ def contenders(case: Case, args: argparse.Namespace) -> dict[str, Step]:
         weighting = updating_always(name)
         weights = {"loss_weights": weighting, "loss_groups": case.groups}
         steps[f"{name} @1"] = model_step(ddb.Model, case, **weights)
-    if args.compiled:
+    chosen = {"compiled": args.compiled, "cuda-graphs": args.cuda_graphs}
+    for engine in (name for name, is_chosen in chosen.items() if is_chosen):
         # Each step of this engine computes the gradients of all groups, whatever update_every is.
         weights = {"loss_weights": updating_always("db-kurtosis"), "loss_groups": case.groups}
-        steps["db-kurtosis @1, compiled"] = model_step(
-            ddb.Model, case, gradient_engine="compiled", **weights
+        steps[f"db-kurtosis @1, {engine}"] = model_step(
+            ddb.Model, case, gradient_engine=engine, **weights
         )
     steps |= with_point_weights(case, args.point_weights, args.compiled)
     steps["backward per term"] = per_term_step(case)

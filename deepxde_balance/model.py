@@ -152,6 +152,8 @@ class Model(StockModel):
                   rounding, or the engine can't be used (no C++ compiler, points that are new more
                   often than every 100 iterations), a warning is given and training continues
                   uncompiled. NNCG and mixed precision are refused;
+                - ``"cuda-graphs"``: the same, replayed as a CUDA graph, which spares the host's
+                  time to start each kernel. For GPUs only, and not tried on one yet;
                 - ``None``: the one-pass engine where it gives DeepXDE's losses, which is checked,
                   and the problem has at least 300 points; else the per-group engine.
 
@@ -315,7 +317,7 @@ class Model(StockModel):
 
     @property
     def gradient_engine(self) -> str:
-        """The gradient engine in use: ``"one-pass"``, ``"compiled"`` or ``"per-group"``.
+        """The gradient engine in use: its name in `compile`.
 
         It is described in `compile`. Where DeepXDE's own step trains, with weight 1 for all, it is
         ``"per-group"``.
@@ -421,7 +423,8 @@ class Model(StockModel):
 
         Args:
             save_path: The path that `save` returned.
-            device: The device to load the file on; by default that of the model.
+            device: The device to load the file on; by default that of the model. The state goes to
+                the model's device in either case.
             verbose: Above 0, the path is printed.
 
         Raises:

@@ -14,6 +14,15 @@ from deepxde_balance.gradients.compiled import limits
 torch.set_num_threads(1)  # the tensors of the tests are small
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device",
+        choices=["meta", "cuda"],
+        default="meta",
+        help="of the tests marked `device`: one without values by default, which needs no GPU",
+    )
+
+
 def global_state():
     """What a test could leave behind for the tests after it."""
     return {

@@ -14,6 +14,7 @@ from typing import Any
 import deepxde as dde
 import torch
 from torch import Tensor
+from torch.serialization import default_restore_location
 
 from .._files import replaced
 from ..gradients.base import external_variables
@@ -72,7 +73,8 @@ def read(path: str, device: str | torch.device = "cpu") -> dict[str, Any]:
 
     Args:
         path: The file.
-        device: The device for its tensors.
+        device: The device for its tensors that were on another device than the CPU. Those of the
+            CPU stay there: an optimizer's counts of steps, which it reads in each step.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -80,12 +82,18 @@ def read(path: str, device: str | torch.device = "cpu") -> dict[str, Any]:
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no checkpoint {path}.")
+
+    def place(storage: torch.UntypedStorage, saved_on: str) -> torch.UntypedStorage:
+        target = "cpu" if saved_on == "cpu" else str(device)
+        placed: torch.UntypedStorage = default_restore_location(storage, target)
+        return placed
+
     try:
         with zipfile.ZipFile(path) as archive:  # torch.save writes zip files
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"bad checksum of {damaged}")
-        checkpoint = torch.load(path, map_location=device, weights_only=True)
+        checkpoint = torch.load(path, map_location=place, weights_only=True)
     except Exception as error:  # a damaged file may raise any exception
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} is damaged or no checkpoint: {reason}") from error

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import deepxde as dde
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -282,5 +283,5 @@ def _used_mask(
     """
     if all(all(row) for row in present):
         return None
-    flags = torch.tensor(present, device=device)
-    return flags.repeat_interleave(torch.tensor(sizes, device=device), dim=1)
+    # On the host: a GPU would have to be asked for the size of the result.
+    return torch.as_tensor(np.repeat(present, sizes, axis=1), device=device)

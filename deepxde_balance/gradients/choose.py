@@ -13,10 +13,11 @@ from .._deepxde.nncg import is_nncg
 from ..terms.groups import TermGroups
 from .base import GradientEngine
 from .checked import CheckedEngine
+from .compiled.cuda_graphs import CudaGraphsEngine
 from .compiled.engine import CompiledEngine
 from .per_group import PerGroupEngine
 
-EngineName = Literal["one-pass", "compiled", "per-group"]
+EngineName = Literal["one-pass", "compiled", "cuda-graphs", "per-group"]
 
 #: With fewer points, an iteration is mostly overhead, and the per-group engine is faster: it
 #: evaluates the network once for all points, the one-pass engine once for each group. A choice, not
@@ -62,14 +63,23 @@ def check_engine_name(
     """Raises a ValueError unless `name` is ``None`` or names an engine that can be used."""
     if name is not None and name not in get_args(EngineName):
         raise unknown_name("gradient_engine", str(name), list(get_args(EngineName)))
-    reason = reason_against(data, net) if name in ("one-pass", "compiled") else None
-    if reason is None and name == "compiled":
+    reason = None if name in (None, "per-group") else reason_against(data, net)
+    if reason is None and name in ("compiled", "cuda-graphs"):
         if dde.config.mixed:
             reason = "DeepXDE is set to mixed precision"
         elif optimizer == "NNCG" or is_nncg(optimizer):
             reason = "NNCG differentiates the losses itself"
+        elif name == "cuda-graphs":
+            reason = _reason_against_cuda_graphs(net)
     if reason is not None:
         raise ValueError(f"gradient_engine={name!r} can't be used here: {reason}.")
+
+
+def _reason_against_cuda_graphs(net: torch.nn.Module) -> str | None:
+    devices = sorted({str(p.device) for p in net.parameters()})
+    if all(device.startswith("cuda") for device in devices):
+        return None
+    return f"the network is on {', '.join(devices)}, and only a CUDA GPU has CUDA graphs"
 
 
 def takes_one_pass(data: dde.data.Data, net: torch.nn.Module) -> bool:
@@ -96,6 +106,8 @@ def choose_engine(
     """
     if forced == "compiled":
         return CompiledEngine(model, groups, scale)
+    if forced == "cuda-graphs":
+        return CudaGraphsEngine(model, groups, scale)
     if forced == "one-pass" or (forced is None and takes_one_pass(model.data, model.net)):
         return CheckedEngine(model, groups, scale, must_hold=forced == "one-pass")
     return PerGroupEngine(model, groups, scale)

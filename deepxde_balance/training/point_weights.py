@@ -200,12 +200,15 @@ class PointWeights(StatefulMeasure):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restores what :meth:`state_dict` returned."""
+        """Restores what :meth:`state_dict` returned, on whichever device that is."""
+        device = self._like.device
         self._points = {i: points.cpu().numpy() for i, points in state["points"].items()}
-        self._pools = {i: _copied(pool) for i, pool in state["pools"].items()}
-        self._chosen = {i: chosen.clone() for i, chosen in state["chosen"].items()}
+        self._pools = {i: _copied(_moved(pool, device)) for i, pool in state["pools"].items()}
+        self._chosen = {i: chosen.clone() for i, chosen in _moved(state["chosen"], device).items()}
         for (rule, _), saved in zip(self._by_rule, state["rules"], strict=True):
-            rule.load_state_dict(saved)
+            # The Adam in SelfAdaptive keeps a count on the host, and moves the rest itself.
+            own = saved if isinstance(rule, SelfAdaptive) else _moved(saved, device)
+            rule.load_state_dict(own)
         self._seen = None
 
     def in_words(self) -> str:
@@ -327,6 +330,15 @@ class PointWeights(StatefulMeasure):
 
     def _tensor(self, points: np.ndarray) -> Tensor:
         return torch.as_tensor(points, dtype=self._like.dtype, device=self._like.device)
+
+
+def _moved(state: Any, device: torch.device) -> Any:
+    """The state, mappings and lists in it included, with all tensors on a device."""
+    if isinstance(state, Tensor):
+        return state.to(device)
+    if isinstance(state, Mapping):
+        return {key: _moved(value, device) for key, value in state.items()}
+    return [_moved(value, device) for value in state] if isinstance(state, list) else state
 
 
 def _copied(state: Mapping[str, Tensor]) -> PointState:

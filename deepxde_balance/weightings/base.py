@@ -264,7 +264,7 @@ class Weighting(nn.Module, ABC):
         """Loads a saved state; the number of groups becomes that of the saved state."""
         weights = state_dict["weights"]
         if len(weights) != len(self.weights):
-            self.reset(len(weights), like=weights)
+            self.reset(len(weights), like=weights.to(self.weights.device))
         self._first_invalid.fill_(_NEVER)
         return super().load_state_dict(state_dict, *args, **kwargs)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import deepxde as dde
 from torch import Tensor
@@ -17,7 +18,7 @@ from ..one_pass import OnePassEngine
 from .comparison import Comparison
 from .iteration import Apart, CompiledIteration, ConditionSlices, compile_graph, shapes_of
 from .limits import TraceLimits
-from .trace import trace
+from .trace import Traced, trace
 
 #: A check costs about three uncompiled iterations, so checks are rare. A prime, so that a value
 #: that changes and changes back periodically does not look the same at each check.
@@ -47,6 +48,9 @@ class CompiledEngine(GradientEngine):
         scale: One static factor per term.
     """
 
+    #: The engine's name in `compile`.
+    asked = "compiled"
+
     def __init__(self, model: dde.Model, groups: TermGroups, scale: Sequence[float]):
         super().__init__(model, groups, scale)
         self._uncompiled = CheckedEngine(model, groups, scale, must_hold=False)
@@ -61,7 +65,7 @@ class CompiledEngine(GradientEngine):
 
     @property
     def name(self) -> str:
-        return self._uncompiled.name if self._gave_up else "compiled"
+        return self._uncompiled.name if self._gave_up else self.asked
 
     @property
     def prefers_gradients(self) -> bool:
@@ -121,7 +125,7 @@ class CompiledEngine(GradientEngine):
             f"model's any more, by {terms}: a residual, a condition or the network depends on "
             "something that has changed, such as a Python number, or a tensor in the place of "
             "another, which the last iterations may not have followed. Make it a tensor and "
-            'change it in place, or compile without gradient_engine="compiled".'
+            f'change it in place, or compile without gradient_engine="{self.asked}".'
         )
 
     def _difference(self) -> tuple[str, bool] | None:
@@ -196,7 +200,7 @@ class CompiledEngine(GradientEngine):
             function = before.function
         else:
             self._limits.count_compilation()
-            function = compile_graph(traced)
+            function = self._compile(traced)
         iteration = CompiledIteration(
             one_pass,
             one_pass.seen,
@@ -213,10 +217,14 @@ class CompiledEngine(GradientEngine):
             raise ValueError("its results would not be those of the one-pass engine")
         return iteration
 
+    def _compile(self, traced: Traced) -> Callable[..., Any]:
+        """The traced operations as a compiled function."""
+        return compile_graph(traced)
+
     def _give_up(self, reason: str) -> None:
         self._gave_up, self._iteration = True, None
         warnings.warn(
-            f'gradient_engine="compiled" can\'t be used here ({reason}): from now on, losses '
+            f'gradient_engine="{self.asked}" can\'t be used here ({reason}): from now on, losses '
             "and gradients are computed uncompiled, which gives the same and is slower.",
             stacklevel=2,
         )
