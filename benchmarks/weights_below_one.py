@@ -79,7 +79,7 @@ def train(problem: str, weighting: Weighting, iterations: int, seed: int) -> tup
     data, solution = PROBLEMS[problem]()
     model = ddb.Model(data, dde.nn.FNN([2] + [20] * 3 + [1], "tanh", "Glorot normal"))
     model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
-    verdict = ddb.diagnose(model, verbose=0).verdict
+    verdict = ddb.diagnose(model).verdict
     model.train(iterations=iterations, display_every=iterations, verbose=0)
     space, time = data.geom.geometry, data.geom.timedomain
     axes = np.linspace(space.l, space.r, 201), np.linspace(time.t0, time.t1, 101)

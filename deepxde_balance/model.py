@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -101,7 +101,8 @@ class Model(StockModel):
         """Configures the model for training.
 
         Arguments that are not described here are those of ``dde.Model.compile``. The weights start
-        afresh, with 1 for all, in each compile except with ``"keep"``. A weighting object given as
+        afresh, with 1 for all, in each compile except with ``"keep"``; a warning says so where
+        adapted weights are lost. A weighting object given as
         `loss_weights` is copied, and does not change.
 
         With a strategy, `loss_train` and `loss_test` hold the unweighted losses, so that losses of
@@ -129,6 +130,8 @@ class Model(StockModel):
                 - a list of numbers, one per loss term: fixed weights, as in DeepXDE. A script may
                   change `model.loss_weights` during training; under a strategy, that raises a
                   ValueError;
+                - a mapping from names of loss terms to such numbers, ``{"bc0": 100}``; those not
+                  named have weight 1;
                 - ``"keep"``: the weights that the model has now, frozen;
                 - ``None``: weight 1 for all.
 
@@ -136,8 +139,10 @@ class Model(StockModel):
                 objects or their positions. By default each IC/BC object is a group, named by its
                 kind and position (``"bc0"``, ``"ic1"``, ``"data2"``), and the PDE residuals
                 together are the reference. The key ``"pde"`` takes positions of the residuals that
-                make up the reference; the other residuals then become groups. The key
-                ``"unweighted"`` takes conditions that stay at weight 1.
+                make up the reference; the other residuals then become groups. Where there are no
+                residuals, strategies that compare with a reference need the key ``"reference"``,
+                which takes conditions. The key ``"unweighted"`` takes conditions that stay at
+                weight 1. With these keys alone, each other condition is a group.
             gradient_engine: How losses and gradients are computed. One of
 
                 - ``"one-pass"``: the network is evaluated on each group's points with copies of
@@ -190,7 +195,8 @@ class Model(StockModel):
         before = self.weighting
         if isinstance(before, (Equal, Fixed)):  # numbers, which "keep" takes as they are now
             self._follow_loss_weights()
-        if loss_weights is None and before is not None and before.adapted:
+        adapted = before is not None and before.adapted
+        if loss_weights is None and adapted:
             warnings.warn(
                 "Compiled without loss_weights, the model has weight 1 for all from now on: "
                 'give "keep" to go on with the weights of the phase before.',
@@ -203,6 +209,12 @@ class Model(StockModel):
         )
         if step is not None:
             check_optimizer(step.weighting, optimizer)
+            if adapted and step.weighting.dynamic:
+                warnings.warn(
+                    f"Compiled again, the weights of {step.weighting.strategy} start afresh, with "
+                    '1 for all: give "keep" to go on with the weights of the phase before.',
+                    stacklevel=2,
+                )
         earlier = [] if self._run.step is None else self._run.step.rules_beside.items()
         weighed = any(rule.number(i) is not None for i, rule in earlier)
         if weighed and (step is None or not step.rules_beside):
@@ -225,7 +237,7 @@ class Model(StockModel):
             problem = problem_of(self.data)
             if problem is not None:
                 mend_targets(problem, external_variables(self))
-            if numbers is not None and not isinstance(loss_weights, str):
+            if numbers is not None and not isinstance(loss_weights, (str, Mapping)):
                 self.loss_weights = loss_weights  # the list itself, which the script may change
             self._numbers = None if numbers is None else checked_numbers(numbers)
             run = self._run
@@ -238,6 +250,14 @@ class Model(StockModel):
                 self.train_step = self._first_step
         if verbose > 0 and step is not None and step.points is not None and step.rules_beside:
             print(f"Point weights: {step.points.in_words()}. Losses are shown without them.\n")
+        if verbose > 0 and step is not None and step.weighting.dynamic:
+            per_step = lbfgs.iterations_per_step(self.opt)
+            if per_step is not None:
+                print(
+                    f"The weights of {step.weighting.strategy} don't change within a step of the "
+                    f"optimizer, of up to {per_step} iterations: the first come from the network "
+                    'as it is now. Train with "adam" first, then with loss_weights="keep".\n'
+                )
 
     @property
     def train_step(self) -> Callable[..., None] | None:
@@ -411,7 +431,13 @@ class Model(StockModel):
             print(f"Epoch {self.train_state.iteration}: saving model to {path} ...\n")
         return path
 
-    def restore(self, save_path: str, device: str | None = None, verbose: int = 0) -> None:
+    def restore(
+        self,
+        save_path: str,
+        device: str | None = None,
+        verbose: int = 0,
+        network_only: bool = False,
+    ) -> None:
         """Restores what `save` saved into a model that was compiled the same way.
 
         Training then continues as the uninterrupted run would, on the CPU to the last bit. If the
@@ -426,19 +452,31 @@ class Model(StockModel):
             device: The device to load the file on; by default that of the model. The state goes to
                 the model's device in either case.
             verbose: Above 0, the path is printed.
+            network_only: Whether to load the network's parameters and nothing else, for
+                predictions. The model may then be compiled in any way, or not yet, and have other
+                conditions.
 
         Raises:
             FileNotFoundError: If there is no such file.
             CheckpointError: If the file is damaged, or of another network, optimizer, strategy
                 or of other groups. The model then does not change.
             ValueError: If the model is not compiled yet.
+
+        Example:
+            ``model`` is that of the example of :class:`Model`::
+
+                model.restore("poisson-200.pt", network_only=True)
+                model.predict(geom.uniform_points(100))
         """
-        if self.opt is None:
+        if self.opt is None and not network_only:
             raise ValueError("Compile the model as it was before it was saved, then restore.")
         if verbose > 0:
             print(f"Restoring model from {save_path} ...\n")
         place = next(self.net.parameters()).device if device is None else device
         saved = checkpoint.read(save_path, place)
+        if network_only:
+            checkpoint.restore_network(self, saved, save_path)
+            return
         with unchanged_on_error(self):
             checkpoint.restore(self, self._run, saved, save_path)
         step = self._run.step

@@ -34,7 +34,7 @@ net.apply_feature_transform(lambda x: (x - 0.5) * 12**0.5)  # mean 0, deviation 
 
 model = ddb.Model(data, net)
 model.compile("adam", lr=1e-3)
-ddb.diagnose(model)
+print(ddb.diagnose(model))
 
 model.compile("adam", lr=1e-3, loss_weights="db-std", loss_groups=sides)
 monitor = ddb.GradientMonitor(period=max(ITERATIONS // 10, 1), csv="gradients.csv")

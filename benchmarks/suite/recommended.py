@@ -63,7 +63,7 @@ def diagnosed(name: str) -> ddb.Diagnosis:
     setup = get(name).build()
     model = ddb.Model(setup.data, setup.net)
     model.compile("adam", lr=1e-3, verbose=0, **setup.compile)
-    return ddb.diagnose(model, verbose=0)
+    return ddb.diagnose(model)
 
 
 def outcome(name: str, out: Path, seeds: int = 1) -> Outcome:

@@ -58,6 +58,14 @@ def train(model: dde.Model, start: int, verbose: int) -> None:
         model.callbacks.on_epoch_end()
 
 
+def iterations_per_step(optimizer: torch.optim.Optimizer) -> int | None:
+    """The largest number of iterations in a step of L-BFGS; ``None`` for other optimizers."""
+    if not isinstance(optimizer, torch.optim.LBFGS):
+        return None
+    most: int = optimizer.param_groups[0]["max_iter"]
+    return most
+
+
 def iterations(optimizer: torch.optim.Optimizer) -> int:
     """The number of iterations that an L-BFGS optimizer has made so far."""
     state = optimizer.state_dict()["state"]

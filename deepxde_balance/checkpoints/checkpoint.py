@@ -132,15 +132,41 @@ def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged or no checkpoint: {error!r}") from error
     except ValueError as error:
-        raise CheckpointError(f"{path} is a checkpoint of another model: {error}") from error
+        difference = str(error)
     if difference is not None:
-        raise CheckpointError(f"{path} is a checkpoint of another model: {difference}")
+        hint = _network_hint(model, checkpoint)
+        raise CheckpointError(f"{path} is a checkpoint of another model: {difference}{hint}")
     before = copy.deepcopy(_capture(model, run))
     try:
         _apply(model, run, checkpoint)
     except Exception as error:
         _apply(model, run, before)
         raise CheckpointError(f"{path} can't be restored: {error}") from error
+
+
+def restore_network(model: dde.Model, checkpoint: dict[str, Any], path: str) -> None:
+    """Restores the network's parameters from a checkpoint, and nothing else.
+
+    Args:
+        model: The model, compiled or not.
+        checkpoint: What :func:`read` returned.
+        path: The file, for messages.
+
+    Raises:
+        CheckpointError: If the checkpoint is of another network. The model then does not change.
+    """
+    saved = checkpoint["model_state_dict"]
+    difference = _network_difference(saved, model.net.state_dict())
+    if difference is not None:
+        raise CheckpointError(f"{path} is a checkpoint of another network: {difference}")
+    model.net.load_state_dict(saved)
+
+
+def _network_hint(model: dde.Model, checkpoint: dict[str, Any]) -> str:
+    """How to load the network alone, where it is the model's; else empty."""
+    if _network_difference(checkpoint["model_state_dict"], model.net.state_dict()) is not None:
+        return ""
+    return " For predictions, the network alone is loaded by restore(path, network_only=True)."
 
 
 def _check_format(ours: dict[str, Any] | None) -> None:

@@ -73,12 +73,11 @@ class Diagnosis:
         ]
         return "\n".join([*lines, "", self.verdict])
 
-    def __repr__(self) -> str:
-        return f"<Diagnosis of {', '.join(self.names)}>"
+    __repr__ = __str__  # what an interactive session shows
 
 
 def diagnose(
-    model: dde.Model, loss_groups: LossGroups | None = None, verbose: int = 1
+    model: dde.Model, loss_groups: LossGroups | None = None, verbose: int = 0
 ) -> Diagnosis:
     """Evaluates a model's losses and gradients once, and says which strategy suits it.
 
@@ -91,10 +90,11 @@ def diagnose(
         loss_groups: Which terms to add up, see :meth:`deepxde_balance.Model.compile`. By default
             the strategy's groups; but every term by itself in a stock model, and in a model that
             is compiled without a strategy and without `loss_groups`.
-        verbose: 1 prints the table, 0 does not.
+        verbose: 1 prints the diagnosis, 0 does not.
 
     Returns:
         The losses, gradient norms, weights and ratios, with a verdict and a recommendation.
+        ``print`` shows it as a table; so do a notebook and an interactive session.
 
     Raises:
         ValueError: If the model is not compiled, a condition has no points, or the groups don't
@@ -103,7 +103,7 @@ def diagnose(
     Example:
         >>> import deepxde_balance as ddb
         >>> model = ddb.problems.get("harmonic").model("equal", verbose=0)
-        >>> diagnosis = ddb.diagnose(model, verbose=0)
+        >>> diagnosis = ddb.diagnose(model)
         >>> diagnosis.names, diagnosis.points
         (('pde', 'ic'), (100, 2))
         >>> diagnosis.recommended

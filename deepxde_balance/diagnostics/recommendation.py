@@ -92,7 +92,7 @@ def _against_auto(
     num_residuals = sum(term.condition is None for term in groups.terms)
     if num_residuals and not groups.terms[0].name.startswith(REFERENCE):
         return _of_untold_terms(model, groups), False
-    if not groups.members[0]:
+    if not num_residuals and not groups.has_reference:
         return "there is no PDE residual to weigh the conditions against", False
     if len(groups.names) < 2:
         if groups.unweighted:

@@ -15,6 +15,9 @@ LossGroups = Mapping[str, Any]
 
 UNWEIGHTED = "unweighted"
 
+#: The key that makes conditions the reference where there are no residuals.
+CONDITIONS_AS_REFERENCE = "reference"
+
 
 @dataclass(frozen=True)
 class TermGroups:
@@ -22,7 +25,7 @@ class TermGroups:
 
     Args:
         terms: All terms, in the order of DeepXDE's losses: residuals, then conditions.
-        names: Names of the weighted groups, the reference first.
+        names: Names of the weighted groups, the reference first, if there is one.
         members: For each weighted group the positions of its terms in `terms`.
         unweighted: Positions of the terms that belong to no group and have weight 1.
     """
@@ -31,6 +34,11 @@ class TermGroups:
     names: tuple[str, ...]
     members: tuple[tuple[int, ...], ...]
     unweighted: tuple[int, ...] = ()
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether the first group is what the others are compared with."""
+        return self.names[:1] in ((REFERENCE,), (CONDITIONS_AS_REFERENCE,))
 
     @property
     def rows(self) -> tuple[tuple[int, ...], ...]:
@@ -71,15 +79,18 @@ class TermGroups:
 def group_terms(terms: Sequence[Term], loss_groups: LossGroups | None = None) -> TermGroups:
     """Divides the loss terms into groups.
 
-    By default all residuals together are the reference, and each condition is a group.
+    By default all residuals together are the reference, and each condition is a group. Where there
+    are no residuals, there is no reference.
 
     Args:
         terms: The loss terms, residuals first.
         loss_groups: Mapping from a group's name to its terms: IC/BC objects, their positions
-            among the IC/BC objects, or names of terms. Every condition must be named once. The
-            key ``"pde"`` takes positions of the residuals that make up the reference; residuals
-            not named there become condition groups. The key ``"unweighted"`` takes the
-            conditions that stay at weight 1.
+            among the IC/BC objects, or names of terms. Every condition must be named once, unless
+            there are none but the following keys, which leave each other condition a group of its
+            own. The key ``"pde"`` takes positions of the residuals that make up the reference;
+            residuals not named there become condition groups. Where there are no residuals, the
+            key ``"reference"`` takes the conditions that are the reference. The key
+            ``"unweighted"`` takes the conditions that stay at weight 1.
 
     Raises:
         TypeError: If `loss_groups` is no mapping.
@@ -110,14 +121,24 @@ def group_terms(terms: Sequence[Term], loss_groups: LossGroups | None = None) ->
                     f"{owner[i]!r} and in {name!r}."
                 )
             owner[i] = name
-    missing = [terms[i].name for i in range(num_residuals, len(terms)) if i not in owner]
-    if missing:
+    missing = [i for i in range(num_residuals, len(terms)) if i not in owner]
+    if groups.keys() <= {REFERENCE, CONDITIONS_AS_REFERENCE, UNWEIGHTED}:
+        groups |= {terms[i].name: (i,) for i in missing}
+    elif missing:
         raise ValueError(
-            f"loss_groups names no group for {', '.join(missing)}: every condition must be named "
-            f"once ({UNWEIGHTED!r} lists those that stay at weight 1)."
+            f"loss_groups names no group for {', '.join(terms[i].name for i in missing)}: every "
+            f"condition must be named once ({UNWEIGHTED!r} lists those that stay at weight 1)."
         )
     unnamed = tuple(i for i in residuals if i not in owner)
     unweighted = groups.pop(UNWEIGHTED, ())
+    if CONDITIONS_AS_REFERENCE in groups:
+        if num_residuals:
+            raise ValueError(
+                f"loss_groups[{CONDITIONS_AS_REFERENCE!r}] is for problems without residuals: here "
+                f"{REFERENCE!r} chooses the reference, among the residuals."
+            )
+        reference = groups.pop(CONDITIONS_AS_REFERENCE)
+        return _assemble(terms, reference, groups.items(), unweighted, CONDITIONS_AS_REFERENCE)
     if REFERENCE not in groups:
         if num_residuals and not unnamed:
             raise ValueError(f"loss_groups leaves no residual for the reference {REFERENCE!r}.")
@@ -140,9 +161,11 @@ def _assemble(
     reference: tuple[int, ...],
     conditions: Iterable[tuple[str, tuple[int, ...]]],
     unweighted: tuple[int, ...],
+    name_of_reference: str = REFERENCE,
 ) -> TermGroups:
     """Puts the reference before the condition groups; raises ValueError if a name is taken."""
-    names, members = [REFERENCE], [reference]
+    names = [name_of_reference] if reference else []
+    members = [reference] if reference else []
     for name, group in conditions:
         if name in names:
             raise ValueError(f"There are two groups of the name {name!r}: name yours otherwise.")
@@ -150,6 +173,8 @@ def _assemble(
             raise ValueError(f"The group {name!r} has the name of a loss term: name it otherwise.")
         names.append(name)
         members.append(group)
+    if not names:
+        raise ValueError("loss_groups leaves nothing to weigh: all loss terms are unweighted.")
     return TermGroups(terms, tuple(names), tuple(members), unweighted)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from .. import weightings
-from .._checks import factor, is_number
+from .._checks import factor, is_number, unknown_name
 from .._deepxde.batch import problem_of
 from .._deepxde.stock_model import StockModel
 from ..gradients.choose import EngineName, choose_engine
@@ -32,7 +32,15 @@ from .weigh_points import (
     rules_for,
 )
 
-LossWeights = StrategyName | Weighting | Sequence[float] | np.ndarray | torch.Tensor | None
+LossWeights = (
+    StrategyName
+    | Weighting
+    | Sequence[float]
+    | Mapping[str, float]
+    | np.ndarray
+    | torch.Tensor
+    | None
+)
 
 #: The weightings that hold the frozen weights of an earlier phase, by their names in checkpoints.
 _KEPT: Mapping[str, type[Weighting]] = {kind.__name__: kind for kind in (Keep, KeptPoints)}
@@ -61,7 +69,7 @@ def build_step(
     Returns:
         The step, and the numbers for DeepXDE's own `loss_weights`. The step is ``None`` where
         DeepXDE's own step can train, or the terms are found in the first iteration. The numbers
-        are ``None`` unless the weights are a list of numbers.
+        are ``None`` unless the weights are numbers.
 
     Raises:
         ValueError: If weights or groups don't fit the problem.
@@ -70,12 +78,15 @@ def build_step(
     if loss_weights is None:
         loss_weights = "equal"
     if not isinstance(loss_weights, (str, Weighting)):
+        by_name = isinstance(loss_weights, Mapping)
         numbers = checked_numbers(loss_weights)
         if loss_groups is not None:
             raise ValueError(
                 "A list of numbers weighs each loss term by itself: leave loss_groups out."
             )
         other, terms = _find_terms(model, loss, Fixed(numbers), point_weights is not None)
+        if by_name:
+            numbers = _by_name(dict(zip(loss_weights, numbers, strict=True)), terms)
         check_length("loss_weights", numbers, terms)
         step = start_step(
             model, Fixed(numbers), ungrouped(terms), engine, point_weights=point_weights
@@ -146,10 +157,12 @@ def start_step(
             "PDE residuals and conditions. With several, choose the reference by "
             'loss_groups={"pde": [0]}; with one, use loss_weights="equal".'
         )
-    if weighting.dynamic and not groups.members[0]:
+    if weighting.dynamic and weighting.needs_reference and not groups.has_reference:
+        first = groups.names[0] if groups.names else "..."
         raise ValueError(
-            "There is no PDE residual, so the weights have no reference. Use "
-            'loss_weights="equal" or a list of numbers.'
+            f"There is no PDE residual, so the weights of {weighting.strategy} have no reference. "
+            f'Make a condition the reference, loss_groups={{"reference": [{first!r}]}}; or take a '
+            'strategy that needs none, such as "relobralo" or "uw".'
         )
     weighting.check(groups.names)
     scale = groups.scale_factors(weighting.scale)
@@ -323,20 +336,40 @@ def check_optimizer(weighting: Weighting, optimizer: str | torch.optim.Optimizer
 
 
 def checked_numbers(loss_weights: Any) -> list[float]:
-    """Returns the numbers given as `loss_weights` as a list of floats.
+    """Returns the numbers given as `loss_weights` as a list of floats, a mapping's in its order.
 
     Raises:
-        TypeError: If `loss_weights` is no list, tuple, array or tensor of numbers.
-        ValueError: If a number is negative or not finite.
+        TypeError: If `loss_weights` is no list, tuple, mapping, array or tensor of numbers.
+        ValueError: If a number is negative or not finite, or a mapping is empty.
     """
     if isinstance(loss_weights, (np.ndarray, torch.Tensor)):
         loss_weights = loss_weights.tolist()
-    if not isinstance(loss_weights, (list, tuple)) or not all(map(is_number, loss_weights)):
+    keys: Any = range(len(loss_weights)) if isinstance(loss_weights, (list, tuple)) else ()
+    values: Any = loss_weights
+    if isinstance(loss_weights, Mapping):
+        if not loss_weights:
+            raise ValueError("loss_weights={} names no loss term: leave it out for weight 1.")
+        keys, values = list(loss_weights), list(loss_weights.values())
+    if not isinstance(values, (list, tuple)) or not all(map(is_number, values)):
         raise TypeError(
             f"loss_weights={loss_weights!r} is not allowed: give the name of a strategy "
-            f"({', '.join(weightings.names())}), a weighting object, a list of numbers or None."
+            f"({', '.join(weightings.names())}), a weighting object, a list of numbers, a mapping "
+            "from names of loss terms to numbers, or None."
         )
-    return [factor(f"loss_weights[{i}]", w) for i, w in enumerate(loss_weights)]
+    return [factor(f"loss_weights[{k!r}]", w) for k, w in zip(keys, values, strict=True)]
+
+
+def _by_name(numbers: Mapping[str, float], terms: Sequence[Term]) -> list[float]:
+    """One number per term; 1 for those that are not named.
+
+    Raises:
+        ValueError: If a name is not that of a term.
+    """
+    names = [term.name for term in terms]
+    for name in numbers:
+        if name not in names:
+            raise unknown_name("loss term in loss_weights:", name, names)
+    return [numbers.get(name, 1.0) for name in names]
 
 
 def check_points(model: dde.Model, step: TrainStep) -> None:

@@ -51,8 +51,10 @@ class Weighting(nn.Module, ABC):
     from :class:`FromLosses` or :class:`FromGradients`.
 
     A weighting does not know the model, the data or the network. The groups have one order
-    everywhere: the reference first, then the conditions. `state_dict` and `load_state_dict` save
-    and load the state: the weights, the averages and the count of iterations.
+    everywhere: the reference first, then the conditions. There is no reference where there are no
+    residuals; a weighting that treats all groups alike says so by ``needs_reference = False``.
+    `state_dict` and `load_state_dict` save and load the state: the weights, the averages and the
+    count of iterations.
 
     Args:
         update_every: Iterations from one update of the weights to the next. The first update is
@@ -73,6 +75,9 @@ class Weighting(nn.Module, ABC):
     #: Whether the weights follow a loss that drifts by orders of magnitude as a whole, as point
     #: weights make it. Where they do not, such point weights are divided by their mean.
     follows_drift: ClassVar[bool] = True
+
+    #: Whether the first group is a reference that the others are compared with.
+    needs_reference: ClassVar[bool] = True
 
     #: Whether the method allows negative weights; where it does not, they are an error.
     may_be_negative: ClassVar[bool] = False

@@ -39,6 +39,8 @@ class ConFIG(FromGradients):
         >>> model.compile("adam", lr=1e-3, loss_weights=ddb.ConFIG(), verbose=0)
     """
 
+    needs_reference = False
+
     may_be_negative = True
 
     def __init__(self, update_every: int = 1, scale: Scale | None = None):

@@ -37,6 +37,8 @@ class EqualNorms(FromGradients):
         >>> model.compile("adam", lr=1e-3, loss_weights=ddb.EqualNorms(alpha=0.5), verbose=0)
     """
 
+    needs_reference = False
+
     def __init__(self, alpha: float = 0.1, update_every: int = 100, scale: Scale | None = None):
         super().__init__(update_every, scale)
         self.average = EMA(alpha)

@@ -45,6 +45,8 @@ class GradNorm(FromGradients):
         >>> model.compile("adam", lr=1e-3, loss_weights=ddb.GradNorm(alpha=0.5), verbose=0)
     """
 
+    needs_reference = False
+
     #: L_i(0), shape (K,); 0 before there is one.
     initial_losses: Tensor
 

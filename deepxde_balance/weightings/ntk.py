@@ -39,6 +39,8 @@ class NTK(FromKernel):
         >>> model.compile("adam", lr=1e-3, loss_weights=ddb.NTK(probes=4), verbose=0)
     """
 
+    needs_reference = False
+
     def __init__(
         self,
         exact: bool = False,

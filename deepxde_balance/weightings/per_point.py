@@ -46,6 +46,8 @@ class SA(FromPointErrors):
         >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     """
 
+    needs_reference = False
+
     def __init__(
         self,
         lr: float = 0.005,

@@ -46,6 +46,8 @@ class ReLoBRaLo(FromLosses):
         >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     """
 
+    needs_reference = False
+
     #: L_i(0) and L_i(t-1), shape (K,); 0 before there is one.
     initial_losses: Tensor
     last_losses: Tensor

@@ -36,6 +36,8 @@ class SelfAdaptiveTerms(FromLosses):
         >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     """
 
+    needs_reference = False
+
     def __init__(self, lr: float = 0.005, update_every: int = 1, scale: Scale | None = None):
         super().__init__(update_every, scale)
         self.lr = _checks.in_interval("lr", lr, 0, math.inf, "()")

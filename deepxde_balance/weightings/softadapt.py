@@ -44,6 +44,8 @@ class SoftAdapt(FromLosses):
         >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     """
 
+    needs_reference = False
+
     #: The last losses, oldest first, shape (order + 1, K); nan where there is none yet.
     last_losses: Tensor
 

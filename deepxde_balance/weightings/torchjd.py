@@ -46,6 +46,8 @@ class TorchJD(FromGradients):
         model.compile("adam", lr=1e-3, loss_weights=ddb.TorchJD(UPGradWeighting()))
     """
 
+    needs_reference = False
+
     #: TorchJD's weighting.
     torchjd: Any
 

@@ -37,6 +37,8 @@ class UncertaintyWeighting(FromLosses):
         >>> model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     """
 
+    needs_reference = False
+
     def __init__(self, update_every: int = 1, scale: Scale | None = None):
         super().__init__(update_every, scale)
         self.log_variances = Learned(start=0.0)

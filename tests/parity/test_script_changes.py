@@ -142,8 +142,8 @@ def test_points_and_auxiliary_variables_changed_in_place(
 
 def test_boundary_points_changed_in_place_have_their_own_targets(float64):
     """DeepXDE keeps the old targets; here the loss is that of the new points, by hand."""
-    model = ddb.Model(scripts.laplace(), scripts.network())
     for engine in ("one-pass", "per-group"):
+        model = ddb.Model(scripts.laplace(), scripts.network())
         model.compile("adam", lr=1e-3, loss_weights="dn", gradient_engine=engine, verbose=0)
         model.train(iterations=1, verbose=0)
         points = model.data.train_x_bc

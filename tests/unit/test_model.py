@@ -220,6 +220,33 @@ def test_a_phase_that_drops_the_weights_is_warned_about():
         model.compile("adam", lr=1e-3, verbose=0)
     model.compile("adam", lr=1e-3, verbose=0)  # without a warning: there is nothing to drop
     model.compile("adam", lr=1e-3, loss_weights="db-std", verbose=0)
+    model.train(iterations=1, verbose=0)
+    with pytest.warns(UserWarning, match='start afresh, with 1 for all: give "keep"') as told:
+        model.compile("adam", lr=1e-3, loss_weights="db-std", verbose=0)
+    assert len(told) == 1
+    model.train(iterations=1, verbose=0)
+    model.compile("adam", lr=1e-3, loss_weights=[1, 2, 3, 4], verbose=0)  # said by the script
+
+
+def test_weights_by_name_are_the_list_with_1_elsewhere(float64):
+    named, listed = compiled({"ic2": 5, "bc0": 100.0}), compiled([1.0, 100.0, 1.0, 5.0])
+    assert named.weights == {"pde": 1, "bc0": 100, "ic1": 1, "ic2": 5}
+    assert named.loss_weights == listed.loss_weights
+    for model in (named, listed):
+        model.train(iterations=3, verbose=0)
+    assert torch.equal(scripts.parameters_of(named), scripts.parameters_of(listed))
+    np.testing.assert_array_equal(named.train_state.loss_train, listed.train_state.loss_train)
+
+
+def test_compile_says_that_lbfgs_changes_no_weights_within_a_step(capsys, lbfgs_of_two_steps):
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    said = "don't change within a step of the optimizer, of up to 5 iterations"
+    model.compile("L-BFGS", loss_weights="db-std")
+    assert said in capsys.readouterr().out
+    model.train(verbose=0)
+    model.compile("L-BFGS", loss_weights="keep")
+    ddb.Model(model.data, model.net).compile("adam", lr=1e-3, loss_weights="db-std")
+    assert said not in capsys.readouterr().out
 
 
 def test_compile_starts_afresh_and_leaves_the_given_object_alone(float64):
@@ -228,7 +255,8 @@ def test_compile_starts_afresh_and_leaves_the_given_object_alone(float64):
     model.train(iterations=3, verbose=0)
     assert weighting.iteration == 0 and not len(weighting.weights)
     assert model.weighting.iteration == 3
-    model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
+    with pytest.warns(UserWarning, match="start afresh"):
+        model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     assert model.weights == {"pde": 1, "bc0": 1, "ic1": 1, "ic2": 1}
     assert model.weighting.iteration == 0
 
@@ -332,6 +360,10 @@ def test_mf_data_with_a_chosen_reference():
         ([1, 2, 3, -4], None, ValueError, r"loss_weights\[3\]=-4"),
         ([1, 2, 3, float("nan")], None, ValueError, r"loss_weights\[3\]=nan"),
         ([1, 2, 3, "4"], None, TypeError, "a list of numbers"),
+        ({"bc1": 2}, None, ValueError, "loss_weights: 'bc1'. Did you mean 'ic1'"),
+        ({"bc0": -1}, None, ValueError, r"loss_weights\['bc0'\]=-1"),
+        ({"bc0": "2"}, None, TypeError, "a mapping from names"),
+        ({}, None, ValueError, "names no loss term"),
         (5.0, None, TypeError, "a list of numbers"),
         (ddb.DB, None, TypeError, "a weighting object"),
         ("db-mean", {"bc": [0]}, ValueError, "no group for ic1, ic2"),
@@ -368,12 +400,53 @@ def test_nothing_to_balance():
     model.train(iterations=1, verbose=0)
 
 
-def test_no_residual_to_refer_to():
+NO_RESIDUAL = [lambda x, u: [], None]
+WITHOUT_REFERENCE = [
+    "relobralo", "softadapt", "uw", "sa", "sa-term", "grad-norm", "gradnorm", "config", "ntk"
+]  # fmt: skip
+
+
+def data_only(pde):
+    """A fit of two data sets."""
+    dde.config.set_random_seed(1)
     geom = dde.geometry.Rectangle([0, 0], [1, 1])
-    points = dde.icbc.PointSetBC(np.random.rand(5, 2), 0)
-    model = ddb.Model(dde.data.PDE(geom, None, [points], 4), scripts.network())
-    with pytest.raises(ValueError, match="no PDE residual"):
-        model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)
+    points = [np.random.rand(n, 2) for n in (5, 9)]
+    sets = [dde.icbc.PointSetBC(x, np.sin(x[:, :1] + i)) for i, x in enumerate(points)]
+    return dde.data.PDE(geom, pde, sets, 4)
+
+
+@pytest.mark.parametrize("pde", NO_RESIDUAL)
+@pytest.mark.parametrize("strategy", WITHOUT_REFERENCE)
+def test_a_problem_without_residuals(pde, strategy, float64):
+    """The first step is along the weighted gradients of the conditions, by plain autograd."""
+    model = compiled(strategy, data=data_only(pde), optimizer="sgd", lr=1e-3)
+    assert list(model.weights) == ["data0", "data1"]
+    if strategy == "sa":  # the weights are of points
+        model.train(iterations=2, verbose=0)
+        assert list(model.weights) == ["data0", "data1"]
+        return
+    before = copy.deepcopy(model.net)
+    model.train(iterations=1, verbose=0)
+    after, model.net = scripts.parameters_of(model), before
+    torch.testing.assert_close(after, sgd_step(model, list(model.weights.values())))
+
+
+@pytest.mark.parametrize("pde", NO_RESIDUAL)
+def test_a_condition_as_the_reference(pde, float64):
+    """gw-std weighs data0 by std(g of data1) / std(g of data0), averaged with 1."""
+    model = ddb.Model(data_only(pde), scripts.network())
+    for strategy in ("db-mean", "auto", "capu"):
+        with pytest.raises(ValueError, match=r'no PDE residual.*"reference": \[\'data0\'\]'):
+            model.compile("adam", lr=1e-3, loss_weights=strategy, verbose=0)
+    groups = {"reference": [1]}
+    model.compile("adam", lr=1e-3, loss_weights="gw-std", loss_groups=groups, verbose=0)
+    std = [torch.cat([g.reshape(-1) for g in gradient(model, i)[1]]).std().item() for i in (0, 1)]
+    model.train(iterations=1, verbose=0)
+    assert model.weights == {"reference": 1, "data0": pytest.approx(0.9 + 0.1 * std[1] / std[0])}
+    model.compile("adam", lr=1e-3, loss_weights="equal", loss_groups=groups, verbose=0)
+    model.compile("adam", lr=1e-3, loss_weights="auto", loss_groups=groups, verbose=0)
+    model.train(iterations=2, verbose=0)
+    assert model.weights["data0"] != 1
 
 
 def test_data_without_separate_losses():

@@ -4,6 +4,7 @@ import os
 import shutil
 
 import deepxde as dde
+import numpy as np
 import pytest
 import torch
 from _support import scripts
@@ -194,6 +195,37 @@ def test_another_optimizer(tmp_path):
     model.compile("sgd", lr=1e-3, loss_weights="db-kurtosis", verbose=0)
     with pytest.raises(ddb.CheckpointError, match="optimizer is Adam, the model's SGD"):
         model.restore(path)
+
+
+def test_the_network_alone_is_loaded_under_any_compile(tmp_path):
+    model = compiled()
+    model.train(iterations=3, verbose=0)
+    path = model.save(str(tmp_path / "run"))
+    x = model.data.train_x_all
+    for other in ("optimizer", "strategy", "problem", "none"):
+        new = ddb.Model(laplace() if other == "problem" else klein_gordon(), network(seed=5))
+        if other == "optimizer":
+            new.compile("L-BFGS", loss_weights="db-kurtosis", verbose=0)
+        elif other != "none":
+            new.compile("adam", lr=1e-3, loss_weights="uw", verbose=0)
+            new.train(iterations=1, verbose=0)
+            with pytest.raises(ddb.CheckpointError, match=r"restore\(path, network_only=True\)"):
+                new.restore(path)
+        weights = new.weights
+        new.restore(path, network_only=True)
+        assert torch.equal(parameters_of(new), parameters_of(model)) and new.weights == weights
+        assert new.train_state.step == (other in ("strategy", "problem"))
+        if other != "none":
+            np.testing.assert_array_equal(new.predict(x), model.predict(x))
+    wider = ddb.Model(klein_gordon(), network((2, 9, 8, 1)))
+    before = parameters_of(wider).clone()
+    with pytest.raises(ddb.CheckpointError, match=r"of another network: its parameter lin.*9, 2\]"):
+        wider.restore(path, network_only=True)
+    assert torch.equal(parameters_of(wider), before)
+    wider.compile("adam", lr=1e-3, loss_weights="db-kurtosis", verbose=0)
+    with pytest.raises(ddb.CheckpointError) as refused:
+        wider.restore(path)
+    assert "network_only" not in str(refused.value)  # it would not help
 
 
 def test_other_hyperparameters_are_told(tmp_path):

@@ -55,10 +55,43 @@ def test_another_reference_makes_the_other_residuals_conditions():
     assert (members["pde"], members["continuity"]) == ((1, 2), (0,))
 
 
+def test_reserved_keys_alone_leave_each_other_condition_a_group():
+    members, _ = groups_of({"pde": [0]}, 6)
+    assert members == {
+        "pde": (0,),
+        "pde1": (1,),
+        "bc0": (2,),
+        "ic1": (3,),
+        "ic2": (4,),
+        "data3": (5,),
+    }
+    members, unweighted = groups_of({"unweighted": [IC, IC_T]})
+    assert (members, unweighted) == ({"pde": (0,), "bc0": (1,), "data3": (4,)}, (2, 3))
+
+
+def test_without_residuals_there_is_no_reference_but_a_chosen_one():
+    terms = name_terms(DATA, 4)
+    groups = group_terms(terms)
+    assert (groups.names, groups.members) == (
+        ("bc0", "ic1", "ic2", "data3"),
+        ((0,), (1,), (2,), (3,)),
+    )
+    assert not groups.has_reference
+    for rest in ({}, {"ic1": [1], "ic2": [2]}):
+        groups = group_terms(terms, {"reference": [POINTS, 0], **rest})
+        assert groups.names == ("reference", "ic1", "ic2")
+        assert groups.members == ((3, 0), (1,), (2,)) and groups.has_reference
+    assert group_terms(terms, {"data": [3], "others": [0, 1, 2]}).names == ("data", "others")
+    with pytest.raises(ValueError, match="nothing to weigh"):
+        group_terms(terms, {"unweighted": [0, 1, 2, 3]})
+
+
 @pytest.mark.parametrize(
     "spec, message",
     [
         ({"bc": [0], "ic": [1, 2]}, "no group for data3"),
+        ({"reference": [0]}, "for problems without residuals: here 'pde' chooses"),
+        ({"pde": [0], "bc": [0]}, "no group for ic1, ic2, data3"),
         ({"a": [0, 1], "b": [1, 2, 3]}, "ic1 is named twice in loss_groups: in 'a' and in 'b'"),
         ({"a": [0, 0, 1, 2, 3]}, "bc0 is named twice"),
         ({"a": [0, 1, 2, 4]}, "position 4, but there are 4 conditions: bc0, ic1, ic2, data3"),

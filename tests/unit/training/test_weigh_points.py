@@ -637,7 +637,7 @@ def test_compile_says_what_is_weighed(capsys):
 def test_a_compile_without_them_warns():
     model = compiled("rba", loss_weights="db-mean")
     model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)  # nothing is lost yet
-    model = compiled("rba", loss_weights="db-mean")
+    model = compiled("rba")
     model.train(iterations=1, verbose=0)
     with pytest.warns(UserWarning, match="Compiled without point_weights"):
         model.compile("adam", lr=1e-3, loss_weights="db-mean", verbose=0)
