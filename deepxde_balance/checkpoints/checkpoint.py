@@ -21,7 +21,7 @@ from ..training.build_step import restored_keep_step
 from ..training.run import TrainingRun
 from ..training.step import TrainStep
 from ..weightings import Equal, Fixed
-from . import run_state
+from . import older_formats, run_state
 
 #: The key of this package's part of a checkpoint. The other keys are those of DeepXDE.
 _OURS = "deepxde_balance"
@@ -123,6 +123,8 @@ def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path
     """
     try:
         _check_format(checkpoint.get(_OURS))
+        if _OURS in checkpoint:
+            older_formats.convert(checkpoint[_OURS])
         _prepare_for_kept_weights(model, run, checkpoint.get(_OURS))
         difference = _difference(model, run, checkpoint)
     except (KeyError, TypeError, AttributeError) as error:
