@@ -175,7 +175,7 @@ class Model(StockModel):
                 finite, the groups don't fit the conditions, the strategy can't balance this problem
                 or work with this optimizer, a point weighting can't weigh these points, or the
                 gradient engine can't be used. The model then does not change.
-            TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
+            TypeError: If `loss_weights`, `loss_groups` or `point_weights` is of the wrong type.
 
         Example:
             ``model`` is that of the example of :class:`Model`::

@@ -17,12 +17,13 @@ from ..terms.term import condition_name
 #: The conditions at given points.
 _GIVEN = (dde.icbc.PointSetBC, dde.icbc.PointSetOperatorBC)
 
-#: For each condition its points and values; ``None`` for a condition whose points are sampled.
+#: For each condition its points, its values and the number of points in a mini-batch; ``None`` for
+#: a condition whose points are sampled.
 ConditionData = Sequence[Mapping[str, Any] | None]
 
 
 def capture(data: dde.data.Data) -> ConditionData:
-    """The points and values of the conditions at given points.
+    """The points, values and batch sizes of the conditions at given points.
 
     The values are ``None`` where they are trained: they are then external variables.
 
@@ -75,6 +76,9 @@ def check(data: dde.data.Data, saved: ConditionData) -> str | None:
         numbers = [len(one["points"]), len(mine["points"])]
         if numbers[0] != numbers[1]:
             return f"its condition {name} has {numbers[0]} points, the model's {numbers[1]}."
+        batches = [one["batch_size"], mine["batch_size"]]
+        if batches[0] != batches[1]:
+            return f"its condition {name} has batch_size={batches[0]}, the model's {batches[1]}."
         shapes = [_shapes(one), _shapes(mine)]
         if shapes[0] != shapes[1]:
             return (
@@ -116,7 +120,7 @@ def check_without(data: dde.data.Data, state: Mapping[str, Any]) -> str | None:
     beg = 0
     for i, (condition, number) in enumerate(zip(problem.bcs, numbers, strict=True)):
         batch, beg = points["train_x_bc"][beg : beg + number], beg + number
-        at = next(chosen) if hasattr(condition, "batch_indices") else slice(None)
+        at = next(chosen, slice(None)) if hasattr(condition, "batch_indices") else slice(None)
         if own[i] is None or not _points_are_put_back(data):
             continue
         if not _has(condition.points, at, batch):
@@ -138,6 +142,7 @@ def _of(condition: Any) -> dict[str, Any] | None:
     return {
         "points": np.asarray(condition.points),
         "values": None if values.requires_grad else values,
+        "batch_size": condition.batch_size,
     }
 
 

@@ -65,19 +65,16 @@ def refuse_as_strategy(loss_weights: Any) -> None:
     """Refuses a point weighting in the place of a strategy.
 
     Raises:
-        TypeError: If `loss_weights` is a point weighting, or the name of one and of no strategy.
+        TypeError: If `loss_weights` is a point weighting.
+        ValueError: If it is the name of one, and of no strategy.
     """
+    told = "weighs points, not loss terms: give it as point_weights, beside loss_weights."
     if isinstance(loss_weights, PointWeighting):
-        given = type(loss_weights).__name__
-    elif isinstance(loss_weights, str):
-        given = words.plain_name(loss_weights.partition(":")[0])
-        if given in weightings.names() or given not in point_weightings.names():
-            return
-    else:
-        return
-    raise TypeError(
-        f"{given} weighs points, not loss terms: give it as point_weights, beside loss_weights."
-    )
+        raise TypeError(f"{type(loss_weights).__name__} {told}")
+    if isinstance(loss_weights, str):
+        name = words.plain_name(loss_weights.partition(":")[0])
+        if name in point_weightings.names() and name not in weightings.names():
+            raise ValueError(f"{loss_weights!r} {told}")
 
 
 def rules_for(

@@ -93,6 +93,8 @@ def others(what):
         data.bcs[1] = data.bcs[0]
     elif what == "scalar":
         data.bcs[1].values = torch.tensor(1.0)
+    elif what == "batches":
+        data = problem(2, batch_size=4)
     elif what == "more points":
         data = problem(2, number=15)
     return data
@@ -102,6 +104,7 @@ def others(what):
     "what, message",
     [
         ("more points", r"its condition data1 has 12 points, the model's 15\."),
+        ("batches", r"its condition data1 has batch_size=None, the model's 4"),
         ("other kind", r"its condition bc1 has given points, the model's has not"),
         ("scalar", r"of the shapes \(\(12, 2\), \(12, 1\)\), the model's of \(\(12, 2\), \(\)\)"),
         ("fewer conditions", r"it has 2 IC/BC conditions, the model 1"),

@@ -639,9 +639,10 @@ def test_what_is_no_point_weighting(given, message):
 
 @pytest.mark.parametrize("given", ["rba", "RBA:eta=0.1", ddb.RBA(), ddb.Causal()])
 def test_a_point_weighting_is_no_strategy(given):
-    with pytest.raises(TypeError, match="weighs points, not loss terms: give it as point_weights"):
+    error = ValueError if isinstance(given, str) else TypeError
+    with pytest.raises(error, match="weighs points, not loss terms: give it as point_weights"):
         compiled(None, loss_weights=given)
-    with pytest.raises(TypeError, match="weighs points, not loss terms: give it as point_weights"):
+    with pytest.raises(error, match="weighs points, not loss terms: give it as point_weights"):
         ddb.LossWeighting(given)
 
 
