@@ -50,7 +50,7 @@ class Causal(PointWeighting):
 
     def __init__(
         self,
-        tolerance: float | Sequence[float] | str = 1.0,
+        tolerance: float | Sequence[float] | np.ndarray | str = 1.0,
         chunks: int = 32,
         threshold: float = 0.99,
     ):

@@ -11,7 +11,7 @@ from _support.resumed import assert_same, compiled, everything, resampler
 from _support.scripts import laplace, parameters_of
 
 import deepxde_balance as ddb
-from deepxde_balance.checkpoints import checkpoint, condition_data
+from deepxde_balance.checkpoints import condition_data, run_state
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -141,7 +141,7 @@ def test_a_failed_restore_leaves_the_data(tmp_path, monkeypatch):
     _, path = saved(tmp_path)
     other = compiled("db-mean", problem(2))
     before = copy.deepcopy(vars(other.data.bcs[1]))
-    apply, calls = checkpoint.run_state.restore_counters, []
+    apply, calls = run_state.restore_counters, []
 
     def fails_once(*args):
         calls.append(0)
@@ -149,7 +149,7 @@ def test_a_failed_restore_leaves_the_data(tmp_path, monkeypatch):
             raise RuntimeError("half way")
         apply(*args)
 
-    monkeypatch.setattr(checkpoint.run_state, "restore_counters", fails_once)
+    monkeypatch.setattr(run_state, "restore_counters", fails_once)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(ddb.CheckpointError, match="half way"):
