@@ -182,7 +182,7 @@ class Model(StockModel):
                 finite, the groups don't fit the conditions, the strategy can't balance this problem
                 or work with this optimizer, a point weighting can't weigh these points, or the
                 gradient engine can't be used. The model then does not change.
-            TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
+            TypeError: If `loss_weights`, `loss_groups` or `point_weights` is of the wrong type.
 
         Example:
             ``model`` is that of the example of :class:`Model`::
@@ -399,9 +399,10 @@ class Model(StockModel):
         """Saves the complete state of a run, so that it can continue as if it had not stopped.
 
         The state is: network, external variables, optimizer, learning rate scheduler, weighting and
-        groups, step counters, loss history, random states, sampled points and the state of
-        callbacks. A stock ``dde.Model`` can restore network and optimizer from the file. The file
-        is written under a temporary name and then renamed, so that it is never incomplete.
+        groups, step counters, loss history, random states, sampled points, the points and values of
+        data (``PointSetBC``, ``PointSetOperatorBC``) and the state of callbacks. A stock
+        ``dde.Model`` can restore network and optimizer from the file. The file is written under a
+        temporary name and then renamed, so that it is never incomplete.
 
         Args:
             save_path: Prefix of the file's name. The folder must exist.
@@ -445,7 +446,8 @@ class Model(StockModel):
         that DeepXDE makes when training begins is left out, and callbacks get the saved state of
         a callback of their class. The weights of a phase with ``"keep"`` are restored into a model
         that was compiled without `loss_weights`. With a checkpoint of a stock ``dde.Model``, the
-        weights start afresh, with a warning.
+        weights start afresh, with a warning. Points or values of data that are others than the
+        model's replace these, with a warning.
 
         Args:
             save_path: The path that `save` returned.
@@ -458,8 +460,9 @@ class Model(StockModel):
 
         Raises:
             FileNotFoundError: If there is no such file.
-            CheckpointError: If the file is damaged, or of another network, optimizer, strategy
-                or of other groups. The model then does not change.
+            CheckpointError: If the file is damaged, or of another network, optimizer, strategy,
+                of other groups, or of another number of data points. The model then does not
+                change.
             ValueError: If the model is not compiled yet.
 
         Example:

@@ -19,7 +19,7 @@ from ..training.check_reads import check_reads
 from ..training.given_optimizer import check_trains
 from ..training.run import run_of
 from ..training.step import TrainStep
-from ..training.weigh_points import PointWeightsGiven
+from ..training.weigh_points import PointWeightsGiven, refuse_as_strategy
 from ..weightings import Keep, StrategyName, Weighting
 
 
@@ -73,6 +73,7 @@ class LossWeighting(dde.callbacks.Callback):
         point_weights: PointWeightsGiven = None,
     ):
         super().__init__()
+        refuse_as_strategy(weighting)
         self.weighting = copy.deepcopy(weightings.get(weighting))
         if isinstance(self.weighting, Keep) and point_weights is not None:
             raise ValueError(

@@ -22,14 +22,18 @@ from ..training.build_step import restored_keep_step
 from ..training.run import TrainingRun
 from ..training.step import TrainStep
 from ..weightings import Equal, Fixed
-from . import run_state
+from . import older_formats, run_state
 
 #: The key of this package's part of a checkpoint. The other keys are those of DeepXDE.
 _OURS = "deepxde_balance"
 
 #: The number of the format of this package's part. It goes up by one with every change of the
-#: content; a file with another number is refused.
-FORMAT = 4
+#: content.
+FORMAT = 5
+
+#: The formats that can be read; a file with another number is refused. Format 4 does not have the
+#: points and values of conditions at given points.
+READABLE = (4, FORMAT)
 
 #: Attributes of DeepXDE's NNCG that belong to its state but are not in its `state_dict`.
 _OPTIMIZER_ATTRIBUTES = ("n_iters", "U", "S", "rho", "old_dir")
@@ -122,11 +126,13 @@ def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path
         path: The file, for messages.
 
     Raises:
-        CheckpointError: If the checkpoint is of another network, optimizer, strategy, or of other
-            groups.
+        CheckpointError: If the checkpoint is of another network, optimizer, strategy, of other
+            groups, or of conditions at another number of given points.
     """
     try:
         _check_format(checkpoint.get(_OURS))
+        if _OURS in checkpoint:
+            older_formats.convert(checkpoint[_OURS])
         _prepare_for_kept_weights(model, run, checkpoint.get(_OURS))
         difference = _difference(model, run, checkpoint)
     except (KeyError, TypeError, AttributeError) as error:
@@ -170,9 +176,12 @@ def _network_hint(model: dde.Model, checkpoint: dict[str, Any]) -> str:
 
 
 def _check_format(ours: dict[str, Any] | None) -> None:
-    """Raises a ValueError if our part of a checkpoint has another format."""
-    if ours is not None and ours["format"] != FORMAT:
-        raise ValueError(f"it has format {ours['format']}, this version reads format {FORMAT}.")
+    """Raises a ValueError if our part of a checkpoint has a format that can't be read."""
+    if ours is not None and ours["format"] not in READABLE:
+        raise ValueError(
+            f"it has format {ours['format']}, this version reads the formats "
+            f"{' and '.join(map(str, READABLE))}."
+        )
 
 
 def _prepare_for_kept_weights(
@@ -323,7 +332,10 @@ def _difference(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) 
             f"it has {len(shapes)} external variable(s) of shapes {shapes}, the model has "
             f"{own_shapes}."
         )
-    return _weighting_difference(ours["weighting"], run.step)
+    difference = _weighting_difference(ours["weighting"], run.step)
+    if difference is None:
+        difference = run_state.conditions_difference(model.data, ours["run"])
+    return difference
 
 
 def _network_difference(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from .._deepxde import sampled_points
 from .._deepxde.batch import problem_of
 from ..training.run import Pending
+from . import condition_data
 
 #: The attributes that make up the state of DeepXDE's callbacks.
 _CALLBACK_STATE = {
@@ -110,6 +111,7 @@ def capture(model: dde.Model, in_train: bool, pending: Pending | None) -> dict[s
         "train_state": _plain(_attributes(model.train_state, _TRAIN_STATE)),
         "losshistory": _plain(_attributes(model.losshistory, _HISTORY)),
         "points": [_plain(sampled_points.points(owner)) for owner in _owners(model.data)],
+        "conditions": _plain(condition_data.capture(model.data)),
     }
     if pending is not None:
         return pending.state | state
@@ -124,8 +126,21 @@ def capture(model: dde.Model, in_train: bool, pending: Pending | None) -> dict[s
     }
 
 
+def conditions_difference(data: dde.data.Data, state: dict[str, Any]) -> str | None:
+    """Describes why conditions at given points can't go on with saved ones; ``None`` if they can.
+
+    Warns where their points or values are not those of the saved run.
+    """
+    saved = _from_plain({key: state.get(key) for key in ("conditions", "points", "chosen")})
+    if saved["conditions"] is None:
+        return condition_data.check_without(data, saved)
+    return condition_data.check(data, saved["conditions"])
+
+
 def restore_points(model: dde.Model, state: dict[str, Any]) -> None:
-    """Restores the sampled points of the model's data."""
+    """Restores the points of the model's data: sampled ones, and those given to conditions."""
+    if "conditions" in state:
+        condition_data.put_back(model.data, _from_plain(state["conditions"]))
     for owner, points in zip(_owners(model.data), _from_plain(state["points"]), strict=False):
         if points is not None:
             sampled_points.put_back(owner, points)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import deepxde as dde
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..model import Model
+from ..training.run import run_of
 from .style import axes_or_new, styled
 
 
 @styled
 def plot_point_weights(
-    model: Model,
+    model: dde.Model,
     term: str | None = None,
     coordinates: Sequence[str] = ("x", "t"),
     ax: Axes | None = None,
@@ -23,7 +24,8 @@ def plot_point_weights(
     """Plots the present weights of a term's points: their colour in two dimensions, or a height.
 
     Args:
-        model: A model that was compiled with point weights, and trained.
+        model: A model that was compiled with point weights, and trained; or a stock ``dde.Model``
+            that was trained with those of a :class:`~deepxde_balance.LossWeighting`.
         term: The name of the term; by default the first one whose points are weighed.
         coordinates: The names of the coordinates. The first is the horizontal axis in two
             dimensions, the last in one.
@@ -46,7 +48,7 @@ def plot_point_weights(
         >>> losshistory, train_state = model.train(iterations=5, verbose=0)
         >>> ax = plots.plot_point_weights(model)
     """
-    step = model._run.step
+    step = run_of(model).step
     present = {} if step is None or step.points is None else step.points.present()
     if not present:
         raise ValueError(

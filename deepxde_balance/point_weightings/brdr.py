@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -47,7 +48,7 @@ class BRDR(PointWeighting):
     def fresh(self, term: int, points: Tensor) -> PointState:
         zero = torch.zeros_like(points[:, 0])
         # New points join later: each counts its own updates for the bias correction.
-        return {"w": torch.ones_like(zero), "fourth": zero, "updates": zero.clone()}
+        return {"w": torch.ones_like(zero), "root": zero, "updates": zero.clone()}
 
     def weights_of(self, state: PointState) -> Tensor:
         return state["w"]
@@ -57,10 +58,12 @@ class BRDR(PointWeighting):
         for term, of_term in errors.items():
             before, squares = self.state(term), self.magnitude(of_term).square()
             updates = before["updates"] + 1
-            fourth = self.beta_c * before["fourth"] + (1 - self.beta_c) * squares.square()
-            corrected = fourth / (1 - self.beta_c**updates)
-            rates[term] = squares / (corrected.sqrt() + _EPS)
-            states[term] = {"fourth": fourth, "updates": updates}
+            # The root of the average of e^4: in single precision, e^4 overflows from 4e9 on.
+            root = torch.hypot(
+                math.sqrt(self.beta_c) * before["root"], math.sqrt(1 - self.beta_c) * squares
+            )
+            rates[term] = squares / (root / (1 - self.beta_c**updates).sqrt() + _EPS)
+            states[term] = {"root": root, "updates": updates}
         mean = torch.cat(list(rates.values())).mean()
         usable = mean.isfinite() & (mean > 0)
         for term, rate in rates.items():

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,7 +50,7 @@ class Causal(PointWeighting):
 
     def __init__(
         self,
-        tolerance: float | Sequence[float] | str = 1.0,
+        tolerance: float | Sequence[float] | np.ndarray | str = 1.0,
         chunks: int = 32,
         threshold: float = 0.99,
     ):
@@ -134,7 +135,7 @@ class Causal(PointWeighting):
             weights = of_chunks[self._chunks[i]]
             self.set_state(i, {"w": torch.where(usable, weights, self.state(i)["w"])})
         self._smallest = torch.where(usable, smallest, self._smallest)
-        level = self._level + (self._smallest > self.threshold)
+        level = self._level + (usable & (self._smallest > self.threshold))
         self._level = level.clamp(max=len(self.tolerance) - 1)
 
     def _chunk_losses(self, term: int, errors: Tensor) -> Tensor:
@@ -160,8 +161,10 @@ class Causal(PointWeighting):
 
 def _checked_tolerance(given: Any) -> tuple[float, ...]:
     """The tolerances, one after the other."""
-    if given == "ladder":
+    if isinstance(given, str) and given == "ladder":
         return LADDER
+    if isinstance(given, (np.ndarray, Tensor)):
+        given = given.tolist()
     if _checks.is_number(given):
         return (_checks.in_interval("tolerance", given, 0, math.inf, "()"),)
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:

@@ -71,6 +71,31 @@ class FixedPoints(PointWeighting):
             )
         self.set_state(term, {"w": self.state(term)["w"][old]})
 
+    def state_dict(self) -> dict[str, Any]:
+        given = None if self._values is None else torch.from_numpy(self._values.copy())
+        return super().state_dict() | {"given": given}
+
+    def differing_terms(self, state: Mapping[str, Any], points: Mapping[int, Tensor]) -> list[str]:
+        """Compares a saved state with the weights that were given to `compile`.
+
+        Args:
+            state: What :meth:`state_dict` returned for the saved weights.
+            points: For each term the points that they belong to.
+
+        Returns:
+            The names of terms whose saved weights are others.
+        """
+        saved = {i: of_term["w"] for i, of_term in state["points"].items()}
+        if self._values is None:
+            return [
+                self._terms[i].name
+                for i, weights in saved.items()
+                if not np.allclose(self._numbers(i, points[i]), weights.cpu().numpy())
+            ]
+        given = state.get("given")  # an array's weights may have changed places since
+        same = given is not None and np.array_equal(self._values, given.cpu().numpy())
+        return [] if same or "given" not in state else [self._terms[i].name for i in saved]
+
     def _numbers(self, term: int, points: Tensor) -> np.ndarray:
         """The weights of a term's points, one for each."""
         where = f"point_weights of {self._terms[term].name}"
@@ -92,7 +117,10 @@ def _checked(values: Any, where: str) -> np.ndarray:
     if isinstance(values, Tensor):
         values = values.detach().cpu().numpy()
     try:
-        numbers = np.array(values, dtype=np.float64)
+        given = np.asarray(values)
+        if given.dtype.kind in "cSU":  # NumPy would drop imaginary parts, and read texts
+            raise TypeError(f"numbers of type {given.dtype}")
+        numbers = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where} is not allowed: give one number per point.") from error
     if numbers.ndim == 2 and numbers.shape[1] == 1:

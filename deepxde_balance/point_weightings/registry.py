@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from .._checks import unknown_name
-from ..weightings import words
+from ..weightings import Weighting, words
 from .base import PointWeighting
 from .brdr import BRDR
 from .causal import Causal
@@ -39,10 +39,12 @@ def get(given: Any) -> PointWeighting:
 
     Raises:
         ValueError: If the name is unknown, or a parameter or number is not allowed.
-        TypeError: If a name has no such parameter.
+        TypeError: If a name has no such parameter, or `given` is a class, a strategy or a list of
+            names.
     """
     if isinstance(given, PointWeighting):
         return given
+    _refuse_others(given)
     if not isinstance(given, str):
         return FixedPoints(given)
     name, parameters = words.parse(given)
@@ -52,3 +54,29 @@ def get(given: Any) -> PointWeighting:
         return _BY_NAME[name](**parameters)
     except TypeError as error:
         raise TypeError(f"point_weights={given!r} is not allowed: {error}") from error
+
+
+def _refuse_others(given: Any) -> None:
+    """Raises a TypeError for what looks like a point weighting and is none."""
+    if isinstance(given, type):
+        raise TypeError(
+            f"point_weights={given.__name__} is not allowed: it is a class; give an object, as in "
+            "ddb.RBA()."
+        )
+    if isinstance(given, Weighting):
+        raise TypeError(
+            f"point_weights={type(given).__name__}(...) is not allowed: it is a strategy, for "
+            f"loss_weights. The point weightings are {', '.join(names())}."
+        )
+    if isinstance(given, (list, tuple)) and any(map(_is_meant, given)):
+        raise TypeError(
+            f"point_weights={given!r} is not allowed: a term has one point weighting. Give a "
+            'mapping, as in {"pde": "rba", "bc0": "brdr"}.'
+        )
+
+
+def _is_meant(one: Any) -> bool:
+    """Whether an entry of a list is a point weighting or its name."""
+    if isinstance(one, str):
+        return words.plain_name(one.partition(":")[0]) in _BY_NAME
+    return isinstance(one, PointWeighting)

@@ -51,8 +51,13 @@ def name_terms(
     names = [prefix] if num_residuals == 1 else [f"{prefix}{i}" for i in range(num_residuals)]
     return (
         *(Term(name) for name in names),
-        *(Term(f"{_kind(problem, i)}{i}", condition) for i, condition in enumerate(conditions)),
+        *(Term(condition_name(problem, i), condition) for i, condition in enumerate(conditions)),
     )
+
+
+def condition_name(problem: dde.data.PDE, position: int) -> str:
+    """The name of the condition at `position` among a problem's IC/BC objects."""
+    return f"{_kind(problem, position)}{position}"
 
 
 def _kind(problem: dde.data.PDE, position: int) -> str:

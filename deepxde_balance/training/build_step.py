@@ -28,6 +28,7 @@ from .weigh_points import (
     PointRules,
     PointWeightsGiven,
     check_rules,
+    refuse_as_strategy,
     restored_rules,
     rules_for,
 )
@@ -75,6 +76,7 @@ def build_step(
         ValueError: If weights or groups don't fit the problem.
         TypeError: If weights or groups are of the wrong type.
     """
+    refuse_as_strategy(loss_weights)
     if loss_weights is None:
         loss_weights = "equal"
     if not isinstance(loss_weights, (str, Weighting)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from .._deepxde.batch import Batch, BatchSnapshot
 from ..gradients.base import GradientEngine, Measured, StatefulMeasure
-from ..point_weightings import PointWeighting, SelfAdaptive
+from ..point_weightings import FixedPoints, PointWeighting, SelfAdaptive
 from ..point_weightings.base import PointState
 from ..weightings import Weighting
 from ..weightings.kinds import FromPointErrors
@@ -44,7 +45,7 @@ class PointWeights(StatefulMeasure):
         self._changing = [r for r, _ in self._by_rule if r.dynamic and not r.after_step]
         self._unchanged = [r for r, _ in self._by_rule if r not in self._changing]
         self._model = model
-        self._groups = engine.groups
+        self._groups, self._scale = engine.groups, engine.scale
         self._like = like = weighting.weights.new_empty(0)
         #: For each term the points that its weights belong to.
         self._points: dict[int, np.ndarray] = {}
@@ -161,7 +162,7 @@ class PointWeights(StatefulMeasure):
     def reset(self) -> None:
         """Lets the weights start afresh."""
         for rule, terms in self._by_rule:
-            of_rule = weighed_terms(self._model.data, self._groups, None)
+            of_rule = weighed_terms(self._model.data, self._groups, self._scale)
             rule.reset({i: of_rule[i] for i in terms}, self._like)
         self._points, self._pools, self._chosen, self._seen = {}, {}, {}, None
 
@@ -209,7 +210,23 @@ class PointWeights(StatefulMeasure):
             # The Adam in SelfAdaptive keeps a count on the host, and moves the rest itself.
             own = saved if isinstance(rule, SelfAdaptive) else _moved(saved, device)
             rule.load_state_dict(own)
+            if isinstance(rule, FixedPoints):
+                self._tell_others(rule, own)
         self._seen = None
+
+    def _tell_others(self, rule: FixedPoints, saved: Mapping[str, Any]) -> None:
+        """Warns where restored weights are not those that were given to `compile`."""
+        points = {
+            i: self._tensor(self._points[i][: len(state["w"])])
+            for i, state in saved["points"].items()
+        }
+        names = rule.differing_terms(saved, points)
+        if names:
+            warnings.warn(
+                f"The checkpoint's point weights of {', '.join(names)} are not those given to "
+                "compile: the saved ones are used. To start with those given, compile again.",
+                stacklevel=7,
+            )
 
     def in_words(self) -> str:
         """The rules and their terms, for messages."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import point_weightings
+from .. import point_weightings, weightings
 from .._checks import unknown_name
 from .._deepxde.batch import Batch, problem_of
 from .._deepxde.no_trace import no_trace
@@ -20,7 +20,7 @@ from ..gradients.per_group import PerGroupEngine
 from ..point_weightings import PointWeighting, PointWeightingName
 from ..point_weightings.base import Frozen, WeighedTerm
 from ..terms.groups import TermGroups
-from ..weightings import Weighting
+from ..weightings import Weighting, words
 from ..weightings.kinds import FromPointErrors
 from .points_of_terms import points_of_terms, pool_of
 
@@ -59,6 +59,22 @@ def weighed_terms(
         for i, term in enumerate(groups.terms)
         if i not in groups.unweighted
     }
+
+
+def refuse_as_strategy(loss_weights: Any) -> None:
+    """Refuses a point weighting in the place of a strategy.
+
+    Raises:
+        TypeError: If `loss_weights` is a point weighting.
+        ValueError: If it is the name of one, and of no strategy.
+    """
+    told = "weighs points, not loss terms: give it as point_weights, beside loss_weights."
+    if isinstance(loss_weights, PointWeighting):
+        raise TypeError(f"{type(loss_weights).__name__} {told}")
+    if isinstance(loss_weights, str):
+        name = words.plain_name(loss_weights.partition(":")[0])
+        if name in point_weightings.names() and name not in weightings.names():
+            raise ValueError(f"{loss_weights!r} {told}")
 
 
 def rules_for(

@@ -410,7 +410,9 @@ def test_another_format_is_refused_by_its_number_whatever_is_in_it(tmp_path):
     ours = saved["deepxde_balance"]
     ours["format"], ours["weights"] = 99, ours.pop("weighting")  # an entry has another name
     torch.save(saved, path)
-    with pytest.raises(ddb.CheckpointError, match=r"format 99, this version reads format 4"):
+    with pytest.raises(
+        ddb.CheckpointError, match=r"format 99, this version reads the formats 4 and 5"
+    ):
         compiled().restore(path)
 
 

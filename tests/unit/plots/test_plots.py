@@ -2,6 +2,7 @@
 
 import math
 
+import deepxde as dde
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -68,6 +69,16 @@ def test_point_weights_over_the_domain():
     np.testing.assert_allclose(np.asarray(scattered.get_array()), 1 + points[:, 0])
     with pytest.raises(ValueError, match="give one of pde, bc0"):
         plots.plot_point_weights(model, "ic")
+
+
+def test_point_weights_of_a_stock_model():
+    model = dde.Model(klein_gordon(), network())
+    model.compile("adam", lr=1e-3, verbose=0)
+    callback = ddb.LossWeighting("equal", point_weights={"bc0": lambda x: 1 + x[:, 0]})
+    model.train(iterations=1, callbacks=[callback], verbose=0)
+    (scattered,) = plots.plot_point_weights(model).collections
+    points = np.asarray(scattered.get_offsets())
+    np.testing.assert_allclose(np.asarray(scattered.get_array()), 1 + points[:, 0])
 
 
 def test_point_weights_in_one_dimension():

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,6 +39,21 @@ def test_brdr_by_hand():
     assert rule.weights(0).tolist() == pytest.approx([2 * x / sum(d) for x in d])
 
 
+@pytest.mark.parametrize("unit", [1.0, 2.0**40, 2.0**-10])
+def test_brdr_of_errors_in_other_units(unit):
+    """In single precision the fourth power of 2^40 overflows; weights have no unit."""
+    found = []
+    for factor in (1.0, unit):
+        rule = ddb.BRDR(beta_c=0.5, beta_w=0.5)
+        rule.reset({0: RESIDUAL}, torch.zeros(1))
+        rule.start(0, torch.zeros(3, 1))
+        for errors in ([1.0, 7.0, 2.0], [0.5, 7.0, 3.0], [0.1, 6.0, 1.0]):
+            rule.update({0: factor * torch.tensor(errors)})
+        found.append(rule.weights(0).tolist())
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+    assert found[0][0] < 0.9 < found[0][1]
+
+
 def test_causal_by_hand_on_irregular_points():
     """Four points in two chunks, not in the order of time; two points share a time."""
     rule = started(ddb.Causal(tolerance=0.5, chunks=2), [[9, 0.9], [9, 0.1], [9, 0.2], [9, 0.9]])
@@ -60,6 +76,10 @@ def test_the_ladder_ends_at_its_last_value():
         rule.update({0: torch.tensor([1e-3, 1.0])})
         seen.append(rule.present_tolerance)
     assert seen == pytest.approx([0.01, 0.1, 1, 10, 100, 100, 100])
+    again = started(ddb.Causal("ladder", chunks=2), [[0.0], [1.0]])
+    again.update({0: torch.tensor([1e-3, 1.0])})
+    again.update({0: torch.tensor([math.nan, 1.0])})  # which tells nothing
+    assert again.present_tolerance == pytest.approx(0.1)
     rule.update({0: torch.tensor([1.0, 1.0])})
     assert rule.progress == pytest.approx(math.exp(-100))
 
@@ -74,6 +94,8 @@ def test_names():
     assert point_weightings.get(rule) is rule
     assert point_weightings.get("sa:lr=0.1").hyperparameters["lr"] == 0.1
     assert point_weightings.get("causal").hyperparameters["tolerance"] == [1.0]
+    of_array = ddb.Causal(tolerance=np.array([0.1, 1.0]))
+    assert of_array.hyperparameters["tolerance"] == [0.1, 1.0]
 
 
 @pytest.mark.parametrize(

@@ -496,6 +496,48 @@ def test_a_checkpoint_of_other_point_weights_is_refused(tmp_path):
         compiled("rba:eta=0.1", loss_weights="db-mean").restore(path)
 
 
+def test_given_weights_that_are_others_than_the_saved_ones_are_told(tmp_path):
+    def other_function(x):
+        return 3 + x[:, 0]
+
+    array, function = np.arange(12.0), lambda x: 1 + x[:, 0]
+    model = compiled({"bc0": array, "ic": function}, loss_weights="db-mean", loss_groups=IC)
+    model.train(iterations=1, verbose=0)
+    path = model.save(str(tmp_path / "run"))
+
+    def restored(of_bc, of_ic):
+        other = compiled({"bc0": of_bc, "ic": of_ic}, loss_weights="db-mean", loss_groups=IC)
+        other.restore(path)
+        assert_same(other.point_weights, model.point_weights)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        restored(array, function)
+    with pytest.warns(UserWarning, match="weights of bc0 are not those given to compile: the"):
+        restored(array[::-1], function)
+    with pytest.warns(UserWarning, match=r"weights of ic1, \w+ are not those given to compile"):
+        restored(array, other_function)
+
+
+def test_brdr_of_a_checkpoint_of_format_4(float64, tmp_path):
+    """It had the average of e^4 itself, of which there is now the root."""
+    model = compiled("brdr:beta_w=0.5,beta_c=0.9")
+    model.train(iterations=3, verbose=0)
+    path = model.save(str(tmp_path / "run"))
+    content = torch.load(path, weights_only=True)
+    ours = content["deepxde_balance"]
+    ours["format"] = 4
+    del ours["run"]["conditions"]
+    for state in ours["step"]["points"]["rules"][0]["points"].values():
+        state["fourth"] = state.pop("root") ** 2
+    torch.save(content, path)
+    other = compiled("brdr:beta_w=0.5,beta_c=0.9")
+    other.restore(path)
+    for one in (model, other):
+        one.train(iterations=3, verbose=0)
+    torch.testing.assert_close(parameters_of(other), parameters_of(model), rtol=1e-12, atol=0)
+
+
 def test_a_stock_checkpoint_lets_them_start_afresh(tmp_path):
     stock = dde.Model(klein_gordon(), network())
     stock.compile("adam", lr=1e-3, verbose=0)
@@ -553,6 +595,8 @@ def stationary(given):
         (lambda: compiled({"bc0": [*range(11), float("nan")]}), "is nan at point 11"),
         (lambda: compiled({"bc0": np.ones((12, 2))}), r"shape \(12, 2\)"),
         (lambda: compiled({"bc0": ["a"]}), "one number per point"),
+        (lambda: compiled({"bc0": ["1"] * 12}), "one number per point"),
+        (lambda: compiled({"bc0": np.full(12, 1j)}), "one number per point"),
         (lambda: compiled(lambda x: x[:, 0] - 1), "finite and not negative"),
         (lambda: compiled(lambda x: x[:5, 0]), "has 5 numbers, but there are"),
         (lambda: compiled(np.ones(5)), "is of one term, not of pde, bc0"),
@@ -575,6 +619,55 @@ def stationary(given):
 def test_bad_input(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (ddb.RBA, "RBA is not allowed: it is a class"),
+        (ddb.SA(), r"SA\(\.\.\.\) is not allowed: it is a strategy"),
+        (["rba", "brdr"], r"\['rba', 'brdr'\] is not allowed: a term has one"),
+        (["rba", ddb.BRDR()], "a term has one point weighting"),
+    ],
+)
+def test_what_is_no_point_weighting(given, message):
+    with pytest.raises(TypeError, match=message):
+        compiled(given)
+    with pytest.raises(TypeError, match=message):
+        compiled({"pde": given})
+
+
+@pytest.mark.parametrize("given", ["rba", "RBA:eta=0.1", ddb.RBA(), ddb.Causal()])
+def test_a_point_weighting_is_no_strategy(given):
+    error = ValueError if isinstance(given, str) else TypeError
+    with pytest.raises(error, match="weighs points, not loss terms: give it as point_weights"):
+        compiled(None, loss_weights=given)
+    with pytest.raises(error, match="weighs points, not loss terms: give it as point_weights"):
+        ddb.LossWeighting(given)
+
+
+class Factors(ddb.PointWeighting):
+    """Weights a term's points by its static factor."""
+
+    def fresh(self, term, points):
+        return {"w": torch.full_like(points[:, 0], self._terms[term].factor)}
+
+    def weights_of(self, state):
+        return state["w"]
+
+    def update(self, errors):
+        pass
+
+
+def test_weights_that_start_afresh_know_the_static_factors(tmp_path):
+    stock = dde.Model(klein_gordon(), network())
+    stock.compile("adam", lr=1e-3, verbose=0)
+    path = stock.save(str(tmp_path / "run"))
+    model = compiled({"bc0": Factors()}, loss_weights=ddb.DB("mean", scale={"bc0": 7.0}))
+    with pytest.warns(UserWarning, match="afresh"):
+        model.restore(path)
+    model.train(iterations=1, verbose=0)
+    assert (model.point_weights["bc0"] == 7).all()
 
 
 def test_a_parameter_that_a_rule_does_not_have():
