@@ -117,8 +117,10 @@ class IterationGradients(NamedTuple):
         width = sum(p.numel() for p in self.parameters.network)
         if not width:  # the whole network is frozen
             return GroupGradients(self.values.new_zeros(num_groups, 1))
-        used = None if self.used is None else self.used[:num_groups]
-        return GroupGradients(self.values[:num_groups, :width], used)
+        values = self.values[:num_groups, :width]
+        if self.used is None:
+            return GroupGradients(values)
+        return GroupGradients(values, *_first_rows(self.used, num_groups, values.dtype))
 
 
 class GradientEngine(ABC):
@@ -249,22 +251,30 @@ def lay_out(
         parameters: The parameters.
     """
     columns = parameters.all
+    present = tuple([tuple([g is not None for g in row]) for row in per_row])
     parts = [
-        (torch.zeros_like(p) if g is None else g).reshape(-1)
+        torch.zeros_like(p) if g is None else g
         for row in per_row
         for g, p in zip(row, columns, strict=True)
     ]
-    present = tuple(tuple(g is not None for g in row) for row in per_row)
-    # An external variable made from NumPy may have another dtype.
-    values = torch.cat([part.to(parts[0]) for part in parts]).view(len(per_row), -1)
-    sizes = tuple(p.numel() for p in parameters.network)
+    if any(v.dtype != parts[0].dtype for v in parameters.external):  # one made from NumPy
+        parts = [part.to(parts[0]) for part in parts]
+    values = torch.cat([part.reshape(-1) for part in parts]).view(len(per_row), -1)
+    sizes = tuple([p.numel() for p in parameters.network])
     return IterationGradients(
         torch.stack(list(losses)).detach(),
         values,
-        _used_mask(tuple(row[: len(sizes)] for row in present), sizes, values.device),
+        _used_mask(tuple([row[: len(sizes)] for row in present]), sizes, values.device),
         parameters,
-        tuple(any(column) for column in zip(*present, strict=True)),
+        tuple([any(column) for column in zip(*present, strict=True)]),
     )
+
+
+@lru_cache(maxsize=16)
+def _first_rows(used: Tensor, rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The first rows of a mask and the number of True in each, cached for a mask that is cached."""
+    chosen = used[:rows]
+    return chosen, chosen.sum(dim=1).to(dtype)
 
 
 @lru_cache(maxsize=16)

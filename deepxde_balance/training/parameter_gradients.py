@@ -9,6 +9,33 @@ import torch
 from torch import Tensor
 
 
+def forget_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Sets all gradients to ``None``, by the optimizer's own `zero_grad` if it has one."""
+    if type(optimizer).zero_grad is not torch.optim.Optimizer.zero_grad:
+        optimizer.zero_grad()
+        return
+    for group in optimizer.param_groups:  # without what PyTorch records for its profiler
+        for p in group["params"]:
+            p.grad = None
+
+
+def parameter_gradients(
+    flat: Tensor, parameters: Sequence[Tensor], reached: Sequence[bool]
+) -> list[Tensor | None]:
+    """Cuts a flat gradient into one for each parameter.
+
+    Args:
+        flat: The gradients of all parameters one after the other.
+        parameters: The parameters.
+        reached: Whether the loss depends on each parameter. If not, its gradient is ``None``.
+    """
+    pieces = flat.split_with_sizes([p.numel() for p in parameters])
+    return [
+        (piece if piece.dtype == p.dtype else piece.to(p)).view(p.shape) if used else None
+        for p, piece, used in zip(parameters, pieces, reached, strict=True)
+    ]
+
+
 def set_gradients(
     parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], penalty: Tensor | float
 ) -> None:

@@ -17,7 +17,7 @@ from ..gradients.ntk_traces import kernel_traces
 from ..weightings import Weighting
 from ..weightings.base import Reads
 from ..weightings.kinds import FromKernel, FromLossesAndKernel
-from .parameter_gradients import set_gradients
+from .parameter_gradients import forget_gradients, parameter_gradients, set_gradients
 from .point_weights import PointWeights
 from .weigh_points import PointRules
 from .weight_warnings import WeightWarnings
@@ -124,7 +124,7 @@ class TrainStep:
         def closure() -> Tensor:
             nonlocal due
             updates, due = due, False  # only the first evaluation in a step updates the weights
-            self.model.opt.zero_grad()
+            forget_gradients(self.model.opt)
             if needs_graph:
                 return self._loss(torch.stack(self.engine.losses(batch, self._measure)))
             reads_gradients = updates and self.weighting.reads is Reads.GRADIENTS
@@ -138,45 +138,38 @@ class TrainStep:
         """Sets the parameters' gradients to the weighted sum of the groups'; returns the loss."""
         with autocast():
             computed = self.engine.gradients(batch, self._measure)
+        row_losses = self._row_losses(computed.losses)
         if updates:
-            self._update(computed.losses, computed)
+            self._update(row_losses, computed)
         weights = self._per_row(self.weighting.group_multipliers)
         penalty = self._penalty()
         parameters = computed.parameters.all
-        gradients = (weights @ computed.values).split([p.numel() for p in parameters])
-        set_gradients(
-            parameters,
-            [
-                gradient.view_as(parameter).to(parameter) if reached else None
-                for parameter, gradient, reached in zip(
-                    parameters, gradients, computed.reached, strict=True
-                )
-            ],
-            penalty,
-        )
-        return torch.sum(weights * self._row_losses(computed.losses)) + penalty
+        gradients = parameter_gradients(weights @ computed.values, parameters, computed.reached)
+        set_gradients(parameters, gradients, penalty)
+        loss = torch.sum(weights * row_losses)
+        return loss + penalty if isinstance(penalty, Tensor) else loss
 
     def _by_losses(self, batch: Batch, updates: bool) -> Tensor:
         """Sets the parameters' gradients by a backward of the weighted loss; returns the loss."""
         with autocast():
             losses = torch.stack(self.engine.losses(batch, self._measure))
         if updates:
-            self._update(losses.detach())
+            self._update(self._row_losses(losses.detach()))
         with autocast():
             loss = self._loss(losses)
             loss.backward(inputs=self.engine.parameters().all)
         return loss
 
     @torch.no_grad()
-    def _update(self, losses: Tensor, computed: IterationGradients | None = None) -> None:
+    def _update(self, row_losses: Tensor, computed: IterationGradients | None = None) -> None:
         """Updates the weights from losses and gradients.
 
         Args:
-            losses: The unweighted, unscaled loss of every term, shape (number of terms,).
+            row_losses: The unweighted loss of every row, shape (number of rows,).
             computed: The gradients; they may be left out where the weighting does not read them.
         """
         num_groups = len(self.engine.groups.names)
-        group_losses = self._row_losses(losses)[:num_groups]  # without that of unweighted terms
+        group_losses = row_losses[:num_groups]  # without that of unweighted terms
         if self.weighting.reads.from_losses:
             self.weighting.update_and_check(group_losses)
         elif self.weighting.reads is Reads.GRADIENTS:
@@ -194,9 +187,10 @@ class TrainStep:
             self.weighting.update_and_check(traces)
         elif self.weighting.reads is Reads.GRADIENTS:
             computed = self.engine.gradients(batch, self._measure)
-            self._update(computed.losses, computed)
+            self._update(self._row_losses(computed.losses), computed)
         elif self.weighting.reads.from_losses:
-            self._update(torch.stack(self.engine.losses(batch, self._measure)).detach())
+            losses = torch.stack(self.engine.losses(batch, self._measure)).detach()
+            self._update(self._row_losses(losses))
 
     def _read_traces(self, batch: Batch) -> None:
         """Gives the weighting the traces that its coming update reads, if it reads any."""

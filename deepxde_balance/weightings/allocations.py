@@ -69,11 +69,11 @@ class Difficulty(Allocation):
         self.register_buffer("count", like.new_zeros(num_conditions))
 
     def forward(self, ratios: Tensor, losses: Tensor) -> Tensor:
-        finite = losses.abs() < torch.inf
-        self.count = self.count + finite
-        means = torch.lerp(self.mean_losses, losses, 1 / self.count)
+        finite = (losses - losses).logical_not()  # the difference is 0, or nan
+        self.count = self.count + finite.to(self.count)
+        means = torch.lerp(self.mean_losses, losses, self.count.reciprocal())
         self.mean_losses = torch.where(finite, means, self.mean_losses)
-        index = torch.where(ratios > 0, losses / means, 0.0)
+        index = torch.where(ratios.bool(), losses / means, ratios)
         return index * (ratios.sum() / index.sum())
 
 

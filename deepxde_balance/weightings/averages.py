@@ -19,7 +19,7 @@ from .._checks import choose, in_interval
 
 def usable(values: Tensor) -> Tensor:
     """Whether each ratio or weight is positive and finite, as a boolean tensor."""
-    return (values > 0) & (values < torch.inf)
+    return values.nan_to_num(0.0, 0.0, 0.0) > 0
 
 
 class Average(nn.Module, ABC):
@@ -107,7 +107,7 @@ class BiasCorrectedEMA(Average):
         included = usable(instantaneous)
         moved = torch.lerp(self.moment, instantaneous, 1 - self.beta)
         self.moment = torch.where(included, moved, self.moment)
-        self.count = self.count + included
+        self.count = self.count + included.to(self.count)
         # 1 - beta^t. Written so, its digits would cancel for a beta close to 1.
         correction = -torch.expm1(self.count * math.log(self.beta)) if self.beta else 1.0
         return torch.where(included, self.moment / correction, weights)
@@ -139,8 +139,8 @@ class RunningMean(_OverAllUpdates):
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
         included = usable(instantaneous)
-        self.count = self.count + included
-        moved = torch.lerp(weights, instantaneous, 1 / self.count)
+        self.count = self.count + included.to(self.count)
+        moved = torch.lerp(weights, instantaneous, self.count.reciprocal())
         return torch.where(included, moved, weights)
 
 
@@ -162,8 +162,8 @@ class GeometricMean(_OverAllUpdates):
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
         included = usable(instantaneous)
-        self.count = self.count + included
-        moved = torch.lerp(weights.log(), instantaneous.log(), 1 / self.count).exp()
+        self.count = self.count + included.to(self.count)
+        moved = torch.lerp(weights.log(), instantaneous.log(), self.count.reciprocal()).exp()
         return torch.where(included, moved, weights)
 
 

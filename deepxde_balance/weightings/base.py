@@ -11,11 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks
+from .weight_check import WeightCheck
 
 Scale = Mapping[str, float] | Sequence[float]
-
-#: Stands for no iteration: a later one than any.
-_NEVER = torch.iinfo(torch.int64).max
 
 
 class Reads(Enum):
@@ -94,9 +92,6 @@ class Weighting(nn.Module, ABC):
     #: Sets `weights` from what `reads` names; the classes in `kinds.py` declare its arguments.
     update: Callable[..., None]
 
-    #: For each group the first iteration whose update set a weight that is not allowed.
-    _first_invalid: Tensor
-
     #: For each group whether at least one update left its weight unchanged.
     _ever_skipped: Tensor
 
@@ -126,9 +121,8 @@ class Weighting(nn.Module, ABC):
 
     def _start_notes(self, weights: Tensor) -> None:
         """Forgets which groups were skipped and which weights were not allowed."""
+        self._weight_check = WeightCheck(self.may_be_negative)
         self.register_buffer("_ever_skipped", torch.zeros_like(weights, dtype=torch.bool))
-        never = torch.full_like(weights, _NEVER, dtype=torch.int64)
-        self.register_buffer("_first_invalid", never, persistent=False)
 
     def check(self, group_names: Sequence[str]) -> None:
         """Refuses groups that this weighting can't balance, or warns about them.
@@ -222,11 +216,7 @@ class Weighting(nn.Module, ABC):
                 f"The strategy {self.strategy} set weights of {_kind(after)} at iteration "
                 f"{self.iteration} for {len(before)} groups: they must be of {_kind(before)}."
             )
-        # Differences and products that are 0 for what is finite: few operations, for tiny problems.
-        wrong = after - (after if self.may_be_negative else after.abs()) != 0
-        finite = read[0].sum() * 0 == 0
-        iteration = torch.where(wrong & finite, self.iteration, _NEVER)
-        self._first_invalid = torch.minimum(self._first_invalid, iteration)
+        self._weight_check.note(self.iteration, after, read[0])
 
     def check_weights(self, group_names: Sequence[str]) -> None:
         """Checks that no update so far has set a weight that is not allowed.
@@ -240,8 +230,8 @@ class Weighting(nn.Module, ABC):
             RuntimeError: If a weight was not finite, or negative where the method does not allow
                 it. The error names the strategy, the group and the iteration.
         """
-        for name, iteration in zip(group_names, self._first_invalid.tolist(), strict=True):
-            if iteration != _NEVER:
+        for name, iteration in zip(group_names, self._weight_check.first_invalid(), strict=False):
+            if iteration is not None:
                 allowed = "finite" if self.may_be_negative else "finite and not negative"
                 raise RuntimeError(
                     f"The strategy {self.strategy} gave the group {name!r} a weight at iteration "
@@ -263,14 +253,14 @@ class Weighting(nn.Module, ABC):
             skipped: Boolean tensor, True where the weight was left unchanged: shape (K,), or
                 (K - 1,) for the conditions alone.
         """
-        self._ever_skipped[-len(skipped) :] |= skipped
+        self._ever_skipped[-len(skipped) :].logical_or_(skipped)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Loads a saved state; the number of groups becomes that of the saved state."""
         weights = state_dict["weights"]
         if len(weights) != len(self.weights):
             self.reset(len(weights), like=weights.to(self.weights.device))
-        self._first_invalid.fill_(_NEVER)
+        self._weight_check = WeightCheck(self.may_be_negative)
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def get_extra_state(self) -> dict[str, Any]:

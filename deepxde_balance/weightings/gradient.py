@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import _checks
 from . import allocations, averages, guards, statistics
 from .allocations import Allocation, AllocationName
-from .averages import EMA, Average, AverageName, BiasCorrectedEMA, usable
+from .averages import EMA, Average, AverageName, BiasCorrectedEMA
 from .base import Scale
 from .group_gradients import GroupGradients
 from .guards import Guard, GuardName
@@ -109,8 +109,8 @@ class GradientWeighting(FromGradients):
     def update(self, losses: Tensor, gradients: GroupGradients) -> None:
         weights = self.weights[1:] if self.guard is None else self.unguarded
         ratios = self.statistic(gradients, weights)
-        finite = losses.sum().abs() < torch.inf
-        ratios = torch.where(usable(ratios) & finite, ratios, 0.0)
+        ratios = ratios + (losses - losses).sum()  # nan if a loss is not finite, else unchanged
+        ratios = ratios.nan_to_num(0.0, 0.0, 0.0).relu()
         instantaneous = self._bounded(self.allocation(ratios, losses[1:]))
         self.note_skipped(~(instantaneous > 0))
         averaged = self._bounded(self.average(weights, instantaneous))

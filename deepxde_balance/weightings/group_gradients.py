@@ -21,10 +21,13 @@ class GroupGradients:
         values: Tensor of shape (K, P): K groups (the reference first), P parameters.
         used: Boolean tensor of shape (K, P), False where the group's loss does not depend on
             the parameter; ``None`` if every group depends on every parameter.
+        used_count: The number of True in each row of `used`, shape (K,), in the type of `values`,
+            if it is known already.
     """
 
     values: Tensor
     used: Tensor | None = None
+    used_count: Tensor | None = None
 
     @classmethod
     def from_rows(cls, rows: Sequence[Tensor]) -> GroupGradients:
@@ -34,7 +37,11 @@ class GroupGradients:
     @cached_property
     def count(self) -> Tensor | int:
         """Number of parameters that each group depends on: shape (K,), or one number for all."""
-        return self.values.shape[1] if self.used is None else self.used.sum(dim=1)
+        if self.used is None:
+            return self.values.shape[1]
+        if self.used_count is None:
+            return self.used.sum(dim=1).to(self.values)  # the type: mixed types cost a conversion
+        return self.used_count
 
     @cached_property
     def _magnitudes(self) -> Tensor:
@@ -42,9 +49,13 @@ class GroupGradients:
 
     @cached_property
     def _centred(self) -> Tensor:
-        mean = (self.values.sum(dim=1) / self.count).unsqueeze(1)
-        centred = self.values - mean
-        return centred if self.used is None else centred * self.used
+        mean = self.values.sum(dim=1) / self.count
+        centred = self.values - mean.unsqueeze(1)
+        return centred if self.used is None else torch.where(self.used, centred, 0.0)
+
+    @cached_property
+    def _std(self) -> Tensor:
+        return (self._centred.square().sum(dim=1) / (self.count - 1)).sqrt_()
 
     def max_abs(self) -> Tensor:
         """Largest magnitude in each row, shape (K,)."""
@@ -61,9 +72,9 @@ class GroupGradients:
 
     def std(self) -> Tensor:
         """Sample standard deviation (n - 1) of each row, shape (K,)."""
-        return (self._centred.square().sum(dim=1) / (self.count - 1)).sqrt()
+        return self._std
 
     def kurtosis(self) -> Tensor:
         """mean(((g - mean g) / s(g))^4) of each row, with s from :meth:`std`, shape (K,)."""
-        standardised = self._centred / self.std().unsqueeze(1)
-        return standardised.square().square().sum(dim=1) / self.count
+        standardised = self._centred / self._std.unsqueeze(1)
+        return standardised.square_().square_().sum(dim=1) / self.count
