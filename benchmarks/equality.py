@@ -111,7 +111,7 @@ def _trained(
     """
     half = problem.iterations // 2
     with on_device("cpu"):  # another device draws other initial parameters
-        initial = [p.detach().clone() for p in _model(problem, case, engine).net.parameters()]
+        initial = [p.detach().clone() for p in _model(problem, case, "per-group").net.parameters()]
     with on_device(device):
         model = _model(problem, case, engine)
         with torch.no_grad():

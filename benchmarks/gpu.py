@@ -106,15 +106,20 @@ _SHORT = Scope(
 
 
 class StopInTime(dde.callbacks.Callback):
-    """Raises :class:`TimeIsOverError` in the first iteration after a time."""
+    """Raises TimeIsOverError in the first iteration after a time."""
 
     def __init__(self, end: float):
         super().__init__()
         self.end = end
 
     def on_epoch_begin(self) -> None:
-        if time.monotonic() > self.end:
-            raise TimeIsOverError
+        check_time(self.end)
+
+
+def check_time(end: float) -> None:
+    """Raises TimeIsOverError after a time, by ``time.monotonic()``."""
+    if time.monotonic() > end:
+        raise TimeIsOverError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,8 +161,7 @@ class Session:
                 print(f"{name}: finished")
                 continue
             try:
-                if time.monotonic() > self.end:
-                    raise TimeIsOverError
+                check_time(self.end)
                 print(f"{name} ...", flush=True)
                 make(path)
             except TimeIsOverError:
@@ -181,8 +185,12 @@ class Session:
         def compare(path: Path) -> None:
             scope = self.scope
             cases = equality.strategies()[: scope.strategies] if engine == "one-pass" else []
-            cases += equality.OTHERS
-            found = equality.differences(cases, self.device, engine, scope.iterations, scope.points)
+            found: dict[str, dict[str, float]] = {}
+            for case in (*cases, *equality.OTHERS):
+                check_time(self.end)
+                found |= equality.differences(
+                    [case], self.device, engine, scope.iterations, scope.points
+                )
             wrong = equality.too_large(found)
             entries = {"engine": engine, "iterations": scope.iterations, "points": scope.points}
             write_json(path, {**self._head(), **entries, "too_large": wrong, "relative": found})

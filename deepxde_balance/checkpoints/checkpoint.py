@@ -87,10 +87,8 @@ def read(path: str, device: str | torch.device = "cpu") -> dict[str, Any]:
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no checkpoint {path}.")
 
-    def place(storage: torch.UntypedStorage, saved_on: str) -> torch.UntypedStorage:
-        target = "cpu" if saved_on == "cpu" else str(device)
-        placed: torch.UntypedStorage = default_restore_location(storage, target)
-        return placed
+    def place(storage: Any, saved_on: str) -> Any:
+        return default_restore_location(storage, "cpu" if saved_on == "cpu" else str(device))
 
     try:
         with zipfile.ZipFile(path) as archive:  # torch.save writes zip files

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import deepxde as dde
 import pytest
@@ -194,7 +195,8 @@ def test_a_run_restored_from_the_cpu_stays_on_the_device(given, tmp_path):
         script = klein_gordon()
         saved = ddb.Model(script.data, script.net)
         saved.compile("adam", lr=1e-3, gradient_engine="one-pass", verbose=0, **arguments)
-        saved.train_step(*script.data.train_next_batch())
+        step: Any = saved.train_step
+        step(*script.data.train_next_batch())
         path = saved.save(str(tmp_path / "model"))
     for device in (None, "cpu"):
         assert_stays_on_the_device(klein_gordon(), restored=(path, device), **arguments)
