@@ -72,16 +72,13 @@ def test_float32():
     assert_same_gradients(one, per, rtol=1e-5)
 
 
-STRATEGIES = [name for name in ddb.weightings.names() if name != "keep"]
-
-
-@pytest.mark.parametrize("name", [*STRATEGIES, "auto:traces_every=1,update_every=2"])
-def test_every_strategy(name, float64):
+@pytest.mark.parametrize("name", ["equal", "uw", "sa", "sa-term", "relobralo", "ntk", "capu"])
+def test_strategies_that_read_other_things(name, float64):
     """All random numbers are drawn alike, so that also the estimated kernel traces are the same."""
     results = []
     for points in (FEW, 10**6):
         model, _ = build("dirichlet_ic_operator", loss_weights=name, points_per_pass=points)
-        model.train(iterations=6, display_every=3, verbose=0)
+        model.train(iterations=4, display_every=3, verbose=0)
         results.append(model)
     assert results[0].points_per_pass == FEW
     assert_same_parameters(*results)
@@ -93,8 +90,15 @@ def given(x):
     return 1 + x[:, 0]
 
 
-@pytest.mark.parametrize("weights", ["equal", "db-kurtosis:update_every=2", "auto", "ntk-exact"])
-@pytest.mark.parametrize("rule", ["rba", "brdr", "causal", "sa", given])
+@pytest.mark.parametrize(
+    "rule, weights",
+    [
+        *((rule, "db-kurtosis:update_every=2") for rule in ("rba", "brdr", "causal", "sa", given)),
+        ("brdr", "equal"),
+        ("rba", "auto"),
+        ("brdr", "ntk-exact"),
+    ],
+)
 def test_point_weights(rule, weights, float64):
     results = []
     for points in (FEW, 10**6):
@@ -109,8 +113,8 @@ def test_point_weights(rule, weights, float64):
             verbose=0,
         )
         dde.config.set_random_seed(5)
-        resample = dde.callbacks.PDEPointResampler(period=3)
-        model.train(iterations=8, display_every=4, callbacks=[resample], verbose=0)
+        resample = dde.callbacks.PDEPointResampler(period=2)
+        model.train(iterations=4, display_every=4, callbacks=[resample], verbose=0)
         results.append(model)
     assert results[0].points_per_pass == FEW
     assert_same_parameters(*results)
@@ -156,12 +160,11 @@ def test_a_list_of_numbers(float64):
     assert_same_records(*results)
 
 
-@pytest.mark.parametrize("scale", [{"pde": 0.01, "bc0": 100.0}, [1.0, 2.0, 0.0, 4.0]])
 @pytest.mark.parametrize("name", ["db-std", "ntk-exact"])
-def test_static_factors(name, scale, float64):
+def test_static_factors(name, float64):
     results = []
     for points in (FEW, 10**6):
-        weighting = ddb.weightings.get(name, scale=scale)
+        weighting = ddb.weightings.get(name, scale={"pde": 0.01, "bc0": 100.0})
         model = ddb.Model(scripts.klein_gordon(), scripts.network())
         model.compile("adam", lr=1e-2, loss_weights=weighting, points_per_pass=points, verbose=0)
         model.train(iterations=3, verbose=0)
@@ -183,7 +186,7 @@ def test_each_point_goes_through_the_network_with_few_others(float64):
     model.train_step.engine.gradients(batch)
     assert max(numbers) == 50
     assert sum(numbers) == len(batch.inputs)
-    assert len(numbers) == -(-sum(numbers) // 50) + 3  # each group has a last piece
+    assert len(numbers) == -(-len(model.data.train_x_all) // 50) + 3  # a piece of each condition
 
 
 def test_targets_are_evaluated_once(float64):
@@ -193,12 +196,12 @@ def test_targets_are_evaluated_once(float64):
 
     def target(x):
         calls.append(len(x))
-        return x
+        return x + 1
 
     bc = dde.icbc.DirichletBC(geom, target, lambda x, on: on)
     data = dde.data.PDE(geom, lambda x, u: dde.grad.hessian(u, x), [bc], 50, 0, anchors=anchors)
     model = ddb.Model(data, scripts.network((1, 8, 1)))
-    model.compile("adam", lr=1e-2, loss_weights="db-mean", points_per_pass=FEW, verbose=0)
+    model.compile("adam", lr=1e-2, loss_weights="gw-mean", points_per_pass=FEW, verbose=0)
     model.train(iterations=2, verbose=0)
     calls.clear()
     model.train(iterations=3, verbose=0)
