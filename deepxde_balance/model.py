@@ -178,12 +178,27 @@ class Model(StockModel):
                   the same object or the same text are weighed together;
                 - ``None``: all points of a term count the same.
 
+            points_per_pass: The largest number of points that go through the network together. The
+                points of the loss terms are divided into passes of that many, and losses and
+                gradients are added up; so the memory does not grow with the points. Losses,
+                gradients, weights and records in the loss history are those of all points at once,
+                to rounding. It needs the one-pass engine, and losses that are means over points.
+                The latter is checked, for the loss functions here, for the model on a few of its
+                points in the first iteration and when points change; a RuntimeError then names the
+                term. Point weights that are not
+                given, and kernel traces beside them, take a second evaluation of the errors. A
+                condition of a class with an `error` of its own is evaluated as a whole. A number
+                that is not less than that of the points puts all of them through at once.
+                ``None``: on a CPU, 4096 above 20000 points, where it can be done; else all points
+                at once.
+
         Raises:
             ValueError: If a name is unknown, an optimizer object has parameters of another network
                 only, the number of weights is not the number of terms, a weight is negative or not
                 finite, the groups don't fit the conditions, the strategy can't balance this problem
-                or work with this optimizer, a point weighting can't weigh these points, or the
-                gradient engine can't be used. The model then does not change.
+                or work with this optimizer, a point weighting can't weigh these points, the
+                gradient engine can't be used, or points can't be divided into passes. The model
+                then does not change.
             TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
 
         Example:

@@ -1,0 +1,235 @@
+"""Time per point and peak memory of a training step over the number of points and of groups.
+
+    python benchmarks/scale.py
+    python benchmarks/scale.py --points 1000 10000 --groups 2 32 --engines stock one-pass
+    python benchmarks/scale.py --ratios 10000 100000 --rounds 9
+
+Klein-Gordon, 50 x 3, float32, residual points drawn at random, 3000 points of u at x = 0, x = 1
+and t = 0, which are divided into the groups. Each case is a process of its own: a
+training of one iteration, with DeepXDE's records before and after it, then some further steps,
+which are timed. Peak memory is that of the process, and next to it what the process has after its
+imports. Ours updates the weights of `db-kurtosis` in each step; stock DeepXDE has none. Times are
+of the processor, so that other work on the machine is not counted. A case above the memory limit
+is left out.
+
+With `--ratios`, one process instead, in which all sizes take turns: the time per point in passes
+over that of the first size at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("DDE_BACKEND", "pytorch")
+
+import deepxde as dde
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import deepxde_balance as ddb
+from deepxde_balance.problems.klein_gordon import residual
+from deepxde_balance.problems.sampling import space_time
+
+#: The arguments of `compile` of each contender but stock DeepXDE.
+ENGINES: dict[str, dict[str, Any]] = {
+    "stock": {},
+    "one-pass": {"gradient_engine": "one-pass", "points_per_pass": 10**9},
+    "passes": {"gradient_engine": "one-pass", "points_per_pass": 4096},
+    "compiled": {"gradient_engine": "compiled"},
+}
+
+CONDITION_POINTS = 3000
+
+RESULTS = Path(__file__).parent / "results" / "scale.json"
+
+
+def main() -> None:
+    args = parse_arguments()
+    torch.set_num_threads(1)
+    if args.case:
+        engine, points, groups = args.case[0], int(args.case[1]), int(args.case[2])
+        print(json.dumps(measured(engine, points, groups, args)))
+        return
+    results: dict[str, Any] = {"cases": [], "ratios": []}
+    if args.out.exists():
+        results = json.loads(args.out.read_text())
+    if args.ratios:
+        results["ratios"] = ratios(args.ratios, args.rounds)
+    else:
+        results["cases"] = all_cases(args)
+    results["machine"] = machine()
+    args.out.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"\n{results['machine']}\n\n{markdown(results)}")
+    draw(results, args.out.with_suffix(".png"))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--points", type=int, nargs="+", default=[1000, 10000, 100000, 1000000])
+    parser.add_argument("--groups", type=int, nargs="+", default=[1, 2, 8, 32])
+    parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
+    parser.add_argument("--rounds", type=int, default=5, help="timed steps, fewer of many points")
+    parser.add_argument("--limit", type=float, default=6, help="GiB of memory of a process")
+    parser.add_argument("--seconds", type=float, default=300, help="longest time of a process")
+    parser.add_argument("--ratios", type=int, nargs="+", metavar="POINTS")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--case", nargs=3, metavar=("ENGINE", "POINTS", "GROUPS"))
+    return parser.parse_args()
+
+
+def all_cases(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Every number of points with 2 groups, and every number of groups with 10000 points."""
+    cases = [(engine, n, 2) for n in args.points for engine in args.engines]
+    cases += [(engine, 10000, g) for g in args.groups if g != 2 for engine in args.engines]
+    found = []
+    for engine, points, groups in tqdm(cases):
+        command = [sys.executable, __file__, "--case", engine, str(points), str(groups)]
+        command += ["--rounds", str(args.rounds), "--limit", str(args.limit)]
+        case: dict[str, Any] = {"engine": engine, "points": points, "groups": groups}
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=args.seconds, check=True
+            )
+            case |= json.loads(done.stdout.splitlines()[-1])
+        except subprocess.TimeoutExpired:
+            case["left_out"] = f"more than {args.seconds:g} s"
+        except subprocess.CalledProcessError as error:
+            lines = error.stderr.strip().splitlines()
+            memory = any("allocate" in line or "MemoryError" in line for line in lines)
+            case["left_out"] = f"more than {args.limit:g} GiB" if memory else lines[-1]
+        found.append(case)
+    return found
+
+
+def measured(engine: str, points: int, groups: int, args: argparse.Namespace) -> dict[str, float]:
+    """The time of a step and the peak memory of this process."""
+    limit = int(args.limit * 2**30)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    at_start = peak_memory()
+    model = made(engine, points, groups)
+    # The compiled engine traces points in the second iteration that has them.
+    model.train(iterations=2 if engine == "compiled" else 1, display_every=10**6, verbose=0)
+    batch = model.data.train_next_batch()
+    seconds = []
+    for _ in range(max(1, min(args.rounds, 500000 // points))):
+        seconds.append(timed(model, batch))
+    return {
+        "microseconds_per_point": 1e6 * statistics.median(seconds) / (points + CONDITION_POINTS),
+        "peak_mib": peak_memory(),
+        "imports_mib": at_start,
+    }
+
+
+def made(engine: str, points: int, groups: int) -> dde.Model:
+    dde.config.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    problem = ddb.problems.get("klein-gordon")
+    at, n = rng.random((CONDITION_POINTS, 2)), CONDITION_POINTS // 3
+    at[:n, 0], at[n : 2 * n, 0], at[2 * n :, 1] = 0, 1, 0
+    conditions = [dde.icbc.PointSetBC(x, problem.solution(x)) for x in np.array_split(at, groups)]
+    anchors = rng.random((points, 2), dtype=np.float32)
+    data = dde.data.TimePDE(space_time(0, 1), residual, conditions, anchors=anchors)
+    net = dde.nn.FNN([2, 50, 50, 50, 1], "tanh", "Glorot normal")
+    model = (dde.Model if engine == "stock" else ddb.Model)(data, net)
+    weighting = ddb.GradientWeighting("kurtosis", "difficulty", ddb.RunningMean(), update_every=1)
+    arguments = {"loss_weights": weighting, **ENGINES[engine]} if engine != "stock" else {}
+    model.compile("adam", lr=1e-3, verbose=0, **arguments)
+    return model
+
+
+def timed(model: dde.Model, batch: tuple[Any, ...]) -> float:
+    """The processor's seconds of a step."""
+    start = time.process_time()
+    model.train_step(*batch)
+    return time.process_time() - start
+
+
+def peak_memory() -> float:
+    """The largest memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def ratios(sizes: list[int], rounds: int) -> list[dict[str, Any]]:
+    """The time per point in passes over that of the first size at once, alternately measured."""
+    models = {("one-pass", sizes[0]): made("one-pass", sizes[0], 2)}
+    models |= {("passes", size): made("passes", size, 2) for size in sizes}
+    steps = {key: (model, model.data.train_next_batch()) for key, model in models.items()}
+    seconds: dict[tuple[str, int], list[float]] = {key: [] for key in steps}
+    for model, batch in steps.values():
+        model.train_step(*batch)
+    for _ in tqdm(range(rounds)):
+        for key, (model, batch) in steps.items():
+            per_point = timed(model, batch) / (key[1] + CONDITION_POINTS)
+            seconds[key].append(per_point)
+    first = statistics.median(seconds["one-pass", sizes[0]])
+    return [
+        {"engine": engine, "points": size, "ratio": statistics.median(values) / first}
+        for (engine, size), values in seconds.items()
+    ]
+
+
+def machine() -> str:
+    return (
+        f"CPU, 1 thread, torch {torch.__version__}, DeepXDE {dde.__version__}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """A table of each case."""
+    lines = [
+        "| residual points | groups | engine | us per point | peak memory, MiB | less imports |",
+        "|---:|---:|---|---:|---:|---:|",
+    ]
+    for case in results["cases"]:
+        start = f"| {case['points']} | {case['groups']} | {case['engine']} |"
+        if "left_out" in case:
+            lines.append(f"{start} {case['left_out']} | | |")
+            continue
+        own = case["peak_mib"] - case["imports_mib"]
+        time_, peak = case["microseconds_per_point"], case["peak_mib"]
+        lines.append(f"{start} {time_:.1f} | {peak:.0f} | {own:.0f} |")
+    if results["ratios"]:
+        first = results["ratios"][0]["points"]
+        lines += ["", f"| time per point / {first} points at once | |", "|---|---:|"]
+    for row in results["ratios"]:
+        lines.append(f"| {row['engine']}, {row['points']} points | {row['ratio']:.2f} |")
+    return "\n".join(lines)
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """Peak memory and time per point over the residual points, with 2 groups."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for engine in ENGINES:
+        cases = [
+            case
+            for case in results["cases"]
+            if case["engine"] == engine and case["groups"] == 2 and "left_out" not in case
+        ]
+        x = [case["points"] for case in cases]
+        axes[0].loglog(x, [case["peak_mib"] for case in cases], "o-", label=engine)
+        axes[1].semilogx(x, [case["microseconds_per_point"] for case in cases], "o-", label=engine)
+    axes[0].set(xlabel="residual points", ylabel="peak memory, MiB")
+    axes[1].set(xlabel="residual points", ylabel="processor time per point and step, µs", ylim=0)
+    axes[1].legend()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
