@@ -2,7 +2,8 @@
 
     python benchmarks/scale.py
     python benchmarks/scale.py --points 1000 10000 --groups 2 32 --engines stock one-pass
-    python benchmarks/scale.py --ratios 10000 100000 --rounds 9
+    python benchmarks/scale.py --ratios 10000 1000000 --rounds 3
+    python benchmarks/scale.py --ratios 10000 --passes 1024 2048 4096 --width 100 --rounds 9
 
 Klein-Gordon, 50 x 3, float32, residual points drawn at random, 3000 points of u at x = 0, x = 1
 and t = 0, which are divided into the groups. Each case is a process of its own: a
@@ -65,7 +66,7 @@ def main() -> None:
     if args.out.exists():
         results = json.loads(args.out.read_text())
     if args.ratios:
-        results["ratios"] = ratios(args.ratios, args.rounds)
+        results["ratios"].append(ratios(args))
     else:
         results["cases"] = all_cases(args)
     results["machine"] = machine()
@@ -83,6 +84,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=6, help="GiB of memory of a process")
     parser.add_argument("--seconds", type=float, default=300, help="longest time of a process")
     parser.add_argument("--ratios", type=int, nargs="+", metavar="POINTS")
+    parser.add_argument("--passes", type=int, nargs="+", default=[4096], help="beside --ratios")
+    parser.add_argument("--width", type=int, default=50, help="of the network, beside --ratios")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--case", nargs=3, metavar=("ENGINE", "POINTS", "GROUPS"))
     return parser.parse_args()
@@ -131,7 +134,7 @@ def measured(engine: str, points: int, groups: int, args: argparse.Namespace) ->
     }
 
 
-def made(engine: str, points: int, groups: int) -> dde.Model:
+def made(engine: str, points: int, groups: int, width: int = 50) -> dde.Model:
     dde.config.set_random_seed(0)
     rng = np.random.default_rng(0)
     problem = ddb.problems.get("klein-gordon")
@@ -140,7 +143,7 @@ def made(engine: str, points: int, groups: int) -> dde.Model:
     conditions = [dde.icbc.PointSetBC(x, problem.solution(x)) for x in np.array_split(at, groups)]
     anchors = rng.random((points, 2), dtype=np.float32)
     data = dde.data.TimePDE(space_time(0, 1), residual, conditions, anchors=anchors)
-    net = dde.nn.FNN([2, 50, 50, 50, 1], "tanh", "Glorot normal")
+    net = dde.nn.FNN([2, width, width, width, 1], "tanh", "Glorot normal")
     model = (dde.Model if engine == "stock" else ddb.Model)(data, net)
     weighting = ddb.GradientWeighting("kurtosis", "difficulty", ddb.RunningMean(), update_every=1)
     arguments = {"loss_weights": weighting, **ENGINES[engine]} if engine != "stock" else {}
@@ -160,23 +163,31 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def ratios(sizes: list[int], rounds: int) -> list[dict[str, Any]]:
+def ratios(args: argparse.Namespace) -> dict[str, Any]:
     """The time per point in passes over that of the first size at once, alternately measured."""
-    models = {("one-pass", sizes[0]): made("one-pass", sizes[0], 2)}
-    models |= {("passes", size): made("passes", size, 2) for size in sizes}
-    steps = {key: (model, model.data.train_next_batch()) for key, model in models.items()}
-    seconds: dict[tuple[str, int], list[float]] = {key: [] for key in steps}
+    at_once = (10**9, args.ratios[0])
+    keys = [at_once, *((number, size) for size in args.ratios for number in args.passes)]
+    steps = {}
+    for number, size in keys:
+        ENGINES["passes"]["points_per_pass"] = number
+        model = made("passes", size, 2, args.width)
+        steps[number, size] = (model, model.data.train_next_batch())
+    seconds: dict[tuple[int, int], list[float]] = {key: [] for key in steps}
     for model, batch in steps.values():
         model.train_step(*batch)
-    for _ in tqdm(range(rounds)):
+    for _ in tqdm(range(args.rounds)):
         for key, (model, batch) in steps.items():
-            per_point = timed(model, batch) / (key[1] + CONDITION_POINTS)
-            seconds[key].append(per_point)
-    first = statistics.median(seconds["one-pass", sizes[0]])
-    return [
-        {"engine": engine, "points": size, "ratio": statistics.median(values) / first}
-        for (engine, size), values in seconds.items()
-    ]
+            seconds[key].append(timed(model, batch) / len(batch[0]))
+    first = statistics.median(seconds[at_once])
+    return {
+        "width": args.width,
+        "rounds": args.rounds,
+        "at_once": args.ratios[0],
+        "ratios": [
+            {"points_per_pass": number, "points": size, "ratio": statistics.median(values) / first}
+            for (number, size), values in seconds.items()
+        ][1:],
+    }
 
 
 def machine() -> str:
@@ -200,11 +211,12 @@ def markdown(results: dict[str, Any]) -> str:
         own = case["peak_mib"] - case["imports_mib"]
         time_, peak = case["microseconds_per_point"], case["peak_mib"]
         lines.append(f"{start} {time_:.1f} | {peak:.0f} | {own:.0f} |")
-    if results["ratios"]:
-        first = results["ratios"][0]["points"]
-        lines += ["", f"| time per point / {first} points at once | |", "|---|---:|"]
-    for row in results["ratios"]:
-        lines.append(f"| {row['engine']}, {row['points']} points | {row['ratio']:.2f} |")
+    for run in results["ratios"]:
+        title = f"width {run['width']}: time per point / {run['at_once']} points at once"
+        lines += ["", f"| {title} | |", "|---|---:|"]
+        for row in run["ratios"]:
+            what = f"{row['points']} points, {row['points_per_pass']} a pass"
+            lines.append(f"| {what} | {row['ratio']:.2f} |")
     return "\n".join(lines)
 
 

@@ -294,13 +294,20 @@ class PassesEngine(OnePassEngine):
             for piece in cut(block, self._conditions(block), self.points_per_pass)
         ]
         self._passes = [
-            Pass(some, self._stackable_of(some)) for some in packed(pieces, self.points_per_pass)
+            Pass(some, self._stackable_in_pass(some))
+            for some in packed(pieces, self.points_per_pass)
         ]
         self._numbers = {
             i: None if where is None else where.of
             for piece in pieces
             for i, where in zip(piece.terms, piece.errors, strict=True)
         }
+
+    def _stackable_in_pass(self, pieces: list[Piece]) -> list[int]:
+        """The positions of the pieces to stack; none if the padded stack were too large."""
+        chosen = self._stackable_of(pieces)
+        longest = max((len(pieces[k].points) for k in chosen), default=0)
+        return chosen if len(chosen) * longest <= self.points_per_pass else []
 
 
 def _by_term(
