@@ -62,15 +62,17 @@ def main() -> None:
         engine, points, groups = args.case[0], int(args.case[1]), int(args.case[2])
         print(json.dumps(measured(engine, points, groups, args)))
         return
-    results: dict[str, Any] = {"cases": [], "ratios": []}
+    results: dict[str, Any] = {"machine": machine(), "cases": [], "ratios": []}
     if args.out.exists():
-        results = json.loads(args.out.read_text())
+        results |= json.loads(args.out.read_text())
     if args.ratios:
         results["ratios"].append(ratios(args))
+        write(results, args.out)
     else:
-        results["cases"] = all_cases(args)
-    results["machine"] = machine()
-    args.out.write_text(json.dumps(results, indent=1) + "\n")
+        for case in tqdm(cases_of(args)):
+            known = [c for c in results["cases"] if any(c[key] != case[key] for key in case)]
+            results["cases"] = [*known, case | in_own_process(case, args)]
+            write(results, args.out)
     print(f"\n{results['machine']}\n\n{markdown(results)}")
     draw(results, args.out.with_suffix(".png"))
 
@@ -91,28 +93,39 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def all_cases(args: argparse.Namespace) -> list[dict[str, Any]]:
+def cases_of(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Every number of points with 2 groups, and every number of groups with 10000 points."""
-    cases = [(engine, n, 2) for n in args.points for engine in args.engines]
-    cases += [(engine, 10000, g) for g in args.groups if g != 2 for engine in args.engines]
-    found = []
-    for engine, points, groups in tqdm(cases):
-        command = [sys.executable, __file__, "--case", engine, str(points), str(groups)]
-        command += ["--rounds", str(args.rounds), "--limit", str(args.limit)]
-        case: dict[str, Any] = {"engine": engine, "points": points, "groups": groups}
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=args.seconds, check=True
-            )
-            case |= json.loads(done.stdout.splitlines()[-1])
-        except subprocess.TimeoutExpired:
-            case["left_out"] = f"more than {args.seconds:g} s"
-        except subprocess.CalledProcessError as error:
-            lines = error.stderr.strip().splitlines()
-            memory = any("allocate" in line or "MemoryError" in line for line in lines)
-            case["left_out"] = f"more than {args.limit:g} GiB" if memory else lines[-1]
-        found.append(case)
+    sizes = [(n, 2) for n in args.points] + [(10000, g) for g in args.groups if g != 2]
+    return [
+        {"engine": engine, "points": points, "groups": groups}
+        for points, groups in sizes
+        for engine in args.engines
+    ]
+
+
+def in_own_process(case: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """What a case takes, or why it is left out."""
+    command = [sys.executable, __file__, "--case", *map(str, case.values())]
+    command += ["--rounds", str(args.rounds), "--limit", str(args.limit)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=args.seconds, check=True
+        )
+    except subprocess.TimeoutExpired:
+        return {"left_out": f"more than {args.seconds:g} s"}
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.strip().splitlines()
+        memory = any("allocate" in line or "MemoryError" in line for line in lines)
+        return {"left_out": f"more than {args.limit:g} GiB" if memory else lines[-1]}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def write(results: dict[str, Any], path: Path) -> None:
+    """Writes the results; a file is never half there."""
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps(results, indent=1) + "\n")
+    beside.replace(path)
 
 
 def measured(engine: str, points: int, groups: int, args: argparse.Namespace) -> dict[str, float]:
@@ -203,7 +216,8 @@ def markdown(results: dict[str, Any]) -> str:
         "| residual points | groups | engine | us per point | peak memory, MiB | less imports |",
         "|---:|---:|---|---:|---:|---:|",
     ]
-    for case in results["cases"]:
+    order = sorted(results["cases"], key=lambda c: (c["groups"] != 2, c["points"], c["groups"]))
+    for case in order:
         start = f"| {case['points']} | {case['groups']} | {case['engine']} |"
         if "left_out" in case:
             lines.append(f"{start} {case['left_out']} | | |")
@@ -231,7 +245,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     for engine in ENGINES:
         cases = [
             case
-            for case in results["cases"]
+            for case in sorted(results["cases"], key=lambda c: c["points"])
             if case["engine"] == engine and case["groups"] == 2 and "left_out" not in case
         ]
         x = [case["points"] for case in cases]
