@@ -57,8 +57,11 @@ def cut(block: Block, conditions: Sequence[Any], number: int) -> Iterator[Piece]
         conditions: The condition of each of its terms, ``None`` for residuals.
         number: The largest number of points of a piece, but for a condition that has no parts.
     """
+    of = len(block.points)
+    if of == 0:  # a mean over no points, which is nan
+        yield _piece(block, block.terms, np.arange(0), block.slices, (None,) * len(block.terms))
+        return
     if block.slices is None:
-        of = len(block.points)
         for first in range(0, of, number):
             last = min(first + number, of)
             errors = (ErrorRange(first, last, of),) * len(block.terms)
@@ -80,7 +83,7 @@ def packed(pieces: Iterable[Piece], number: int) -> list[list[Piece]]:
     passes: list[list[Piece]] = []
     room = 0
     for piece in pieces:
-        if len(piece.points) > room:
+        if not passes or len(piece.points) > room:
             passes.append([])
             room = number
         passes[-1].append(piece)
@@ -93,7 +96,7 @@ def _chunks(block: Block, conditions: Sequence[Any], number: int) -> Iterator[_C
     assert block.slices is not None
     for term, condition, (beg, end) in zip(block.terms, conditions, block.slices, strict=True):
         of = number_of_errors(condition, end - beg)
-        if of is None:
+        if not of:
             yield _Chunk(term, np.arange(beg, end), None)
             continue
         at_once = max(1, number * of // (end - beg))
@@ -122,8 +125,9 @@ def _piece(
     errors: tuple[ErrorRange | None, ...],
 ) -> Piece:
     where: Any = rows
-    if np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
-        where = slice(int(rows[0]), int(rows[0]) + len(rows))  # shares the block's memory
+    first = int(rows[0]) if len(rows) else 0
+    if np.array_equal(rows, np.arange(first, first + len(rows))):
+        where = slice(first, first + len(rows))  # shares the block's memory
     points = block.points[where]
 
     def of(tensor: Tensor) -> Tensor:
