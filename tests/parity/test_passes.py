@@ -133,7 +133,8 @@ def test_lbfgs(feature, rule, float64, optimizer_options):
         model, _ = build(feature, loss_weights="gw-std", points_per_pass=points, **arguments)
         model.train(verbose=0)
         results.append(model)
-    assert_same_parameters(*results, tolerance=1e-8)
+    in_passes, at_once = results
+    assert_same_parameters(in_passes, at_once, tolerance=1e-8)
 
 
 @pytest.mark.parametrize("weights", ["equal", "db-mean"])
