@@ -74,7 +74,8 @@ def main() -> None:
             results["cases"] = [*known, case | in_own_process(case, args)]
             write(results, args.out)
     print(f"\n{results['machine']}\n\n{markdown(results)}")
-    draw(results, args.out.with_suffix(".png"))
+    if results["cases"]:
+        draw(results, args.out.with_suffix(".png"))
 
 
 def parse_arguments() -> argparse.Namespace:

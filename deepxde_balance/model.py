@@ -185,8 +185,7 @@ class Model(StockModel):
                 to rounding. It needs the one-pass engine, and losses that are means over points.
                 The latter is checked, for the loss functions here, for the model on a few of its
                 points in the first iteration and when points change; a RuntimeError then names the
-                term. Point weights that are not
-                given, and kernel traces beside them, take a second evaluation of the errors. A
+                term. Point weights take a second evaluation of the errors in each iteration. A
                 condition of a class with an `error` of its own is evaluated as a whole. A number
                 that is not less than that of the points puts all of them through at once.
                 ``None``: on a CPU, 4096 above 20000 points, where it can be done; else all points
