@@ -12,13 +12,21 @@ import numpy as np
 import torch
 
 from ._deepxde import lbfgs
-from ._deepxde.batch import problem_of
+from ._deepxde.batch import Batch, problem_of
+from ._deepxde.stock_losses import given_losses
 from ._deepxde.stock_model import StockModel
 from ._deepxde.target_cache import mend_targets
 from ._deepxde.test_points import TestPoints
 from .checkpoints import checkpoint
 from .gradients.base import external_variables
-from .gradients.choose import EngineName, check_engine_name, reason_against, takes_one_pass
+from .gradients.checked import CheckedEngine
+from .gradients.choose import (
+    EngineAsked,
+    EngineName,
+    check_engine,
+    reason_against,
+    takes_one_pass,
+)
 from .terms.find_terms import find_terms
 from .terms.groups import LossGroups, group_terms
 from .terms.term import Term, name_terms
@@ -97,6 +105,7 @@ class Model(StockModel):
         loss_groups: LossGroups | None = None,
         gradient_engine: EngineName | None = None,
         point_weights: PointWeightsGiven = None,
+        points_per_pass: int | None = None,
     ) -> None:
         """Configures the model for training.
 
@@ -176,12 +185,26 @@ class Model(StockModel):
                   the same object or the same text are weighed together;
                 - ``None``: all points of a term count the same.
 
+            points_per_pass: The largest number of points that go through the network together. The
+                points of the loss terms are divided into passes of that many, and losses and
+                gradients are added up; so the memory does not grow with the points. Losses,
+                gradients, weights and records in the loss history are those of all points at once,
+                to rounding. It needs the one-pass engine, and losses that are means over points.
+                The latter is checked, for the loss functions here, for the model on a few of its
+                points in the first iteration and when points change; a RuntimeError then names the
+                term. Point weights take a second evaluation of the errors in each iteration. A
+                condition of a class with an `error` of its own is evaluated as a whole. A number
+                that is not less than that of the points puts all of them through at once.
+                ``None``: on a CPU, 4096 above 20000 points, where it can be done; else all points
+                at once.
+
         Raises:
             ValueError: If a name is unknown, an optimizer object has parameters of another network
                 only, the number of weights is not the number of terms, a weight is negative or not
                 finite, the groups don't fit the conditions, the strategy can't balance this problem
-                or work with this optimizer, a point weighting can't weigh these points, or the
-                gradient engine can't be used. The model then does not change.
+                or work with this optimizer, a point weighting can't weigh these points, the
+                gradient engine can't be used, or points can't be divided into passes. The model
+                then does not change.
             TypeError: If `loss_weights`, `loss_groups` or `point_weights` is of the wrong type.
 
         Example:
@@ -202,10 +225,11 @@ class Model(StockModel):
                 'give "keep" to go on with the weights of the phase before.',
                 stacklevel=2,
             )
-        check_engine_name(gradient_engine, self.data, self.net, optimizer)
+        asked = EngineAsked(gradient_engine, points_per_pass)
+        check_engine(asked, self.data, self.net, optimizer, loss)
         check_trains(self, optimizer, external_trainable_variables, lr)
         step, numbers = build_step(
-            self, self._run, loss_weights, loss_groups, loss, gradient_engine, point_weights
+            self, self._run, loss_weights, loss_groups, loss, asked, point_weights
         )
         if step is not None:
             check_optimizer(step.weighting, optimizer)
@@ -241,12 +265,12 @@ class Model(StockModel):
                 self.loss_weights = loss_weights  # the list itself, which the script may change
             self._numbers = None if numbers is None else checked_numbers(numbers)
             run = self._run
-            run.step, run.engine_asked = step, gradient_engine
+            run.step, run.engine_asked = step, asked
             run.pending, run.lbfgs_start = None, 0
             if step is not None:
                 step.weighting.attach(self.opt)
                 self.train_step = step
-            elif gradient_engine is not None or takes_one_pass(self.data, self.net):
+            elif any(a is not None for a in asked) or takes_one_pass(self.data, self.net):
                 self.train_step = self._first_step
         if verbose > 0 and step is not None and step.points is not None and step.rules_beside:
             print(f"Point weights: {step.points.in_words()}. Losses are shown without them.\n")
@@ -345,8 +369,16 @@ class Model(StockModel):
         if self._run.step is not None:
             return self._run.step.engine.name
         if self._train_step_now == self._first_step:
-            return self._run.engine_asked or "one-pass"
+            return self._run.engine_asked.name or "one-pass"
         return "per-group"
+
+    @property
+    def points_per_pass(self) -> int | None:
+        """The largest number of points that go through the network together in an iteration.
+
+        It is ``None`` where all of them do. See `compile`.
+        """
+        return None if self._run.step is None else self._run.step.engine.points_per_pass
 
     def _outputs_losses(
         self, training: bool, inputs: Any, targets: Any, auxiliary_vars: Any
@@ -356,14 +388,29 @@ class Model(StockModel):
         DeepXDE's own method leaves every parameter trainable, or frozen if it is interrupted.
         """
         trainable = [(p, p.requires_grad) for p in self.net.parameters()]
+        in_passes = self._outputs_losses_in_passes(training, Batch(inputs, targets, auxiliary_vars))
+        both: list[np.ndarray]
         try:
-            both: list[np.ndarray] = super()._outputs_losses(
-                training, inputs, targets, auxiliary_vars
-            )
-            return both
+            if in_passes is None:
+                both = super()._outputs_losses(training, inputs, targets, auxiliary_vars)
+                return both
+            outputs, losses = in_passes
+            one = [None if values is None else values[:1] for values in (inputs, auxiliary_vars)]
+            with given_losses(self.data, training, list(losses)):
+                _, as_shown = super()._outputs_losses(training, one[0], None, one[1])
+            return [outputs.numpy(force=True), as_shown]
         finally:
             for parameter, was_trainable in trainable:
                 parameter.requires_grad_(was_trainable)
+
+    def _outputs_losses_in_passes(
+        self, training: bool, batch: Batch
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Outputs and unweighted losses; ``None`` where the points are not divided into passes."""
+        engine = None if self._run.step is None else self._run.step.engine
+        if not isinstance(engine, CheckedEngine) or engine.points_per_pass is None:
+            return None
+        return engine.outputs_losses(batch, training)
 
     def _refresh_test_points(self) -> bool:
         """Samples new test points if the conditions' points have changed; returns whether."""

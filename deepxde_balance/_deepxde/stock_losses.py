@@ -41,6 +41,25 @@ def deepxde_losses(model: dde.Model, batch: Batch, loss_fn: Any = None) -> DeepX
 
 
 @contextmanager
+def given_losses(data: dde.data.Data, training: bool, losses: list[Tensor]) -> Iterator[None]:
+    """Lets DeepXDE take losses that are known, in the place of those of its outputs.
+
+    DeepXDE multiplies them with its `loss_weights` and appends an L1 regularization.
+
+    Args:
+        data: The data object.
+        training: Whether they are the training losses.
+        losses: The loss of each term, shape ().
+    """
+    name = "losses_train" if training else "losses_test"
+    setattr(data, name, lambda *args, **kwargs: losses)
+    try:
+        yield
+    finally:
+        delattr(data, name)
+
+
+@contextmanager
 def _captured_losses(data: dde.data.Data, other_loss_fn: Any) -> Iterator[list[DeepXDELosses]]:
     """Yields a list to which each evaluation in the context appends the losses of `data`."""
     captured: list[DeepXDELosses] = []

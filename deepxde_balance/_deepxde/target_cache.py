@@ -19,9 +19,9 @@ from torch import Tensor
 from .batch import condition_spans
 from .no_trace import unchanged_random_states
 
-#: Entries in the cache of one condition. DeepXDE's batch and the gradient engines' own arrays of
-#: the same points need one each.
-_MAX_ENTRIES = 8
+#: Arrays of points in the cache of one condition. DeepXDE's batch and the gradient engines' own
+#: arrays of the same points are one each; the parts of an array that share its memory are one.
+_MAX_ARRAYS = 8
 
 
 class _Entry(NamedTuple):
@@ -59,9 +59,37 @@ class TargetCache:
         values = self.function(X[beg:end])
         if not (self.live or values.requires_grad):
             self._entries[key] = _Entry(X, X[beg:end].copy(), values)
-            if len(self._entries) > _MAX_ENTRIES:
-                del self._entries[next(iter(self._entries))]
+            self._forget_oldest()
         return values
+
+    def _forget_oldest(self) -> None:
+        """Removes the entries of the oldest array of points, if there are too many arrays."""
+        arrays = [_memory_of(entry.X) for entry in self._entries.values()]
+        if len(set(arrays)) > _MAX_ARRAYS:
+            keys = [
+                key for key, array in zip(self._entries, arrays, strict=True) if array == arrays[0]
+            ]
+            for key in keys:
+                del self._entries[key]
+
+
+def _memory_of(array: np.ndarray) -> int:
+    """The identity of the array that owns the memory of an array."""
+    return id(array if array.base is None else array.base)
+
+
+def new_caches(condition: Any) -> dict[str, TargetCache]:
+    """An empty cache for each of a condition's functions that DeepXDE caches, by attribute."""
+    caches = {}
+    for name in _cached_by_deepxde(condition):
+        cached = getattr(condition, name)
+        if isinstance(cached, TargetCache):
+            caches[name] = TargetCache(cached.function)
+        elif len(inspect.signature(cached).parameters) == 1:
+            # Only DeepXDE's own wrapper is removed; a decorator of the script stays. DeepXDE does
+            # not cache a function of auxiliary variables.
+            caches[name] = TargetCache(getattr(cached, "__wrapped__", cached))
+    return caches
 
 
 def mend_targets(problem: dde.data.PDE, variables: Sequence[Tensor]) -> None:
@@ -72,13 +100,10 @@ def mend_targets(problem: dde.data.PDE, variables: Sequence[Tensor]) -> None:
         variables: The trainable variables that targets may depend on.
     """
     for i, condition in enumerate(problem.bcs):
-        for name in _cached_by_deepxde(condition):
+        for name, cache in new_caches(condition).items():
             cached = getattr(condition, name)
             if not isinstance(cached, TargetCache):
-                if len(inspect.signature(cached).parameters) != 1:
-                    continue  # DeepXDE does not cache a function of auxiliary variables
-                # Only DeepXDE's own wrapper is removed; a decorator of the script stays.
-                cached = TargetCache(getattr(cached, "__wrapped__", cached))
+                cached = cache
                 setattr(condition, name, cached)
             if name == "func":
                 beg, end = condition_spans(problem)[i]

@@ -8,9 +8,11 @@ from typing import Any
 import deepxde as dde
 
 from .. import weightings
+from .._checks import positive_int
 from .._deepxde.batch import problem_of
 from .._deepxde.target_cache import mend_targets
 from ..gradients.base import external_variables
+from ..gradients.choose import EngineAsked, check_engine
 from ..model import Model
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms
@@ -42,10 +44,14 @@ class LossWeighting(dde.callbacks.Callback):
         loss_groups: Which terms share a weight, see :meth:`deepxde_balance.Model.compile`.
         point_weights: Weights within a term, see :meth:`deepxde_balance.Model.compile`. With the
             weighting ``"equal"``, they are the only ones. ``"keep"`` keeps those before.
+        points_per_pass: The largest number of points that go through the network together, see
+            :meth:`deepxde_balance.Model.compile`. A record in the loss history is DeepXDE's own
+            evaluation of all points at once.
 
     Raises:
-        ValueError: If the name is unknown. At the start of training: if the groups don't fit
-            the conditions, or the model was compiled with `loss_weights`.
+        ValueError: If the name is unknown, or `points_per_pass` is no integer of at least 1. At the
+            start of training: if the groups don't fit the conditions, the model was compiled with
+            `loss_weights`, or points can't be divided into passes.
         TypeError: If `weighting` is neither a name nor a weighting object.
 
     Example:
@@ -71,6 +77,7 @@ class LossWeighting(dde.callbacks.Callback):
         weighting: StrategyName | Weighting,
         loss_groups: LossGroups | None = None,
         point_weights: PointWeightsGiven = None,
+        points_per_pass: int | None = None,
     ):
         super().__init__()
         refuse_as_strategy(weighting)
@@ -81,6 +88,9 @@ class LossWeighting(dde.callbacks.Callback):
             )
         self.loss_groups = loss_groups
         self.point_weights = point_weights
+        if points_per_pass is not None:
+            positive_int("points_per_pass", points_per_pass)
+        self.points_per_pass = points_per_pass
         self._step: TrainStep | None = None
         #: The groups and the optimizer that the step was made for.
         self._groups: TermGroups | None = None
@@ -102,12 +112,14 @@ class LossWeighting(dde.callbacks.Callback):
         self._refuse_weighted(model)
         present = model.train_step
         deepxde_step = present.replaced_step if isinstance(present, TrainStep) else present
+        asked = EngineAsked(points_per_pass=self.points_per_pass)
+        check_engine(asked, model.data, model.net, model.opt)
         groups = group_terms(find_terms(model), self.loss_groups)
         this_record = len(model.losshistory.steps) - 1  # DeepXDE has recorded the initial losses
         if isinstance(self.weighting, Keep):
             before = self._step_before(run.step)
             check_reads(model, before.weighting, bool(before.rules_beside))
-            step = keep_step(model, before, first_record=this_record)
+            step = keep_step(model, before, asked, first_record=this_record)
         elif self._step is None or self._step.model is not model or self._groups != groups:
             check_reads(model, self.weighting, self.point_weights is not None)
             # A copy: the step before may be of another model, which is to keep its weights.
@@ -116,12 +128,13 @@ class LossWeighting(dde.callbacks.Callback):
                 model,
                 self.weighting,
                 groups,
+                asked,
                 first_record=this_record,
                 point_weights=self.point_weights,
             )
             check_points(model, step)
         elif self._optimizer is not model.opt:  # the model was compiled again: the weights go on
-            step = go_on_step(model, self._step, self.weighting, first_record=this_record)
+            step = go_on_step(model, self._step, self.weighting, asked, first_record=this_record)
         else:
             step = self._step
         if self._optimizer is not model.opt:

@@ -11,13 +11,14 @@ from torch import Tensor
 from .._deepxde.batch import Batch
 from .._deepxde.no_trace import no_trace
 from ..gradients.base import GradientEngine
-from ..gradients.choose import choose_engine
+from ..gradients.choose import EngineAsked, choose_engine
 from ..gradients.ntk_traces import kernel_traces
 from ..gradients.per_group import PerGroupEngine
 from ..terms.find_terms import find_terms
 from ..terms.groups import UNWEIGHTED, LossGroups, TermGroups, group_terms, ungrouped
 from ..terms.term import Term
 from ..training.check_reads import check_reads
+from ..training.run import run_of
 from ..training.step import TrainStep, autocast
 from ..weightings import Auto, Equal
 from ..weightings.group_gradients import GroupGradients
@@ -191,7 +192,11 @@ class Observer:
             # It evaluates on DeepXDE's own arrays of points. DeepXDE caches targets by the ids of
             # such arrays, and a stock model must not cache those of other arrays.
             return PerGroupEngine(self.model, rows, ones)
-        return choose_engine(self.model, rows, ones)
+        return choose_engine(self.model, rows, ones, self._asked())
+
+    def _asked(self) -> EngineAsked:
+        """What was asked of the engine, but for its name."""
+        return run_of(self.model).engine_asked._replace(name=None)
 
     def _term_weights(self) -> Tensor:
         step = training_step(self.model)

@@ -28,6 +28,7 @@ COMPILE = (
     "external_trainable_variables",
     "loss_groups",
     "point_weights",
+    "points_per_pass",
 )
 
 _OF_COMPARE = ("optimizer", "lr", "loss_weights", "gradient_engine")

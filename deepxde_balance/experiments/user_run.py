@@ -209,7 +209,7 @@ def _phases(
     iterations = training.lbfgs_iterations
     if iterations and np.isfinite(model.train_state.loss_train).all():
         lbfgs.limit_iterations(iterations)
-        both = ("loss", "metrics", "external_trainable_variables")
+        both = ("loss", "metrics", "external_trainable_variables", "points_per_pass")
         given = {name: problem.compile[name] for name in both if name in problem.compile}
         model.compile("L-BFGS", loss_weights="keep", gradient_engine=engine, verbose=0, **given)
         yield "lbfgs", iterations

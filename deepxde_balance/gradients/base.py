@@ -40,6 +40,21 @@ class Parameters(NamedTuple):
 Measure = Callable[[Mapping[int, Tensor]], Mapping[int, Tensor]]
 
 
+class LinearMeasure:
+    """A measure whose derivatives by the errors do not depend on the errors.
+
+    Args:
+        function: The measure.
+    """
+
+    def __init__(self, function: Measure):
+        self._function = function
+
+    def __call__(self, errors: Mapping[int, Tensor]) -> Mapping[int, Tensor]:
+        """The values of all terms; a :data:`Measure`."""
+        return self._function(errors)
+
+
 class Measured(NamedTuple):
     """What a :class:`StatefulMeasure` makes of the errors.
 
@@ -150,6 +165,11 @@ class GradientEngine(ABC):
         """Whether `gradients` is faster than `losses` and a backward of their weighted sum."""
         return False
 
+    @property
+    def points_per_pass(self) -> int | None:
+        """The largest number of points that go through the network together; ``None`` for all."""
+        return None
+
     def begin(self) -> None:  # noqa: B027 - nothing to do is the rule
         """Called when training begins: the model may have changed since the last training."""
 
@@ -178,6 +198,24 @@ class GradientEngine(ABC):
             batch: The points.
             measure: See :meth:`losses`.
         """
+
+    def errors_in_turn(
+        self, batch: Batch, weigh: Measure | None = None
+    ) -> Iterator[Mapping[int, Tensor]]:
+        """The errors of all terms, differentiable in the parameters, some after the others.
+
+        Args:
+            batch: The points.
+            weigh: From the errors of all terms to errors times factors, which are returned then.
+        """
+        errors: dict[int, Tensor] = {}
+
+        def collect(given: Mapping[int, Tensor]) -> dict[int, Tensor]:
+            errors.update(given if weigh is None else weigh(given))
+            return {i: of_term.sum() for i, of_term in errors.items()}
+
+        self.losses(batch, collect)
+        yield errors
 
     def parameters(self) -> Parameters:
         """The parameters that are trained now.

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import deepxde as dde
+import numpy as np
 import torch
 from torch import Tensor
 
 from .._deepxde.batch import Batch
+from .._deepxde.few_points import few_points
 from .._deepxde.no_trace import no_trace
 from .._deepxde.stock_losses import deepxde_losses
 from ..terms.groups import TermGroups
 from .base import GradientEngine, IterationGradients, Measure
-from .one_pass import OnePassEngine
+from .mean_losses import is_no_mean
+from .one_pass import OnePassEngine, loss_functions
+from .passes import PassesEngine
 from .per_group import PerGroupEngine
+from .points_per_pass import PassSize
 
 #: A check costs about two iterations. Where points change more often than this, not every change is
 #: checked.
 _EVALUATIONS_BETWEEN_CHECKS = 100
+
+#: The points of a pass where passes are compared with one go: less than half of those of a term.
+_POINTS_OF_FEW = 10
 
 
 class CheckedEngine(GradientEngine):
@@ -30,18 +38,28 @@ class CheckedEngine(GradientEngine):
     differ by more than rounding, or depend on the network's parameters themselves and not on the
     copies, :class:`PerGroupEngine` takes over, with a warning.
 
+    Above a number of points they are divided into passes, and a few of them are compared: with
+    all points in one go, and in several passes.
+
     Args:
         model: A compiled ``dde.Model``.
         groups: The groups of its terms.
         scale: One static factor per term.
         must_hold: Whether a difference is a RuntimeError instead.
+        size: The size of the passes; ``None`` for all points at once.
     """
 
     def __init__(
-        self, model: dde.Model, groups: TermGroups, scale: Sequence[float], must_hold: bool
+        self,
+        model: dde.Model,
+        groups: TermGroups,
+        scale: Sequence[float],
+        must_hold: bool,
+        size: PassSize | None = None,
     ):
         super().__init__(model, groups, scale)
         self._must_hold = must_hold
+        self._size = size
         self._engine: GradientEngine | None = None
         self._checked_points: Any = None
         self._evaluations = 0
@@ -50,11 +68,44 @@ class CheckedEngine(GradientEngine):
     def name(self) -> str:
         return "one-pass" if self._engine is None else self._engine.name
 
+    @property
+    def prefers_gradients(self) -> bool:
+        return self.points_per_pass is not None
+
+    @property
+    def points_per_pass(self) -> int | None:
+        divides = self._size is not None and self._divides(self.model.data.train_x)
+        return self._size.points if self._size is not None and divides else None
+
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
         return self.checked(batch).losses(batch, measure)
 
+    def errors_in_turn(
+        self, batch: Batch, weigh: Measure | None = None
+    ) -> Iterator[Mapping[int, Tensor]]:
+        return self.checked(batch).errors_in_turn(batch, weigh)
+
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
         return self.checked(batch).gradients(batch, measure)
+
+    def outputs_losses(self, batch: Batch, training: bool) -> tuple[Tensor, Tensor] | None:
+        """The network's outputs and the losses at training or test points, for a record.
+
+        Args:
+            batch: The points.
+            training: Whether the network is to be in training mode.
+
+        Returns:
+            The outputs, and the losses of all terms, both without gradients; ``None`` where the
+            points are not divided into passes, or are test points of other conditions.
+        """
+        data = self.model.data
+        engine = self.checked(Batch(*data.train_next_batch()))
+        conditions = batch.inputs[: len(data.train_x_bc)]
+        if not isinstance(engine, PassesEngine) or not np.array_equal(conditions, data.train_x_bc):
+            return None
+        with no_trace(self.model.net):
+            return engine.outputs_losses(batch, training)
 
     def checked(self, batch: Batch, new_points: bool = False) -> GradientEngine:
         """Returns the engine to use, after a check if one is due.
@@ -70,20 +121,85 @@ class CheckedEngine(GradientEngine):
         self._evaluations += 1
         due = new_points or self._evaluations > _EVALUATIONS_BETWEEN_CHECKS
         if self._engine is None or (
-            due and batch.inputs is not self._checked_points and self._engine.name == "one-pass"
+            self._engine.name == "one-pass"
+            and (
+                (due and batch.inputs is not self._checked_points)
+                or isinstance(self._engine, PassesEngine) != self._divides(batch.inputs)
+            )
         ):
             self._check(batch)
         assert self._engine is not None
         return self._engine
 
+    def _divides(self, points: np.ndarray) -> bool:
+        """Whether points are divided into passes."""
+        return self._size is not None and len(points) > self._size.above
+
     def _check(self, batch: Batch) -> None:
         """Chooses the engine by a comparison with DeepXDE's losses."""
         self._checked_points, self._evaluations = batch.inputs, 0
+        if self._size is not None and self._divides(batch.inputs):
+            reason = self._try_passes(batch, self._size.points)
+            if reason is None:
+                return
+            if self._size.asked:
+                raise RuntimeError(
+                    f"points_per_pass={self._size.points} can't be used here: {reason}. Leave it "
+                    "out, and all points go through the network at once."
+                )
+            self._size = None
+        self._check_one_pass(batch)
+
+    def _try_passes(self, batch: Batch, points: int) -> str | None:
+        """Takes the engine for passes, or says why it can't be used.
+
+        Args:
+            batch: The points.
+            points: The largest number of points of a pass.
+        """
+        with (
+            no_trace(self.model.net),
+            torch.enable_grad(),
+            few_points(self.model.data, batch) as few,
+        ):
+            try:
+                losses, loss_fn = deepxde_losses(self.model, few)
+            except Exception as error:
+                return f"DeepXDE can't evaluate the losses at a part of the points ({error})"
+            expected = torch.stack([loss.detach() for loss in losses])
+            for i, function in enumerate(loss_functions(loss_fn, len(losses))):
+                if is_no_mean(function, expected):
+                    return (
+                        f"the loss function of {self.groups.terms[i].name} is no mean over points"
+                    )
+            made = (self.model, self.groups, self.scale, loss_fn)
+            engine, at_few = PassesEngine(*made, points), PassesEngine(*made, _POINTS_OF_FEW)
+            difference = self._difference(at_few, few, expected)
+            if difference is not None:
+                at_few.stacks = engine.stacks = False
+                difference = self._difference(at_few, few, expected)
+            if difference is not None:
+                return f"the one-pass engine {difference}"
+            try:
+                in_passes = at_few.gradients(few).losses
+            except Exception as error:
+                return f"the losses can't be evaluated at a part of the points ({error})"
+            names = self._differing(in_passes, expected)
+        if names:
+            return (
+                f"the loss of {names} at all points is not the mean of that at parts of them. A "
+                "residual, a condition or a network that looks at several points at once does that"
+            )
+        self._engine = engine
+        return None
+
+    def _check_one_pass(self, batch: Batch) -> None:
+        """Chooses between the engine for all points at once and the per-group engine."""
         with no_trace(self.model.net), torch.enable_grad():
             expected, loss_fn = deepxde_losses(self.model, batch)
             expected = [loss.detach() for loss in expected]  # frees DeepXDE's graph
             engine = self._engine
-            if not isinstance(engine, OnePassEngine):
+            if not isinstance(engine, OnePassEngine) or isinstance(engine, PassesEngine):
                 engine = OnePassEngine(self.model, self.groups, self.scale, loss_fn)
             difference = self._difference(engine, batch, torch.stack(expected))
             if difference is not None and engine.stacks:
@@ -112,15 +228,19 @@ class CheckedEngine(GradientEngine):
         except Exception as error:  # a model that DeepXDE can evaluate must train, if slowly
             return f"fails where DeepXDE's losses do not ({error})"
         for losses in (through_copies, without_copies):
-            wrong = ~_close(torch.stack(losses).detach(), expected)
-            if wrong.any():
-                names = [
-                    t.name for t, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w
-                ]
-                return f"does not give DeepXDE's loss of {', '.join(names)} on the same points"
+            names = self._differing(torch.stack(losses).detach(), expected)
+            if names:
+                return f"does not give DeepXDE's loss of {names} on the same points"
         if bypassed:
             return f"would lose gradients of {', '.join(bypassed)}"
         return None
+
+    def _differing(self, losses: Tensor, expected: Tensor) -> str:
+        """The names of the terms whose losses are not as expected; empty if there are none."""
+        wrong = ~_close(losses, expected)
+        return ", ".join(
+            term.name for term, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w
+        )
 
 
 def _close(found: Tensor, expected: Tensor) -> Tensor:

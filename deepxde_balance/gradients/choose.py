@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import deepxde as dde
 import torch
 
 from .._checks import unknown_name
 from .._deepxde.nncg import is_nncg
+from .._deepxde.plain_pde import why_not_plain
 from ..terms.groups import TermGroups
 from .base import GradientEngine
 from .checked import CheckedEngine
 from .compiled.cuda_graphs import CudaGraphsEngine
 from .compiled.engine import CompiledEngine
 from .per_group import PerGroupEngine
+from .points_per_pass import check_points_per_pass, pass_size
 
 EngineName = Literal["one-pass", "compiled", "cuda-graphs", "per-group"]
+
+
+class EngineAsked(NamedTuple):
+    """What a user asks of the gradient engine.
+
+    Args:
+        name: The engine; ``None`` leaves the choice.
+        points_per_pass: The largest number of points that go through the network together;
+            ``None`` leaves the choice.
+    """
+
+    name: EngineName | None = None
+    points_per_pass: int | None = None
+
+
+#: Nothing is asked of the engine.
+ANY_ENGINE = EngineAsked()
 
 #: With fewer points, an iteration is mostly overhead, and the per-group engine is faster: it
 #: evaluates the network once for all points, the one-pass engine once for each group. By
@@ -46,24 +65,36 @@ def reason_against(data: dde.data.Data, net: torch.nn.Module) -> str | None:
         data: The data object.
         net: The network.
     """
-    if not isinstance(data, dde.data.PDE):
-        return f"{type(data).__name__} is no dde.data.PDE"
-    for name in ("losses", "losses_train", "losses_test", "train_next_batch", "test"):
-        if name in vars(data) or getattr(type(data), name) is not getattr(dde.data.PDE, name):
-            return f"{type(data).__name__} has `{name}` of its own"
+    reason = why_not_plain(data)
+    if reason is not None:
+        return reason
     for module in net.modules():
         if isinstance(module, _NOT_POINT_BY_POINT):
             return f"{type(module).__name__} does not act point by point"
     return None
 
 
-def check_engine_name(
-    name: str | None, data: dde.data.Data, net: torch.nn.Module, optimizer: Any
+def check_engine(
+    asked: EngineAsked, data: dde.data.Data, net: torch.nn.Module, optimizer: Any, loss: Any = None
 ) -> None:
-    """Raises a ValueError unless `name` is ``None`` or names an engine that can be used."""
+    """Checks what a user asks of the gradient engine.
+
+    Args:
+        asked: What was asked.
+        data: The data object.
+        net: The network.
+        optimizer: The optimizer, or its name.
+        loss: DeepXDE's loss function or its name, or a list of these; ``None`` if unknown.
+
+    Raises:
+        ValueError: If there is no engine of that name, the engine can't be used, the number of
+            points is no integer of at least 1, or points can't be divided into passes.
+    """
+    name = asked.name
     if name is not None and name not in get_args(EngineName):
         raise unknown_name("gradient_engine", str(name), list(get_args(EngineName)))
-    reason = None if name in (None, "per-group") else reason_against(data, net)
+    against = reason_against(data, net)
+    reason = None if name in (None, "per-group") else against
     if reason is None and name in ("compiled", "cuda-graphs"):
         if dde.config.mixed:
             reason = "DeepXDE is set to mixed precision"
@@ -73,6 +104,9 @@ def check_engine_name(
             reason = _reason_against_cuda_graphs(net)
     if reason is not None:
         raise ValueError(f"gradient_engine={name!r} can't be used here: {reason}.")
+    if asked.points_per_pass is not None:
+        like = next(net.parameters()).detach()
+        check_points_per_pass(asked.points_per_pass, name, against, optimizer, loss, like)
 
 
 def _reason_against_cuda_graphs(net: torch.nn.Module) -> str | None:
@@ -87,11 +121,22 @@ def takes_one_pass(data: dde.data.Data, net: torch.nn.Module) -> bool:
     return reason_against(data, net) is None and len(data.train_x) >= FEW_POINTS
 
 
+def takes_passes(asked: EngineAsked, data: dde.data.Data, net: torch.nn.Module) -> bool:
+    """Whether the points are divided into passes, as far as is known before training.
+
+    Args:
+        asked: What was asked of the engine.
+        data: The data object.
+        net: The network.
+    """
+    if asked.name not in (None, "one-pass") or reason_against(data, net) is not None:
+        return False
+    size = pass_size(asked.points_per_pass, net)
+    return size is not None and len(data.train_x) > size.above
+
+
 def choose_engine(
-    model: dde.Model,
-    groups: TermGroups,
-    scale: Sequence[float],
-    forced: EngineName | None = None,
+    model: dde.Model, groups: TermGroups, scale: Sequence[float], asked: EngineAsked
 ) -> GradientEngine:
     """Makes the gradient engine for a model.
 
@@ -102,12 +147,14 @@ def choose_engine(
         model: The model; it need not be compiled yet.
         groups: The groups of its terms.
         scale: One static factor per term.
-        forced: The engine to use, checked by :func:`check_engine_name`.
+        asked: What was asked of the engine, checked by :func:`check_engine`.
     """
-    if forced == "compiled":
+    if asked.name == "compiled":
         return CompiledEngine(model, groups, scale)
-    if forced == "cuda-graphs":
+    if asked.name == "cuda-graphs":
         return CudaGraphsEngine(model, groups, scale)
-    if forced == "one-pass" or (forced is None and takes_one_pass(model.data, model.net)):
-        return CheckedEngine(model, groups, scale, must_hold=forced == "one-pass")
+    must_hold, divided = asked.name == "one-pass", asked.points_per_pass is not None
+    if must_hold or (asked.name is None and (divided or takes_one_pass(model.data, model.net))):
+        size = pass_size(asked.points_per_pass, model.net)
+        return CheckedEngine(model, groups, scale, must_hold, size)
     return PerGroupEngine(model, groups, scale)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._deepxde.batch import Batch
-from .base import GradientEngine
+from .base import GradientEngine, LinearMeasure
 
 #: For exact traces, gradients of this many errors are computed at once.
 _CHUNK = 256
@@ -65,26 +65,26 @@ def _estimated(engine: GradientEngine, batch: Batch, weigh: Weigh) -> Tensor:
     def signed_means(errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
         return {i: signed_mean(i, of_term) for i, of_term in weigh(errors).items()}
 
-    computed = engine.gradients(batch, signed_means)
+    # Point weights may be updated by the errors when they weigh them.
+    measure = LinearMeasure(signed_means) if weigh is dict else signed_means
+    computed = engine.gradients(batch, measure)
     num_groups = len(engine.groups.names)
     return computed.of_network(num_groups).values.square().sum(dim=1)
 
 
 def _exact(engine: GradientEngine, batch: Batch, weigh: Weigh) -> Tensor:
     """The traces from the gradient of every error."""
-    errors: dict[int, Tensor] = {}
-
-    def collect(given: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        errors.update({i: of_term.reshape(-1) for i, of_term in weigh(given).items()})
-        return {i: of_term.sum() for i, of_term in errors.items()}
-
-    engine.losses(batch, collect)
     parameters = engine.parameters().network
-    of_terms = [
-        _sum_of_squares(errors[i], parameters) / len(errors[i])
-        for i in range(len(engine.groups.terms))
-    ]
-    return torch.stack([engine.scaled_sum(of_terms, row) for row in engine.groups.members])
+    squares: dict[int, Tensor] = {}
+    numbers: dict[int, int] = {}
+    for errors in engine.errors_in_turn(batch, None if weigh is dict else weigh):
+        for i, of_term in errors.items():
+            flat = of_term.reshape(-1)
+            more = _sum_of_squares(flat, parameters)
+            squares[i] = squares[i] + more if i in squares else more
+            numbers[i] = numbers.get(i, 0) + len(flat)
+    means = [squares[i] / numbers[i] for i in range(len(engine.groups.terms))]
+    return torch.stack([engine.scaled_sum(means, row) for row in engine.groups.members])
 
 
 def _sum_of_squares(errors: Tensor, parameters: list[Tensor]) -> Tensor:

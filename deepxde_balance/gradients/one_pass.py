@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import deepxde as dde
 import numpy as np
@@ -82,7 +82,7 @@ class OnePassEngine(GradientEngine):
         loss_fn: LossFn | Sequence[LossFn],
     ):
         super().__init__(model, groups, scale)
-        self._loss_fns = [loss_fn] * len(groups.terms) if callable(loss_fn) else list(loss_fn)
+        self._loss_fns = loss_functions(loss_fn, len(groups.terms))
         pde = model.data.pde
         self._pde_takes_auxiliary_vars = pde is not None and get_num_args(pde) == 3
         # A parameter that two layers share has two names.
@@ -125,7 +125,7 @@ class OnePassEngine(GradientEngine):
         if parameters.external:  # They have no copies, so each row takes a backward of its own.
             totals = self.row_losses(losses)
             of_external = [grad([row], parameters.external, retain_graph=True) for row in totals]
-        of_network = _differentiate(parts, len(self.groups.rows))
+        of_network = differentiate(parts, len(self.groups.rows))
         per_row = [[*a, *b] for a, b in zip(of_network, of_external, strict=True)]
         return lay_out(losses, per_row, parameters)
 
@@ -139,7 +139,7 @@ class OnePassEngine(GradientEngine):
             [p.detach().requires_grad_() for p in parameters.network] for _ in self._row_blocks
         ]
         named = [self._by_name(parameters.network, copies) for copies in copies_of]
-        outputs = self._stacked_outputs(named)
+        outputs = self._stacked_outputs(self._row_blocks, self._stackable, named)
         errors = (
             self._block_errors(block, named[k], outputs.get(k))
             for k, block in enumerate(self._row_blocks)
@@ -158,12 +158,19 @@ class OnePassEngine(GradientEngine):
         pairs = zip(parameters, copies, strict=True)
         return {name: copy for p, copy in pairs for name in self._names[id(p)]}
 
-    def _stacked_outputs(self, named: list[dict[str, Tensor]]) -> dict[int, Tensor]:
-        """The network's outputs for the blocks that are evaluated as one stack, by position."""
-        chosen = self._stackable
+    def _stacked_outputs(
+        self, blocks: Sequence[Block], chosen: list[int], named: list[dict[str, Tensor]]
+    ) -> dict[int, Tensor]:
+        """The network's outputs for the blocks that are evaluated as one stack, by position.
+
+        Args:
+            blocks: The blocks.
+            chosen: The positions of those that may be stacked.
+            named: For each block its copies of the parameters, by name.
+        """
         if not self.stacks or len(chosen) < WORTH_STACKING or not named[0]:
             return {}
-        inputs = [self._row_blocks[k].inputs for k in chosen]
+        inputs = [blocks[k].inputs for k in chosen]
         outputs = stacked_outputs(self.model.net, [named[k] for k in chosen], inputs)
         return dict(zip(chosen, outputs, strict=True))
 
@@ -208,10 +215,14 @@ class OnePassEngine(GradientEngine):
             errors = self._residuals(x, u, call)
         else:
             errors = [
-                self.groups.terms[i].condition.error(block.points, x, u, beg, end)
-                for i, (beg, end) in zip(block.terms, block.slices, strict=True)
+                condition.error(block.points, x, u, beg, end)
+                for condition, (beg, end) in zip(self._conditions(block), block.slices, strict=True)
             ]
         return dict(zip(block.terms, errors, strict=True))
+
+    def _conditions(self, block: Block) -> list[Any]:
+        """The conditions whose errors are evaluated at a block's points."""
+        return [self.groups.terms[i].condition for i in block.terms]
 
     def _loss(self, term: int, error: Tensor) -> Tensor:
         """A term's loss, as ``dde.data.PDE.losses`` computes it."""
@@ -233,6 +244,8 @@ class OnePassEngine(GradientEngine):
             self.model.net.train()
         if self.seen is not None and self.seen.is_(batch):
             return
+        seen = BatchSnapshot(batch)
+        batch = seen.batch  # a block may share its rows
         residuals = [i for i, term in enumerate(self.groups.terms) if term.condition is None]
         conditions = [i for i, term in enumerate(self.groups.terms) if term.condition is not None]
         spans = dict(zip(conditions, condition_spans(self.model.data), strict=True))
@@ -247,25 +260,29 @@ class OnePassEngine(GradientEngine):
             where = np.concatenate([np.arange(*spans[i]) for i in chosen])
             return [self._block(batch, chosen, where, slices)]
 
-        rest = np.arange(sum(self.model.data.num_bcs), len(batch.inputs))
+        rest = slice(sum(self.model.data.num_bcs), None)
         of_residuals = [self._block(batch, residuals, rest, None)] if residuals else []
         self._shared_blocks = of_residuals + of_conditions(conditions)
         self._row_blocks = of_residuals + [
             b for row in self.groups.rows for b in of_conditions(row)
         ]
-        self._stackable = [
+        self._stackable = self._stackable_of(self._row_blocks)
+        self.seen = seen
+
+    def _stackable_of(self, blocks: Sequence[Block]) -> list[int]:
+        """The positions of the blocks that may be evaluated as one stack."""
+        return [
             k
-            for k, block in enumerate(self._row_blocks)
+            for k, block in enumerate(blocks)
             if block.auxiliary_vars is None
             and all(compares_values(self.groups.terms[i].condition) for i in block.terms)
         ]
-        self.seen = BatchSnapshot(batch)
 
     def _block(
         self,
         batch: Batch,
         terms: Sequence[int],
-        where: np.ndarray,
+        where: np.ndarray | slice,
         slices: tuple[tuple[int, int], ...] | None,
     ) -> Block:
         """The block of some terms, at the rows `where` of a batch."""
@@ -278,7 +295,17 @@ class OnePassEngine(GradientEngine):
         return Block(tuple(terms), points, inputs, auxiliary, slices)
 
 
-def _differentiate(parts: Sequence[Part], num_rows: int) -> list[list[Tensor | None]]:
+def loss_functions(loss_fn: LossFn | Sequence[LossFn], number: int) -> list[LossFn]:
+    """The loss function of each term, from DeepXDE's one function or its list.
+
+    Args:
+        loss_fn: The function, or a list of one for each term.
+        number: The number of terms.
+    """
+    return [loss_fn] * number if callable(loss_fn) else list(loss_fn)
+
+
+def differentiate(parts: Sequence[Part], num_rows: int) -> list[list[Tensor | None]]:
     """The gradient of each row's loss: the sum of its parts' gradients at their copies.
 
     Args:
@@ -305,11 +332,11 @@ def _differentiate(parts: Sequence[Part], num_rows: int) -> list[list[Tensor | N
         gradients = iter(grad(losses, copies, retain_graph=number < len(passes) - 1))
         for part in members:
             for k in range(num_parameters):
-                per_row[part.row][k] = _sum(per_row[part.row][k], next(gradients))
+                per_row[part.row][k] = add_gradients(per_row[part.row][k], next(gradients))
     return per_row
 
 
-def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+def add_gradients(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     """The sum of two gradients; ``None`` stands for 0."""
     if a is None or b is None:
         return b if a is None else a

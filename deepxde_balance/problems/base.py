@@ -24,7 +24,7 @@ from .strategy_parameters import from_settings, is_papers
 Groups = Mapping[str, list[int]]
 
 #: The arguments of the compile with Adam that the compile with L-BFGS gets too.
-_BOTH_PHASES = ("loss", "metrics", "gradient_engine")
+_BOTH_PHASES = ("loss", "metrics", "gradient_engine", "points_per_pass")
 
 
 class Problem(ABC):
@@ -124,7 +124,8 @@ class Problem(ABC):
                 object does not.
             seed: The seed of the points and of the network's initial parameters.
             **compile_args: More arguments of :meth:`deepxde_balance.Model.compile`. `loss`,
-                `metrics` and `gradient_engine` are also used for L-BFGS in :meth:`train`.
+                `metrics`, `gradient_engine` and `points_per_pass` are also used for L-BFGS in
+                :meth:`train`.
 
         Raises:
             ValueError, TypeError: As :meth:`deepxde_balance.Model.compile`.

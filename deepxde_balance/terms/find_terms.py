@@ -10,6 +10,7 @@ from typing import Any
 import deepxde as dde
 
 from .._deepxde.batch import Batch, problem_of
+from .._deepxde.few_points import at_few_points
 from .._deepxde.no_trace import no_trace
 from .._deepxde.sampled_points import unchanged_samplers
 from .._deepxde.stock_losses import deepxde_losses
@@ -19,7 +20,8 @@ from .term import Term, check_points, name_terms
 def find_terms(model: dde.Model) -> tuple[Term, ...]:
     """Returns the loss terms of a model.
 
-    The losses are evaluated once, which leaves random states and the network as they were.
+    The losses are evaluated once, on a few points where there are many. That leaves random states
+    and the network as they were.
 
     Args:
         model: A compiled ``dde.Model``.
@@ -32,7 +34,10 @@ def find_terms(model: dde.Model) -> tuple[Term, ...]:
         unchanged_samplers(model.data),
         _counted_residuals(problem_of(model.data)) as counts,
     ):
-        losses = deepxde_losses(model, Batch(*model.data.train_next_batch())).losses
+        batch = Batch(*model.data.train_next_batch())
+        losses = at_few_points(
+            model.data, batch, lambda points: deepxde_losses(model, points).losses
+        )
     terms = name_terms(model.data, len(losses), counts[-1])
     check_points(model.data, terms)
     return terms

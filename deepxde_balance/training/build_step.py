@@ -14,7 +14,7 @@ from .. import weightings
 from .._checks import factor, is_number, unknown_name
 from .._deepxde.batch import problem_of
 from .._deepxde.stock_model import StockModel
-from ..gradients.choose import EngineName, choose_engine
+from ..gradients.choose import ANY_ENGINE, EngineAsked, choose_engine, takes_passes
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms, ungrouped
 from ..terms.term import Term, check_length
@@ -53,7 +53,7 @@ def build_step(
     loss_weights: LossWeights,
     loss_groups: LossGroups | None,
     loss: Any,
-    engine: EngineName | None,
+    engine: EngineAsked,
     point_weights: PointWeightsGiven = None,
 ) -> tuple[TrainStep | None, list[float] | None]:
     """Makes the training step for the arguments of `compile`; the model does not change.
@@ -64,7 +64,7 @@ def build_step(
         loss_weights: See :meth:`deepxde_balance.Model.compile`.
         loss_groups: See :meth:`deepxde_balance.Model.compile`.
         loss: DeepXDE's loss function or its name, or a list of these, one per term.
-        engine: The gradient engine; ``None`` chooses it.
+        engine: What was asked of the gradient engine.
         point_weights: See :meth:`deepxde_balance.Model.compile`.
 
     Returns:
@@ -80,14 +80,13 @@ def build_step(
     if loss_weights is None:
         loss_weights = "equal"
     if not isinstance(loss_weights, (str, Weighting)):
-        by_name = isinstance(loss_weights, Mapping)
         numbers = checked_numbers(loss_weights)
         if loss_groups is not None:
             raise ValueError(
                 "A list of numbers weighs each loss term by itself: leave loss_groups out."
             )
         other, terms = _find_terms(model, loss, Fixed(numbers), point_weights is not None)
-        if by_name:
+        if isinstance(loss_weights, Mapping):
             numbers = _by_name(dict(zip(loss_weights, numbers, strict=True)), terms)
         check_length("loss_weights", numbers, terms)
         step = start_step(
@@ -112,7 +111,7 @@ def build_step(
             _find_terms(model, loss, before.weighting, bool(before.rules_beside))
         return keep_step(model, before, engine), model.loss_weights
     plain = loss_groups is None and weighting.scale is None and point_weights is None
-    if isinstance(weighting, Equal) and plain:
+    if isinstance(weighting, Equal) and plain and not takes_passes(engine, model.data, model.net):
         return None, None
     other, terms = _find_terms(model, loss, weighting, point_weights is not None)
     groups = group_terms(terms, loss_groups)
@@ -125,7 +124,7 @@ def start_step(
     model: dde.Model,
     weighting: Weighting,
     groups: TermGroups,
-    engine: EngineName | None = None,
+    engine: EngineAsked = ANY_ENGINE,
     first_record: int | None = None,
     point_weights: PointWeightsGiven = None,
 ) -> TrainStep:
@@ -135,7 +134,7 @@ def start_step(
         model: The model; it need not be compiled yet.
         weighting: The weighting; it is reset.
         groups: The groups of the loss terms.
-        engine: The gradient engine; ``None`` chooses it.
+        engine: What was asked of the gradient engine.
         first_record: Index of the step's first record in the loss history; by default the next.
         point_weights: See :meth:`deepxde_balance.Model.compile`.
 
@@ -177,7 +176,7 @@ def start_step(
 def keep_step(
     model: dde.Model,
     before: TrainStep,
-    engine: EngineName | None = None,
+    engine: EngineAsked = ANY_ENGINE,
     first_record: int | None = None,
 ) -> TrainStep:
     """Makes a step with the weights of an earlier phase, frozen.
@@ -185,7 +184,7 @@ def keep_step(
     Args:
         model: The model; it need not be compiled yet.
         before: The step of the earlier phase.
-        engine: The gradient engine; ``None`` chooses it.
+        engine: What was asked of the gradient engine.
         first_record: See :func:`start_step`.
     """
     before.check_weights()
@@ -197,7 +196,7 @@ def go_on_step(
     model: dde.Model,
     before: TrainStep,
     weighting: Weighting,
-    engine: EngineName | None = None,
+    engine: EngineAsked = ANY_ENGINE,
     first_record: int | None = None,
     rules: PointRules | None = None,
 ) -> TrainStep:
@@ -207,7 +206,7 @@ def go_on_step(
         model: The model; it need not be compiled yet.
         before: The earlier step.
         weighting: The earlier step's weighting, or that one frozen.
-        engine: The gradient engine; ``None`` chooses it.
+        engine: What was asked of the gradient engine.
         first_record: See :func:`start_step`.
         rules: The earlier step's point weightings frozen; by default they go on as they are.
     """
@@ -220,14 +219,14 @@ def go_on_step(
 
 
 def restored_keep_step(
-    model: dde.Model, saved: Mapping[str, Any], engine: EngineName | None
+    model: dde.Model, saved: Mapping[str, Any], engine: EngineAsked
 ) -> TrainStep | None:
     """Makes a step for the kept weights in a checkpoint, which are loaded into it later.
 
     Args:
         model: A compiled model.
         saved: The part of the checkpoint that describes the weighting.
-        engine: The gradient engine; ``None`` chooses it.
+        engine: What was asked of the gradient engine.
 
     Returns:
         The step; ``None`` if the saved run did not have ``"keep"``.
@@ -256,7 +255,7 @@ def restored_keep_step(
 
 
 def step_with_numbers(
-    model: dde.Model, step: TrainStep, numbers: list[float] | None, engine: EngineName | None
+    model: dde.Model, step: TrainStep, numbers: list[float] | None, engine: EngineAsked
 ) -> TrainStep:
     """Applies the numbers that a script has assigned to `model.loss_weights` since `compile`.
 
@@ -266,7 +265,7 @@ def step_with_numbers(
         model: The model.
         step: The model's step.
         numbers: The numbers, one per term; ``None`` for weight 1 for all.
-        engine: The gradient engine; ``None`` chooses it.
+        engine: What was asked of the gradient engine.
 
     Returns:
         The step with these weights: the given one, or a new one.
@@ -302,7 +301,7 @@ def step_with(
     weighting: Weighting,
     groups: TermGroups,
     scale: Sequence[float],
-    engine: EngineName | None = None,
+    engine: EngineAsked = ANY_ENGINE,
     first_record: int | None = None,
     rules: PointRules | None = None,
 ) -> TrainStep:
@@ -313,7 +312,7 @@ def step_with(
         weighting: The weighting, which has a weight for each group.
         groups: The groups of the loss terms.
         scale: One static factor per term.
-        engine: The gradient engine; ``None`` chooses it.
+        engine: What was asked of the gradient engine.
         first_record: See :func:`start_step`.
         rules: The point weightings of the terms, by position.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import deepxde as dde
 
 from .._deepxde.batch import Batch
+from .._deepxde.few_points import at_few_points
 from .._deepxde.no_trace import no_trace
 from .._deepxde.stock_losses import deepxde_losses
 from ..weightings import Weighting
@@ -49,7 +50,8 @@ def check_reads(model: dde.Model, weighting: Weighting, with_points: bool = Fals
     if weighting.reads is not Reads.POINT_ERRORS and not with_points:
         return
     with no_trace(model.net):
-        loss_fn = deepxde_losses(model, Batch(*data.train_next_batch())).loss_fn
+        batch = Batch(*data.train_next_batch())
+        loss_fn = at_few_points(data, batch, lambda points: deepxde_losses(model, points).loss_fn)
     functions = [loss_fn] if callable(loss_fn) else list(loss_fn)
     if all(function is dde.losses.mean_squared_error for function in functions):
         return

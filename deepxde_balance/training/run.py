@@ -11,7 +11,7 @@ import deepxde as dde
 import numpy as np
 
 from .._deepxde.test_points import TestPoints
-from ..gradients.choose import EngineName
+from ..gradients.choose import ANY_ENGINE, EngineAsked
 from .step import TrainStep
 
 _ATTRIBUTE = "_training_run"
@@ -33,7 +33,7 @@ class TrainingRun:
 
     Args:
         step: The training step; ``None`` while DeepXDE's own step trains.
-        engine_asked: The gradient engine that `compile` was given.
+        engine_asked: What `compile` was asked of the gradient engine.
         pending: A restored state that is to be applied when training begins.
         in_training: Whether a `train` is in progress.
         last_step: The iteration at which this `train` ends; ``None`` if unknown.
@@ -42,7 +42,7 @@ class TrainingRun:
     """
 
     step: TrainStep | None = None
-    engine_asked: EngineName | None = None
+    engine_asked: EngineAsked = ANY_ENGINE
     pending: Pending | None = None
     in_training: bool = False
     last_step: int | None = None

@@ -128,7 +128,7 @@ class TrainStep:
             if needs_graph:
                 return self._loss(torch.stack(self.engine.losses(batch, self._measure)))
             reads_gradients = updates and self.weighting.reads is Reads.GRADIENTS
-            if reads_gradients or self.engine.prefers_gradients:  # the compiled engine has them
+            if reads_gradients or self.engine.prefers_gradients:  # some engines have them anyway
                 return self._by_gradients(batch, updates)
             return self._by_losses(batch, updates)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from .. import point_weightings, weightings
 from .._checks import unknown_name
 from .._deepxde.batch import Batch, problem_of
+from .._deepxde.few_points import at_few_points
 from .._deepxde.no_trace import no_trace
 from .._deepxde.sampled_points import unchanged_samplers
 from ..gradients.per_group import PerGroupEngine
@@ -128,21 +129,27 @@ def check_rules(model: dde.Model, groups: TermGroups, rules: PointRules) -> None
     if not rules:
         return
     engine = PerGroupEngine(model, groups, [1.0] * len(groups.terms))
-    numbers: dict[int, int] = {}
 
-    def count(errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        numbers.update({i: len(of_term) for i, of_term in errors.items()})
-        return {i: of_term.sum() for i, of_term in errors.items()}
+    def errors_per_point(batch: Batch) -> dict[int, float]:
+        points = points_of_terms(model.data, groups.terms, batch.inputs)
+        found: dict[int, float] = {}
+
+        def count(errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
+            found.update({i: len(errors[i]) / max(1, len(points[i])) for i in errors})
+            return {i: of_term.sum() for i, of_term in errors.items()}
+
+        engine.losses(batch, count)
+        return found
 
     like = next(model.net.parameters()).detach()
     with no_trace(model.net), unchanged_samplers(model.data):
         batch = Batch(*model.data.train_next_batch())
-        engine.losses(batch, count)
+        per_point = at_few_points(model.data, batch, errors_per_point)
         points = points_of_terms(model.data, groups.terms, batch.inputs)
         pools = {i: pool_of(term) for i, term in enumerate(groups.terms)}
     for i, rule in rules.items():
         pool = pools[i]
-        own = points[i][: numbers[i]] if pool is None else pool.points
+        own = points[i][: round(len(points[i]) * per_point[i])] if pool is None else pool.points
         rule.check(i, torch.as_tensor(own, dtype=like.dtype, device=like.device))
 
 

@@ -153,6 +153,14 @@ def test_the_phases_are_trained_one_after_the_other(optimizer_options):
     assert model.train_state.step == 2
 
 
+def test_lbfgs_in_passes_as_adam_was(optimizer_options):
+    problem = ddb.problems.get("burgers-inverse", points=0.02, iterations=2, lbfgs_iterations=2)
+    model = problem.model("dn", verbose=0, points_per_pass=50)
+    problem.train(model, verbose=0)
+    assert isinstance(model.opt, torch.optim.LBFGS)
+    assert model.points_per_pass == 50
+
+
 def test_no_second_phase_after_divergence():
     problem = ddb.problems.get("burgers-inverse", points=0.02, iterations=2)
     model = problem.model("equal", verbose=0)
