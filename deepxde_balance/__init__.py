@@ -29,6 +29,7 @@ from .experiments.tune import tune
 from .experiments.tuned import Tuned
 from .model import Model
 from .point_weightings import BRDR, RBA, Causal, FixedPoints, PointWeighting
+from .ranks import RanksError, distributed
 from .terms.split_bc import split_bc
 from .weightings import (
     CAPU,
@@ -92,6 +93,7 @@ __all__ = [
     "Model",
     "PointWeighting",
     "Progress",
+    "RanksError",
     "ReLoBRaLo",
     "Release",
     "RunningMean",
@@ -102,6 +104,7 @@ __all__ = [
     "UncertaintyWeighting",
     "compare",
     "diagnose",
+    "distributed",
     "problems",
     "register",
     "split_bc",

@@ -112,7 +112,7 @@ class CheckedEngine(GradientEngine):
         except Exception as error:  # a model that DeepXDE can evaluate must train, if slowly
             return f"fails where DeepXDE's losses do not ({error})"
         for losses in (through_copies, without_copies):
-            wrong = ~_close(torch.stack(losses).detach(), expected)
+            wrong = ~equal_but_for_rounding(torch.stack(losses).detach(), expected)
             if wrong.any():
                 names = [
                     t.name for t, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w
@@ -123,7 +123,7 @@ class CheckedEngine(GradientEngine):
         return None
 
 
-def _close(found: Tensor, expected: Tensor) -> Tensor:
+def equal_but_for_rounding(found: Tensor, expected: Tensor) -> Tensor:
     """Whether each value equals the expected one up to rounding.
 
     Nothing is compared where the expected value is nan or infinite. Sums over thousands of points

@@ -10,7 +10,9 @@ import torch
 
 from .._checks import unknown_name
 from .._deepxde.nncg import is_nncg
+from ..ranks import current
 from ..terms.groups import TermGroups
+from .across_ranks import AcrossRanks
 from .base import GradientEngine
 from .checked import CheckedEngine
 from .compiled.engine import CompiledEngine
@@ -86,7 +88,7 @@ def choose_engine(
     """Makes the gradient engine for a model.
 
     By default it is the one-pass engine where that gives DeepXDE's losses and is faster, else the
-    per-group engine.
+    per-group engine. Where several processes train together, it has a share of the points.
 
     Args:
         model: The model; it need not be compiled yet.
@@ -94,6 +96,15 @@ def choose_engine(
         scale: One static factor per term.
         forced: The engine to use, checked by :func:`check_engine_name`.
     """
+    engine = _engine(model, groups, scale, forced)
+    ranks = current()
+    return engine if ranks is None else AcrossRanks(engine, ranks)
+
+
+def _engine(
+    model: dde.Model, groups: TermGroups, scale: Sequence[float], forced: EngineName | None
+) -> GradientEngine:
+    """The engine of one process."""
     if forced == "compiled":
         return CompiledEngine(model, groups, scale)
     if forced == "one-pass" or (forced is None and takes_one_pass(model.data, model.net)):

@@ -75,16 +75,18 @@ def _exact(engine: GradientEngine, batch: Batch, weigh: Weigh) -> Tensor:
     errors: dict[int, Tensor] = {}
 
     def collect(given: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        errors.update({i: of_term.reshape(-1) for i, of_term in weigh(given).items()})
+        errors.update(weigh(given))
         return {i: of_term.sum() for i, of_term in errors.items()}
 
     engine.losses(batch, collect)
     parameters = engine.parameters().network
     of_terms = [
-        _sum_of_squares(errors[i], parameters) / len(errors[i])
+        _sum_of_squares(engine.own_errors(i, errors[i]).reshape(-1), parameters)
+        / errors[i].numel()
         for i in range(len(engine.groups.terms))
     ]
-    return torch.stack([engine.scaled_sum(of_terms, row) for row in engine.groups.members])
+    of_groups = [engine.scaled_sum(of_terms, row) for row in engine.groups.members]
+    return engine.add_up(torch.stack(of_groups))
 
 
 def _sum_of_squares(errors: Tensor, parameters: list[Tensor]) -> Tensor:
