@@ -22,6 +22,7 @@ from .callbacks.gradient_monitor import GradientMonitor
 from .callbacks.loss_weighting import LossWeighting
 from .callbacks.progress import Progress
 from .checkpoints.checkpoint import CheckpointError
+from .checkpoints.last import last_checkpoint
 from .diagnostics.diagnose import Diagnosis, diagnose
 from .experiments.compare import compare
 from .experiments.comparison import Comparison
@@ -105,6 +106,7 @@ __all__ = [
     "compare",
     "diagnose",
     "distributed",
+    "last_checkpoint",
     "problems",
     "register",
     "split_bc",

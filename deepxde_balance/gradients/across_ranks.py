@@ -64,10 +64,9 @@ class AcrossRanks(GradientEngine):
         share, own_measure = self._follow(batch, measure)
         with share.exchanged():
             own = torch.stack(self._engine.losses(share.batch, own_measure))
-        parameters = self.parameters().all
-        losses: Tensor = _SumOverRanks.apply(
-            self._ranks, [own], self._contribution(own.detach(), measure), *parameters
-        )
+        summed: Callable[..., Tensor] = _SumOverRanks.apply
+        contribution = self._contribution(own.detach(), measure)
+        losses = summed(self._ranks, [own], contribution, *self.parameters().all)
         return list(losses.unbind())
 
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:

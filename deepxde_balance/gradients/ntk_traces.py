@@ -81,8 +81,7 @@ def _exact(engine: GradientEngine, batch: Batch, weigh: Weigh) -> Tensor:
     engine.losses(batch, collect)
     parameters = engine.parameters().network
     of_terms = [
-        _sum_of_squares(engine.own_errors(i, errors[i]).reshape(-1), parameters)
-        / errors[i].numel()
+        _sum_of_squares(engine.own_errors(i, errors[i]).reshape(-1), parameters) / errors[i].numel()
         for i in range(len(engine.groups.terms))
     ]
     of_groups = [engine.scaled_sum(of_terms, row) for row in engine.groups.members]
