@@ -87,7 +87,7 @@ class Ranks:
         """
         gathered = self.gather(dict(values))
         for rank, other in enumerate(gathered):
-            for name in gathered[0].keys() | other.keys():
+            for name in {**gathered[0], **other}:
                 first, own = gathered[0].get(name), other.get(name)
                 if first != own:
                     raise RanksError(

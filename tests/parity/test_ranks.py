@@ -9,6 +9,7 @@ from _support.features import FEATURES, FORWARD
 from _support.processes import on_ranks
 
 import deepxde_balance as ddb
+from deepxde_balance._deepxde.lbfgs import limit_iterations
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -76,3 +77,55 @@ def test_every_feature_trains_as_in_one_process(engine, tmp_path):
 @pytest.mark.usefixtures("forward_autodiff")
 def test_forward_autodiff_trains_as_in_one_process(tmp_path):
     assert_features_train_alike(FORWARD, "one-pass", tmp_path, size=2)
+
+
+def test_point_weights_follow_resampled_points(tmp_path):
+    def train():
+        found = {}
+        for rule in ("rba", "brdr", "causal", "sa"):
+            model = ddb.Model(scripts.klein_gordon(), scripts.network())
+            model.compile("adam", lr=1e-2, loss_weights="auto", point_weights=rule, verbose=0)
+            resample = dde.callbacks.PDEPointResampler(period=4)
+            model.train(iterations=10, display_every=5, callbacks=[resample], verbose=0)
+            found[rule] = state_of(model)
+        return found
+
+    assert_same_on_all(2, tmp_path, train)
+
+
+def test_lbfgs_after_adam(tmp_path, optimizer_options):
+    limit_iterations(10)
+
+    def train():
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        model.compile("adam", lr=1e-2, loss_weights="dn", verbose=0)
+        model.train(iterations=5, verbose=0)
+        model.compile("L-BFGS", loss_weights="keep", verbose=0)
+        model.train(verbose=0)
+        return state_of(model)
+
+    assert_same_on_all(2, tmp_path, train)
+
+
+@pytest.mark.parametrize("point_weights", [None, "rba"])
+def test_the_compiled_engine_gives_the_same(point_weights, tmp_path, compilations):
+    def train():
+        model = ddb.Model(scripts.laplace(), scripts.network())
+        weights = {"loss_weights": "gw-std", "point_weights": point_weights}
+        model.compile("adam", lr=1e-2, gradient_engine="compiled", verbose=0, **weights)
+        model.train(iterations=3, verbose=0)
+        assert model.gradient_engine == "compiled"
+        return state_of(model)
+
+    assert_same_on_all(2, tmp_path, train)
+
+
+def test_the_monitor_observes_the_gradients_of_all_points(tmp_path):
+    def observe():
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        model.compile("adam", lr=1e-2, loss_weights="db-kurtosis", verbose=0)
+        monitor = ddb.GradientMonitor(period=2)
+        model.train(iterations=4, callbacks=[monitor], verbose=0)
+        return {"norms": monitor.gradient_norms, "losses": monitor.losses}
+
+    assert_same_on_all(2, tmp_path, observe)
