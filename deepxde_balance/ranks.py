@@ -147,7 +147,7 @@ def distributed(timeout: float = TIMEOUT, backend: str | None = None) -> Ranks:
         plotting.
 
     Raises:
-        RuntimeError: If torchrun has not started this process.
+        RuntimeError: If torchrun has not started this process, or would not be able to restart it.
         ValueError: If `timeout` is not positive, or there are more ranks than GPUs on a machine.
         RanksError: If the ranks have different versions of Python or of a package.
 
@@ -189,6 +189,13 @@ def _join(timeout: float, backend: str | None) -> None:
             "ddb.distributed() needs several processes, but this one was not started by torchrun "
             f"({', '.join(missing)} not set): start the script with `torchrun --nproc_per_node 2 "
             "script.py`, or leave ddb.distributed() out."
+        )
+    restarts = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")
+    if restarts != "0" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        raise RuntimeError(
+            f"torchrun --max-restarts {restarts} needs `export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1`"
+            " before it, and --standalone or --rdzv_backend c10d: else the processes of a restart "
+            "would try to reach those that have ended (PyTorch issue 135712)."
         )
     on_gpu = torch.get_default_device().type == "cuda"
     if on_gpu:

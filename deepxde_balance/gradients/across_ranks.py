@@ -259,7 +259,7 @@ class _SumOverRanks(torch.autograd.Function):
             None,
             None,
             *(
-                None if g is None else s.view_as(p)
+                None if g is None else s.view_as(p).to(p)
                 for g, s, p in zip(gradients, summed, parameters, strict=True)
             ),
         )

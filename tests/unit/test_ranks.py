@@ -27,6 +27,15 @@ def test_without_torchrun_the_error_says_how_to_start(monkeypatch):
         ddb.distributed()
 
 
+def test_restarts_that_would_not_work_are_refused(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    with pytest.raises(RuntimeError, match="max-restarts 3 needs `export TORCH_DISABLE_SHARE_RDZV"):
+        ddb.distributed()
+
+
 @pytest.mark.parametrize("timeout", [0, -1, "5"])
 def test_a_timeout_must_be_positive(timeout):
     with pytest.raises(ValueError, match=re.escape(f"timeout={timeout!r}")):
