@@ -193,9 +193,10 @@ def _join(timeout: float, backend: str | None) -> None:
     restarts = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")
     if restarts != "0" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         raise RuntimeError(
-            f"torchrun --max-restarts {restarts} needs `export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1`"
-            " before it, and --standalone or --rdzv_backend c10d: else the processes of a restart "
-            "would try to reach those that have ended (PyTorch issue 135712)."
+            f"torchrun --max-restarts {restarts} needs `export "
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1` before it, and --standalone or --rdzv_backend "
+            "c10d: else the processes of a restart would try to reach those that have ended "
+            "(PyTorch issue 135712)."
         )
     on_gpu = torch.get_default_device().type == "cuda"
     if on_gpu:
