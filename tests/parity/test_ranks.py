@@ -129,3 +129,20 @@ def test_the_monitor_observes_the_gradients_of_all_points(tmp_path):
         return {"norms": monitor.gradient_norms, "losses": monitor.losses}
 
     assert_same_on_all(2, tmp_path, observe)
+
+
+@pytest.mark.slow
+def test_every_strategy_has_the_weights_of_one_process(tmp_path):
+    def train():
+        found = {}
+        for name in ddb.weightings.names():
+            if name == "keep":
+                continue
+            dde.config.set_random_seed(5)
+            model = ddb.Model(scripts.klein_gordon(), scripts.network())
+            model.compile("adam", lr=1e-2, loss_weights=name, verbose=0)
+            model.train(iterations=12, display_every=6, verbose=0)
+            found[name] = state_of(model)
+        return found
+
+    assert_same_on_all(2, tmp_path, train)

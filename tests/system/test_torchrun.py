@@ -35,7 +35,7 @@ SCRIPT = textwrap.dedent(
     class Moments(dde.callbacks.Callback):
         def on_batch_begin(self):
             (folder / f"pid{{ranks.rank}}").write_text(str(os.getpid()))
-            time.sleep(0.01)
+            time.sleep(0.03)
             killed, step = folder / "killed", self.model.train_state.step
             if step == kill_at and not ranks.is_first and not killed.exists():
                 killed.touch()
@@ -102,14 +102,15 @@ def test_a_killed_rank_ends_the_job_which_can_go_on(moment, tmp_path, unbroken):
         assert job.poll() is None, job.communicate()[0]
         time.sleep(0.05)
     chance = random.Random(moment)
-    time.sleep(chance.uniform(0, 1.5))
+    time.sleep(chance.uniform(0, 2.5))
     killed = time.monotonic()
     os.kill(int(pids[chance.randrange(2)].read_text()), signal.SIGKILL)
     output, _ = job.communicate(timeout=60)
     assert time.monotonic() - killed < 60
     assert job.returncode != 0
     assert "SIGKILL" in output  # torchrun's report
-    assert "goes on from" in finished(start(tmp_path)) or not list(tmp_path.glob("m-*.pt"))
+    saved = list(tmp_path.glob("m-*.pt"))  # perhaps none yet
+    assert ("goes on from" in finished(start(tmp_path))) == bool(saved)
     np.testing.assert_array_equal(parameters(tmp_path), unbroken)
 
 
