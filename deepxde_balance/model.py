@@ -183,6 +183,8 @@ class Model(StockModel):
                 or work with this optimizer, a point weighting can't weigh these points, or the
                 gradient engine can't be used. The model then does not change.
             TypeError: If `loss_weights` or `loss_groups` is of the wrong type.
+            RanksError: If several processes train together
+                (:func:`deepxde_balance.distributed`) and differ in what must be the same.
 
         Example:
             ``model`` is that of the example of :class:`Model`::
