@@ -76,28 +76,30 @@ class Share:
         first = spans[-1][1] if spans else 0
         self.residual = part_of(len(batch.inputs) - first, rank, size)
         rows, self.conditions = [], []
-        attributes: list[tuple[Any, str, Any]] = []
+        targets: list[tuple[Any, str, Any]] = []
         for condition, (beg, end) in zip(problem.bcs, spans, strict=True):
             halves = 2 if isinstance(condition, _PAIRED) else 1
             part = part_of((end - beg) // halves, rank, size)
             own = np.arange(part.beg, part.end)
             rows.append(np.concatenate([beg + k * part.number + own for k in range(halves)]))
             self.conditions.append(part)
-            attributes += _own_targets(condition, part)
+            targets += _own_targets(condition, part)
         numbers = [len(of_condition) for of_condition in rows]
         where = np.concatenate([*rows, first + np.arange(self.residual.beg, self.residual.end)])
         self.batch = Batch(*(None if array is None else array[where] for array in batch))
-        attributes += [(problem, "train_x", self.batch.inputs), (problem, "num_bcs", numbers)]
-        #: What is now in the problem's place, and what is to be put there.
-        self._outside = [(owner, name, getattr(owner, name)) for owner, name, _ in attributes]
-        self._inside = attributes
+        #: The targets of all points, by owner and attribute.
+        self._all_targets = [(owner, name, getattr(owner, name)) for owner, name, _ in targets]
+        #: What the next exchange puts in place: owner, attribute and value.
+        self._apart = [
+            *targets,
+            (problem, "train_x", self.batch.inputs),
+            (problem, "num_bcs", numbers),
+        ]
 
     def is_of(self, batch: Batch) -> bool:
         """Whether it is the share of these very points, and of the conditions' present targets."""
         return self._seen.is_(batch) and all(
-            getattr(owner, name) is value
-            for owner, name, value in self._outside
-            if name in _TARGETS
+            getattr(owner, name) is value for owner, name, value in self._all_targets
         )
 
     @contextmanager
@@ -110,14 +112,10 @@ class Share:
             self._exchange()
 
     def _exchange(self) -> None:
-        now = [(owner, name, getattr(owner, name)) for owner, name, _ in self._inside]
-        for owner, name, value in self._inside:
+        now = [(owner, name, getattr(owner, name)) for owner, name, _ in self._apart]
+        for owner, name, value in self._apart:
             setattr(owner, name, value)
-        self._inside = now
-
-
-#: Where a condition has the targets of its points one by one, or which of them it uses now.
-_TARGETS = ("values", "batch_indices")
+        self._apart = now
 
 
 def _own_targets(condition: Any, part: Part) -> list[tuple[Any, str, Any]]:
