@@ -107,6 +107,7 @@ def test_lbfgs_after_adam(tmp_path, optimizer_options):
     assert_same_on_all(2, tmp_path, train)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point_weights", [None, "rba"])
 def test_the_compiled_engine_gives_the_same(point_weights, tmp_path, compilations):
     def train():
@@ -140,7 +141,8 @@ def test_every_strategy_has_the_weights_of_one_process(tmp_path):
                 continue
             dde.config.set_random_seed(5)
             model = ddb.Model(scripts.klein_gordon(), scripts.network())
-            model.compile("adam", lr=1e-2, loss_weights=name, verbose=0)
+            weighting = ddb.weightings.get(name)
+            model.compile("adam", lr=1e-2, loss_weights=weighting, verbose=0)
             model.train(iterations=12, display_every=6, verbose=0)
             found[name] = state_of(model)
         return found

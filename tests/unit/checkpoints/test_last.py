@@ -28,7 +28,10 @@ def test_ranks_that_see_other_checkpoints_are_told(tmp_path):
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("before, after", [(2, 1), (1, 2), (3, 2)])
+@pytest.mark.parametrize(
+    "before, after",
+    [(2, 1), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in ((1, 2), (3, 2)))],
+)
 def test_a_run_goes_on_with_another_number_of_ranks(before, after, tmp_path):
     def model():
         made = ddb.Model(scripts.klein_gordon(), scripts.network())
