@@ -47,9 +47,13 @@ def main() -> None:
             name = f"{conditions + 1} groups, {shape[0]} x {shape[1]}"
             found = {n: ratio(n, conditions, shape, args.rounds) for n in args.points}
             results[name] = found
-            print(f"| {name} | " + " | ".join(f"{r:.2f}" for r in found.values()) + " |", flush=True)
+            print(
+                f"| {name} | " + " | ".join(f"{r:.2f}" for r in found.values()) + " |", flush=True
+            )
     if args.out:
-        about = f"torch {torch.__version__}, {torch.get_num_threads()} threads, {args.rounds} rounds"
+        about = (
+            f"torch {torch.__version__}, {torch.get_num_threads()} threads, {args.rounds} rounds"
+        )
         args.out.write_text(json.dumps({"about": about, "ratios": results}, indent=1) + "\n")
 
 
@@ -78,8 +82,7 @@ def compiled(points: int, conditions: int, shape: tuple[int, int], engine: str) 
     boundary = rng.random((points // 5, 2))
     boundary[:, 0] = boundary[:, 0].round()
     bcs = [
-        dde.icbc.PointSetBC(x, np.zeros((len(x), 1)))
-        for x in np.array_split(boundary, conditions)
+        dde.icbc.PointSetBC(x, np.zeros((len(x), 1))) for x in np.array_split(boundary, conditions)
     ]
     inside = rng.random((points - len(boundary), 2))
     square = dde.geometry.Rectangle([0, 0], [1, 1])

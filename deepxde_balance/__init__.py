@@ -22,6 +22,7 @@ from .callbacks.gradient_monitor import GradientMonitor
 from .callbacks.loss_weighting import LossWeighting
 from .callbacks.progress import Progress
 from .checkpoints.checkpoint import CheckpointError
+from .checkpoints.last import last_checkpoint
 from .diagnostics.diagnose import Diagnosis, diagnose
 from .experiments.compare import compare
 from .experiments.comparison import Comparison
@@ -29,6 +30,7 @@ from .experiments.tune import tune
 from .experiments.tuned import Tuned
 from .model import Model
 from .point_weightings import BRDR, RBA, Causal, FixedPoints, PointWeighting
+from .ranks import RanksError, distributed
 from .terms.split_bc import split_bc
 from .weightings import (
     CAPU,
@@ -92,6 +94,7 @@ __all__ = [
     "Model",
     "PointWeighting",
     "Progress",
+    "RanksError",
     "ReLoBRaLo",
     "Release",
     "RunningMean",
@@ -102,6 +105,8 @@ __all__ = [
     "UncertaintyWeighting",
     "compare",
     "diagnose",
+    "distributed",
+    "last_checkpoint",
     "problems",
     "register",
     "split_bc",

@@ -27,6 +27,7 @@ from .gradients.choose import (
     reason_against,
     takes_one_pass,
 )
+from .ranks import current, is_first
 from .terms.find_terms import find_terms
 from .terms.groups import LossGroups, group_terms
 from .terms.term import Term, name_terms
@@ -38,9 +39,15 @@ from .training.build_step import (
     start_step,
     step_with_numbers,
 )
+from .training.check_ranks import (
+    check_alike,
+    check_compiled,
+    refuse_timers,
+    refuse_what_ranks_cannot_share,
+)
 from .training.given_optimizer import check_trains
 from .training.run import TrainingRun, present_point_weights, run_of, unchanged_on_error
-from .training.step import has_l1
+from .training.step import TrainStep, has_l1
 from .training.weigh_points import PointWeightsGiven
 from .weightings import Equal, Fixed, Weighting
 
@@ -206,6 +213,8 @@ class Model(StockModel):
                 gradient engine can't be used, or points can't be divided into passes. The model
                 then does not change.
             TypeError: If `loss_weights`, `loss_groups` or `point_weights` is of the wrong type.
+            RanksError: If several processes train together
+                (:func:`deepxde_balance.distributed`) and differ in what must be the same.
 
         Example:
             ``model`` is that of the example of :class:`Model`::
@@ -226,6 +235,9 @@ class Model(StockModel):
                 stacklevel=2,
             )
         asked = EngineAsked(gradient_engine, points_per_pass)
+        ranks = current()
+        if ranks is not None:
+            refuse_what_ranks_cannot_share(self, optimizer, ranks)
         check_engine(asked, self.data, self.net, optimizer, loss)
         check_trains(self, optimizer, external_trainable_variables, lr)
         step, numbers = build_step(
@@ -270,8 +282,13 @@ class Model(StockModel):
             if step is not None:
                 step.weighting.attach(self.opt)
                 self.train_step = step
+            elif ranks is not None:
+                run.step = self.train_step = self._step_with_weight_1()
             elif any(a is not None for a in asked) or takes_one_pass(self.data, self.net):
                 self.train_step = self._first_step
+            if ranks is not None:
+                assert run.step is not None
+                check_compiled(self, run.step, ranks)
         if verbose > 0 and step is not None and step.points is not None and step.rules_beside:
             print(f"Point weights: {step.points.in_words()}. Losses are shown without them.\n")
         if verbose > 0 and step is not None and step.weighting.dynamic:
@@ -295,12 +312,17 @@ class Model(StockModel):
 
     def _first_step(self, *batch: Any) -> None:
         """The first iteration with weight 1 for all: finds the terms and makes the step."""
-        run = self._run
-        step = start_step(self, Equal(), group_terms(find_terms(self)), run.engine_asked)
-        if self._numbers is not None:
-            step = step_with_numbers(self, step, self._numbers, run.engine_asked)
-        run.step = self.train_step = step
+        step = self._step_with_weight_1()
+        self._run.step = self.train_step = step
         step(*batch)
+
+    def _step_with_weight_1(self) -> TrainStep:
+        """A step with weight 1 for all, or with the numbers that a script has assigned since."""
+        engine = self._run.engine_asked
+        step = start_step(self, Equal(), group_terms(find_terms(self)), engine)
+        if self._numbers is not None:
+            step = step_with_numbers(self, step, self._numbers, engine)
+        return step
 
     def _follow_loss_weights(self) -> None:
         """Applies the numbers that a script has assigned to `loss_weights` since `compile`."""
@@ -449,7 +471,8 @@ class Model(StockModel):
         groups, step counters, loss history, random states, sampled points, the points and values of
         data (``PointSetBC``, ``PointSetOperatorBC``) and the state of callbacks. A stock
         ``dde.Model`` can restore network and optimizer from the file. The file is written under a
-        temporary name and then renamed, so that it is never incomplete.
+        temporary name and then renamed, so that it is never incomplete. Where several processes
+        train together (:func:`deepxde_balance.distributed`), rank 0 writes it.
 
         Args:
             save_path: Prefix of the file's name. The folder must exist.
@@ -474,6 +497,8 @@ class Model(StockModel):
             path: str = super().save(save_path, protocol=protocol, verbose=verbose)
             return path
         path = f"{save_path}-{self.train_state.iteration}.pt"
+        if not is_first():
+            return path
         checkpoint.write(self, self._run, path)
         if verbose > 0:
             print(f"Epoch {self.train_state.iteration}: saving model to {path} ...\n")
@@ -520,6 +545,9 @@ class Model(StockModel):
         """
         if self.opt is None and not network_only:
             raise ValueError("Compile the model as it was before it was saved, then restore.")
+        ranks = current()
+        if ranks is not None:
+            ranks.wait()  # the first rank may still be writing the file
         if verbose > 0:
             print(f"Restoring model from {save_path} ...\n")
         place = next(self.net.parameters()).device if device is None else device
@@ -557,12 +585,15 @@ class Model(StockModel):
     @contextmanager
     def _training(self) -> Iterator[None]:
         """Encloses the iterations of a `train`, after the callbacks' `on_train_begin`."""
-        run = self._run
+        run, ranks = self._run, current()
         # Checkpoints come last, to include what other callbacks do in the same iteration.
         self.callbacks.callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
         if run.pending is not None:
             run.pending.begin(self)
             run.pending = None
+        if ranks is not None and run.step is not None:
+            refuse_timers(self.callbacks.callbacks)
+            check_alike(self, run.step, ranks)
         if run.step is not None:
             run.step.engine.begin()
         run.in_training = True

@@ -15,6 +15,7 @@ from .. import _checks
 from ..diagnostics.gradient_log import COSINE, CsvFile, GradientLog, Pair, Row, rows_of
 from ..diagnostics.measures import Measures, measure, rounded
 from ..diagnostics.observation import Observer
+from ..ranks import is_first
 from ..terms.groups import LossGroups
 from ..training.run import present_point_weights
 
@@ -92,8 +93,8 @@ class GradientMonitor(dde.callbacks.Callback):
         self.warn_ratio = _checks.in_interval("warn_ratio", warn_ratio, 1.0, math.inf, "(]")
         self.warn_after = _checks.positive_int("warn_after", warn_after)
         self.log = GradientLog()
-        self._csv = None if csv is None else CsvFile(csv)
-        self._board = None if tensorboard is None else _Board(tensorboard)
+        self._csv = CsvFile(csv) if csv is not None and is_first() else None
+        self._board = _Board(tensorboard) if tensorboard is not None and is_first() else None
         self._observer: Observer | None = None
         #: Whether this training has had no iteration yet.
         self._begins = True

@@ -14,6 +14,7 @@ from .._deepxde.target_cache import mend_targets
 from ..gradients.base import external_variables
 from ..gradients.choose import EngineAsked, check_engine
 from ..model import Model
+from ..ranks import current
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms
 from ..training.build_step import check_points, go_on_step, keep_step, start_step
@@ -191,6 +192,11 @@ class LossWeighting(dde.callbacks.Callback):
             raise ValueError(
                 "LossWeighting is for a stock dde.Model: give the strategy of a "
                 "deepxde_balance.Model to its compile(loss_weights=...)."
+            )
+        if current() is not None:
+            raise ValueError(
+                "After ddb.distributed(), only a deepxde_balance.Model is trained by several "
+                "processes, not a stock dde.Model with a LossWeighting."
             )
         if model.loss_weights is not None:
             raise ValueError(

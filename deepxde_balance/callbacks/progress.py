@@ -12,6 +12,7 @@ from tqdm.notebook import tqdm as notebook_tqdm
 
 from .. import _checks
 from ..point_weightings import Causal
+from ..ranks import is_first
 from ..training.run import run_of
 
 #: Seconds between two updates of a bar in a log file, where every update is a new line.
@@ -86,6 +87,7 @@ class Progress(dde.callbacks.Callback):
             unit="it",
             mininterval=refresh_interval(),
             dynamic_ncols=True,
+            disable=not is_first(),
         )
         self._show_record()
 

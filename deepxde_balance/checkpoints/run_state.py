@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .._deepxde import sampled_points
 from .._deepxde.batch import problem_of
+from ..ranks import current
 from ..training.run import Pending
 from . import condition_data
 
@@ -226,7 +227,10 @@ def _set_random_state(state: dict[str, Any]) -> None:
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *map(_from_plain, rest)))
     torch.set_rng_state(state["torch"].cpu())
-    if len(state["cuda"]) == torch.cuda.device_count():
+    if current() is not None and state["cuda"]:
+        # Rank 0 has saved the states of all GPUs, of which it uses the first; this one is alike.
+        torch.cuda.set_rng_state(state["cuda"][0].cpu())
+    elif len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
 
 

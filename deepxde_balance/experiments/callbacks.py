@@ -7,8 +7,8 @@ from pathlib import Path
 
 import deepxde as dde
 
+from ..checkpoints.last import checkpoints
 from ..model import Model
-from .run import checkpoints
 
 
 class Checkpoints(dde.callbacks.ModelCheckpoint):

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from .. import problems
 from ..checkpoints import checkpoint
+from ..checkpoints.last import checkpoints
 from ..problems import Problem, Settings
 from ..results.record import Record, RecordError
 from ..weightings import Weighting, words
@@ -137,14 +138,6 @@ def finished(run: Recorded, folder: str | os.PathLike[str]) -> Record | None:
             for newest in checkpoints(started.parent / prefix)[-1:]:
                 checkpoint.read(str(newest))
     return None
-
-
-def checkpoints(prefix: Path) -> list[Path]:
-    """The paths of the checkpoints of a prefix, the oldest first."""
-    numbers = {
-        path: path.stem.rpartition("-")[2] for path in prefix.parent.glob(f"{prefix.name}-*.pt")
-    }
-    return sorted((p for p, n in numbers.items() if n.isdigit()), key=lambda p: int(numbers[p]))
 
 
 def check_same(identity: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:

@@ -21,16 +21,18 @@ import torch
 from filelock import FileLock, Timeout
 
 from .._files import replaced
+from ..checkpoints.last import checkpoints
 from ..gradients.choose import EngineName
 from ..model import Model
 from ..problems import Problem
+from ..ranks import current
 from ..results.record import FORMAT, Record, write_json
 from ..terms.groups import group_terms
 from ..terms.term import name_terms
 from ..training.run import run_of
 from .callbacks import Checkpoints, IterationsDone
 from .recorder import Recorder
-from .run import Recorded, Run, checkpoints, finished
+from .run import Recorded, Run, finished
 
 #: The number of records of losses, weights and errors in a phase of training.
 RECORDS = 200
@@ -69,7 +71,8 @@ def train(
         OtherRunError: If the folder has a run of the same name with other settings.
         CheckpointError: If the last checkpoint is damaged.
         BlockingIOError: If another process is training the same run into the same folder.
-        ValueError: If there is no such device.
+        ValueError: If there is no such device, or several processes train one model together
+            (:func:`deepxde_balance.distributed`).
     """
     work = partial(_train, run, folder, checkpoint_every, callbacks, engine)
     return train_once(run, folder, work, device, threads)
@@ -97,6 +100,11 @@ def train_once(
     Raises:
         RecordError, OtherRunError, CheckpointError, BlockingIOError, ValueError: As :func:`train`.
     """
+    if current() is not None:
+        raise ValueError(
+            "Several processes train one model together after ddb.distributed(), not many runs: "
+            "leave it out, start without torchrun and give `jobs`."
+        )
     if device is not None:
         check_device(device)
     record = finished(run, folder)

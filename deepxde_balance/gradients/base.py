@@ -217,6 +217,19 @@ class GradientEngine(ABC):
         self.losses(batch, collect)
         yield errors
 
+    def own_errors(self, term: int, errors: Tensor) -> Tensor:
+        """Of a term's errors that a measure was given, those that are computed by this process.
+
+        Args:
+            term: The term's position.
+            errors: Its errors.
+        """
+        return errors
+
+    def add_up(self, sums: Tensor) -> Tensor:
+        """The sum of a tensor over the processes that train together, each with its own errors."""
+        return sums
+
     def parameters(self) -> Parameters:
         """The parameters that are trained now.
 

@@ -237,13 +237,13 @@ class CheckedEngine(GradientEngine):
 
     def _differing(self, losses: Tensor, expected: Tensor) -> str:
         """The names of the terms whose losses are not as expected; empty if there are none."""
-        wrong = ~_close(losses, expected)
+        wrong = ~equal_but_for_rounding(losses, expected)
         return ", ".join(
             term.name for term, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w
         )
 
 
-def _close(found: Tensor, expected: Tensor) -> Tensor:
+def equal_but_for_rounding(found: Tensor, expected: Tensor) -> Tensor:
     """Whether each value equals the expected one up to rounding.
 
     Nothing is compared where the expected value is nan or infinite. Sums over thousands of points

@@ -11,7 +11,9 @@ import torch
 from .._checks import unknown_name
 from .._deepxde.nncg import is_nncg
 from .._deepxde.plain_pde import why_not_plain
+from ..ranks import current
 from ..terms.groups import TermGroups
+from .across_ranks import AcrossRanks
 from .base import GradientEngine
 from .checked import CheckedEngine
 from .compiled.cuda_graphs import CudaGraphsEngine
@@ -105,6 +107,11 @@ def check_engine(
     if reason is not None:
         raise ValueError(f"gradient_engine={name!r} can't be used here: {reason}.")
     if asked.points_per_pass is not None:
+        if current() is not None:
+            raise ValueError(
+                f"points_per_pass={asked.points_per_pass} can't be used with several processes, "
+                "which divide the points among them: leave it out."
+            )
         like = next(net.parameters()).detach()
         check_points_per_pass(asked.points_per_pass, name, against, optimizer, loss, like)
 
@@ -141,7 +148,7 @@ def choose_engine(
     """Makes the gradient engine for a model.
 
     By default it is the one-pass engine where that gives DeepXDE's losses and is faster, else the
-    per-group engine.
+    per-group engine. Where several processes train together, it has a share of the points.
 
     Args:
         model: The model; it need not be compiled yet.
@@ -149,12 +156,29 @@ def choose_engine(
         scale: One static factor per term.
         asked: What was asked of the engine, checked by :func:`check_engine`.
     """
+    ranks = current()
+    engine = _engine(model, groups, scale, asked, alone=ranks is None)
+    return engine if ranks is None else AcrossRanks(engine, ranks)
+
+
+def _engine(
+    model: dde.Model, groups: TermGroups, scale: Sequence[float], asked: EngineAsked, alone: bool
+) -> GradientEngine:
+    """The engine of one process.
+
+    Args:
+        model: The model.
+        groups: The groups of its terms.
+        scale: One static factor per term.
+        asked: What was asked of the engine.
+        alone: Whether no other process trains with it. Several divide the points already.
+    """
     if asked.name == "compiled":
         return CompiledEngine(model, groups, scale)
     if asked.name == "cuda-graphs":
         return CudaGraphsEngine(model, groups, scale)
     must_hold, divided = asked.name == "one-pass", asked.points_per_pass is not None
     if must_hold or (asked.name is None and (divided or takes_one_pass(model.data, model.net))):
-        size = pass_size(asked.points_per_pass, model.net)
+        size = pass_size(asked.points_per_pass, model.net) if alone else None
         return CheckedEngine(model, groups, scale, must_hold, size)
     return PerGroupEngine(model, groups, scale)

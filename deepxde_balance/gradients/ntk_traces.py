@@ -79,12 +79,12 @@ def _exact(engine: GradientEngine, batch: Batch, weigh: Weigh) -> Tensor:
     numbers: dict[int, int] = {}
     for errors in engine.errors_in_turn(batch, None if weigh is dict else weigh):
         for i, of_term in errors.items():
-            flat = of_term.reshape(-1)
-            more = _sum_of_squares(flat, parameters)
+            more = _sum_of_squares(engine.own_errors(i, of_term).reshape(-1), parameters)
             squares[i] = squares[i] + more if i in squares else more
-            numbers[i] = numbers.get(i, 0) + len(flat)
+            numbers[i] = numbers.get(i, 0) + of_term.numel()
     means = [squares[i] / numbers[i] for i in range(len(engine.groups.terms))]
-    return torch.stack([engine.scaled_sum(means, row) for row in engine.groups.members])
+    of_groups = [engine.scaled_sum(means, row) for row in engine.groups.members]
+    return engine.add_up(torch.stack(of_groups))
 
 
 def _sum_of_squares(errors: Tensor, parameters: list[Tensor]) -> Tensor:

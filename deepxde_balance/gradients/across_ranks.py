@@ -1,0 +1,265 @@
+"""Losses and gradients of several processes, each of which has a share of the points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .._deepxde.batch import Batch
+from .._deepxde.no_trace import no_trace
+from .._deepxde.share import Part, Share
+from .._deepxde.stock_losses import deepxde_losses
+from ..ranks import Ranks
+from .base import GradientEngine, IterationGradients, Measure, Measured, StatefulMeasure, grad
+from .checked import equal_but_for_rounding
+
+LossFn = Callable[[Tensor, Tensor], Tensor]
+
+
+class AcrossRanks(GradientEngine):
+    """Lets any engine compute on this rank's share of the points, and adds up over the ranks.
+
+    A loss is a mean over points. Each rank's mean, times its part of the points, is added up, and
+    so are the gradients. Losses and gradients of an iteration are one flat buffer, which is added
+    up at once. A measure is given the errors at all points, of which those of other ranks do not
+    depend on the parameters here.
+
+    Args:
+        engine: Computes losses and gradients of whatever points the problem has.
+        ranks: The processes.
+    """
+
+    def __init__(self, engine: GradientEngine, ranks: Ranks):
+        super().__init__(engine.model, engine.groups, engine.scale)
+        self._engine = engine
+        self._ranks = ranks
+        # The engine's may change on one rank alone, and all ranks must add up the same.
+        self._prefers_gradients = engine.prefers_gradients
+        self._share: Share | None = None
+        self._parts: list[Part] = []
+        self._means: _ShareOfMeans | None = None
+
+    @property
+    def name(self) -> str:
+        return self._engine.name
+
+    @property
+    def prefers_gradients(self) -> bool:
+        return self._prefers_gradients
+
+    def begin(self) -> None:
+        with self._exchanged():
+            self._engine.begin()
+
+    def confirm(self) -> None:
+        with self._exchanged():
+            self._engine.confirm()
+
+    def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
+        share, own_measure = self._follow(batch, measure)
+        with share.exchanged():
+            own = torch.stack(self._engine.losses(share.batch, own_measure))
+        summed: Callable[..., Tensor] = _SumOverRanks.apply
+        contribution = self._contribution(own.detach(), measure)
+        losses = summed(self._ranks, [own], contribution, *self.parameters().all)
+        return list(losses.unbind())
+
+    def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
+        share, own_measure = self._follow(batch, measure)
+        with share.exchanged():
+            own = self._engine.gradients(share.batch, own_measure)
+        losses = self._contribution(own.losses, measure).to(own.values)
+        flat = torch.cat([losses, own.values.reshape(-1)])
+        self._ranks.add_up(flat)
+        summed, values = flat.split([len(losses), own.values.numel()])
+        return own._replace(losses=summed.to(own.losses), values=values.view_as(own.values))
+
+    def own_errors(self, term: int, errors: Tensor) -> Tensor:
+        part = self._parts[term]
+        return errors[part.beg : part.end] if part.counts else errors[:0]
+
+    def add_up(self, sums: Tensor) -> Tensor:
+        total = sums.clone()
+        self._ranks.add_up(total)
+        return total
+
+    def check(self, batch: Batch) -> None:
+        """Checks that the ranks' losses add up to those of all points.
+
+        It is done at compile, or in the first evaluation.
+
+        Args:
+            batch: All points.
+
+        Raises:
+            ValueError: If they do not.
+        """
+        model = self.model
+        with no_trace(model.net), torch.enable_grad():
+            expected, loss_fn = deepxde_losses(model, batch)
+            whole = torch.stack([loss.detach() for loss in expected])
+            functions = [loss_fn] * len(expected) if callable(loss_fn) else list(loss_fn)
+            self._cut(batch, functions)
+            assert self._share is not None
+            with self._share.exchanged():
+                own = torch.stack(self._engine.losses(self._share.batch, self._means)).detach()
+        summed = self.add_up(own)
+        # Whatever one rank finds, all must raise.
+        wrong = self.add_up((~equal_but_for_rounding(summed, whole)).to(own)) > 0
+        if wrong.any():
+            self._means = None
+            names = [t.name for t, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w]
+            raise ValueError(
+                f"The loss of {', '.join(names)} can't be shared by {self._ranks.size} ranks: "
+                "computed in shares it is another one. A loss function that is no mean over the "
+                "points, or a residual or condition that looks at several points at once, does "
+                "that: train in a single process, without ddb.distributed()."
+            )
+
+    def _follow(self, batch: Batch, measure: Measure | None) -> tuple[Share, Measure]:
+        """This rank's share of the points, and what replaces the loss functions there."""
+        if self._means is None:
+            self.check(batch)
+        elif self._share is None or not self._share.is_of(batch):
+            self._cut(batch, self._means.functions)
+        assert self._share is not None and self._means is not None
+        if measure is None:
+            return self._share, self._means
+        return self._share, _OfAllErrors(self._share, self._parts, self._ranks, measure)
+
+    def _cut(self, batch: Batch, functions: Sequence[LossFn]) -> None:
+        """Makes the share of new points."""
+        share = Share(self.model.data, batch, self._ranks.rank, self._ranks.size)
+        of_conditions = iter(share.conditions)
+        self._parts = [
+            share.residual if term.condition is None else next(of_conditions)
+            for term in self.groups.terms
+        ]
+        self._means = _ShareOfMeans(functions, [part.factor for part in self._parts])
+        self._share = share
+
+    def _contribution(self, losses: Tensor, measure: Measure | None) -> Tensor:
+        """What this rank adds to the sum of losses. A measure gives every rank the whole losses."""
+        return losses if measure is None else losses / self._ranks.size
+
+    @contextmanager
+    def _exchanged(self) -> Iterator[None]:
+        """The context of the last share, if there is one."""
+        if self._share is None:
+            yield
+            return
+        with self._share.exchanged():
+            yield
+
+
+class _ShareOfMeans(StatefulMeasure):
+    """Loss functions, each times the rank's part of the term's points. It has no state.
+
+    Args:
+        functions: DeepXDE's loss function of each term.
+        factors: The rank's part of each term's points.
+    """
+
+    def __init__(self, functions: Sequence[LossFn], factors: Sequence[float]):
+        self.functions = functions
+        self._factors = factors
+
+    def __call__(self, errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        return {
+            i: self._factors[i] * self.functions[i](torch.zeros_like(of_term), of_term)
+            for i, of_term in errors.items()
+        }
+
+    def tensors(self) -> list[Tensor]:
+        return []
+
+    def measured(self, errors: Mapping[int, Tensor]) -> Measured:
+        return Measured(self(errors), [], {})
+
+    def take(self, changed: Sequence[Tensor], errors: Mapping[int, Tensor]) -> None:
+        """Does nothing."""
+
+
+class _OfAllErrors:
+    """A measure of this rank's errors, from one of the errors at all points.
+
+    Args:
+        share: The rank's share.
+        parts: The rank's part of each term.
+        ranks: The processes.
+        measure: The measure of all errors.
+    """
+
+    def __init__(self, share: Share, parts: Sequence[Part], ranks: Ranks, measure: Measure):
+        self._share = share
+        self._parts = parts
+        self._ranks = ranks
+        self._measure = measure
+
+    def __call__(self, errors: Mapping[int, Tensor]) -> Mapping[int, Tensor]:
+        everywhere = self._everywhere(errors)
+        with self._share.exchanged():  # the measure may look at the points
+            return self._measure(everywhere)
+
+    def _everywhere(self, errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """The errors of all ranks; those of this one depend on the parameters as before."""
+        padded = {}
+        for i, own in errors.items():
+            part = self._parts[i]
+            padded[i] = own.new_zeros(part.number, *own.shape[1:])
+            if part.counts:
+                padded[i][part.beg : part.end] = own.detach()
+        flat = torch.cat([of_term.reshape(-1) for of_term in padded.values()])
+        self._ranks.add_up(flat)
+        gathered = flat.split([of_term.numel() for of_term in padded.values()])
+        everywhere = {}
+        for (i, own), of_all in zip(errors.items(), gathered, strict=True):
+            part, values = self._parts[i], of_all.view_as(padded[i])
+            if part.counts:
+                everywhere[i] = torch.cat([values[: part.beg], own, values[part.end :]])
+            else:  # of no weight, but the graph must be that of rank 0
+                everywhere[i] = values + 0 * own
+        return everywhere
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """The sum of the ranks' losses; its backward adds the gradients up in one flat buffer."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, ranks: Ranks, own: list[Tensor], contribution: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        ctx.ranks, ctx.own, ctx.parameters = ranks, own, parameters
+        total = contribution.clone()
+        ranks.add_up(total)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_losses: Tensor) -> Any:
+        with torch.enable_grad():
+            weighted = (ctx.own[0] * of_losses).sum()
+        parameters = list(ctx.parameters)
+        gradients = grad([weighted], parameters, retain_graph=False)
+        flat = torch.cat(
+            [
+                (torch.zeros_like(p) if g is None else g).reshape(-1)
+                for g, p in zip(gradients, parameters, strict=True)
+            ]
+        )
+        ctx.ranks.add_up(flat)
+        summed = flat.split([p.numel() for p in parameters])
+        return (
+            None,
+            None,
+            None,
+            *(
+                None if g is None else s.view_as(p).to(p)
+                for g, s, p in zip(gradients, summed, parameters, strict=True)
+            ),
+        )

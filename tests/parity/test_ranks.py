@@ -1,0 +1,150 @@
+"""Several processes against one: the same losses, gradients, weights and parameters."""
+
+import deepxde as dde
+import pytest
+import torch
+from _support import scripts
+from _support.engines import trained, variables_of, weighting_for
+from _support.features import FEATURES, FORWARD
+from _support.processes import on_ranks
+
+import deepxde_balance as ddb
+from deepxde_balance._deepxde.lbfgs import limit_iterations
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def state_of(model):
+    points = {name: torch.from_numpy(w) for name, w in model.point_weights.items()}
+    weights = torch.tensor(list(model.weights.values()))
+    return {"parameters": variables_of(model), "weights": weights} | points
+
+
+def assert_same_on_all(size, folder, function, tolerance=1e-8):
+    """`function` gives each rank what it gives a single process, and all ranks the very same."""
+    alone = function()
+    on_each = on_ranks(size, folder, lambda ranks: function())
+    for found in on_each:
+        torch.testing.assert_close(found, alone, rtol=tolerance, atol=0)
+        torch.testing.assert_close(found, on_each[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("weights", ["db-kurtosis", "auto", "sa", "ntk"])
+def test_fifty_iterations_are_those_of_one_process(weights, tmp_path):
+    def train():
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        model.compile("adam", lr=1e-2, loss_weights=weights, verbose=0)
+        model.train(iterations=50, display_every=25, verbose=0)
+        return state_of(model)
+
+    assert_same_on_all(2, tmp_path, train)
+
+
+#: Points in pairs, targets one by one, in mini-batches, new points, one point for three ranks.
+SHARED_OTHERWISE = [
+    "auxiliary_variables",
+    "batches_of_data",
+    "interface",
+    "inverse_problem",
+    "ode_system",
+    "periodic",
+    "point_sets",
+    "resampled_residual_points",
+]
+
+
+def assert_features_train_alike(features, engine, folder, size=3):
+    def train():
+        return {
+            feature: state_of(trained(feature, weighting_for(feature), engine))
+            for feature in features
+        }
+
+    assert_same_on_all(size, folder, train)
+
+
+def test_points_of_every_kind_are_shared(tmp_path):
+    assert_features_train_alike(SHARED_OTHERWISE, "one-pass", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["one-pass", "per-group"])
+def test_every_feature_trains_as_in_one_process(engine, tmp_path):
+    assert_features_train_alike(FEATURES, engine, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forward_autodiff")
+def test_forward_autodiff_trains_as_in_one_process(tmp_path):
+    assert_features_train_alike(FORWARD, "one-pass", tmp_path, size=2)
+
+
+def test_point_weights_follow_resampled_points(tmp_path):
+    def train():
+        found = {}
+        for rule in ("rba", "brdr", "causal", "sa"):
+            model = ddb.Model(scripts.klein_gordon(), scripts.network())
+            model.compile("adam", lr=1e-2, loss_weights="auto", point_weights=rule, verbose=0)
+            resample = dde.callbacks.PDEPointResampler(period=4)
+            model.train(iterations=10, display_every=5, callbacks=[resample], verbose=0)
+            found[rule] = state_of(model)
+        return found
+
+    assert_same_on_all(2, tmp_path, train)
+
+
+def test_lbfgs_after_adam(tmp_path, optimizer_options):
+    limit_iterations(10)
+
+    def train():
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        model.compile("adam", lr=1e-2, loss_weights="dn", verbose=0)
+        model.train(iterations=5, verbose=0)
+        model.compile("L-BFGS", loss_weights="keep", verbose=0)
+        model.train(verbose=0)
+        return state_of(model)
+
+    assert_same_on_all(2, tmp_path, train)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point_weights", [None, "rba"])
+def test_the_compiled_engine_gives_the_same(point_weights, tmp_path, compilations):
+    def train():
+        model = ddb.Model(scripts.laplace(), scripts.network())
+        weights = {"loss_weights": "gw-std", "point_weights": point_weights}
+        model.compile("adam", lr=1e-2, gradient_engine="compiled", verbose=0, **weights)
+        model.train(iterations=3, verbose=0)
+        assert model.gradient_engine == "compiled"
+        return state_of(model)
+
+    assert_same_on_all(2, tmp_path, train)
+
+
+def test_the_monitor_observes_the_gradients_of_all_points(tmp_path):
+    def observe():
+        model = ddb.Model(scripts.klein_gordon(), scripts.network())
+        model.compile("adam", lr=1e-2, loss_weights="db-kurtosis", verbose=0)
+        monitor = ddb.GradientMonitor(period=2)
+        model.train(iterations=4, callbacks=[monitor], verbose=0)
+        return {"norms": monitor.gradient_norms, "losses": monitor.losses}
+
+    assert_same_on_all(2, tmp_path, observe)
+
+
+@pytest.mark.slow
+def test_every_strategy_has_the_weights_of_one_process(tmp_path):
+    def train():
+        found = {}
+        for name in ddb.weightings.names():
+            if name == "keep":
+                continue
+            dde.config.set_random_seed(5)
+            model = ddb.Model(scripts.klein_gordon(), scripts.network())
+            weighting = ddb.weightings.get(name)
+            model.compile("adam", lr=1e-2, loss_weights=weighting, verbose=0)
+            model.train(iterations=12, display_every=6, verbose=0)
+            found[name] = state_of(model)
+        return found
+
+    assert_same_on_all(2, tmp_path, train)
