@@ -27,10 +27,11 @@ from cases import network
 from torch import Tensor
 
 import deepxde_balance as ddb
+from deepxde_balance.gradients.choose import EngineName
 
 NETWORKS = ((20, 2), (50, 3))
 CONDITIONS = (1, 4)
-ENGINES = ("per-group", "one-pass")
+ENGINES: tuple[EngineName, ...] = ("per-group", "one-pass")
 
 
 def main() -> None:
@@ -47,14 +48,12 @@ def main() -> None:
             name = f"{conditions + 1} groups, {shape[0]} x {shape[1]}"
             found = {n: ratio(n, conditions, shape, args.rounds) for n in args.points}
             results[name] = found
-            print(
-                f"| {name} | " + " | ".join(f"{r:.2f}" for r in found.values()) + " |", flush=True
-            )
+            cells = " | ".join(f"{r:.2f}" for r in found.values())
+            print(f"| {name} | {cells} |", flush=True)
     if args.out:
-        about = (
-            f"torch {torch.__version__}, {torch.get_num_threads()} threads, {args.rounds} rounds"
-        )
-        args.out.write_text(json.dumps({"about": about, "ratios": results}, indent=1) + "\n")
+        about = f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+        text = {"about": about, "rounds": args.rounds, "ratios": results}
+        args.out.write_text(json.dumps(text, indent=1) + "\n")
 
 
 def ratio(points: int, conditions: int, shape: tuple[int, int], rounds: int) -> float:
@@ -63,21 +62,23 @@ def ratio(points: int, conditions: int, shape: tuple[int, int], rounds: int) -> 
     seconds: dict[str, list[float]] = {engine: [] for engine in ENGINES}
     for number in range(rounds + 3):  # the first are to warm up, and are checked
         for engine in ENGINES:
-            batch = model[engine].data.train_next_batch()
+            batch, step = model[engine].data.train_next_batch(), model[engine].train_step
+            assert step is not None
             start = time.process_time()
-            model[engine].train_step(*batch)
+            step(*batch)
             if number >= 3:
                 seconds[engine].append(time.process_time() - start)
     one_pass, per_group = (statistics.median(seconds[e]) for e in ("one-pass", "per-group"))
     return one_pass / per_group
 
 
-def compiled(points: int, conditions: int, shape: tuple[int, int], engine: str) -> ddb.Model:
+def compiled(points: int, conditions: int, shape: tuple[int, int], engine: EngineName) -> ddb.Model:
     """A model on u_xx + u_yy = 1, with an engine and `points` points in all."""
     rng = np.random.default_rng(0)
 
     def pde(x: Tensor, u: Tensor) -> Tensor:
-        return dde.grad.hessian(u, x, i=0, j=0) + dde.grad.hessian(u, x, i=1, j=1) - 1
+        laplacian: Tensor = dde.grad.hessian(u, x, i=0, j=0) + dde.grad.hessian(u, x, i=1, j=1)
+        return laplacian - 1
 
     boundary = rng.random((points // 5, 2))
     boundary[:, 0] = boundary[:, 0].round()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import deepxde_balance as ddb
-from deepxde_balance.experiments.run import checkpoints
+from deepxde_balance.checkpoints.last import checkpoints
 from deepxde_balance.experiments.training import on_device
 from deepxde_balance.gradients.choose import EngineName
 from deepxde_balance.problems import Problem

@@ -13,7 +13,7 @@ _MANY = 100
 
 
 class WeightCheck:
-    """Notes weights, and finds the first that are not finite, or negative where not allowed.
+    """Finds the first weights that are not finite, or negative where that is not allowed.
 
     To look at them takes several operations, on a tiny problem a good part of an iteration's time.
     So updates are noted, and looked at many at a time. Nothing waits for the device before

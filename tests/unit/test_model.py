@@ -1,6 +1,7 @@
 """Model with dynamic strategies: groups, references, optimizers, keep, external variables."""
 
 import copy
+from typing import Any
 
 import deepxde as dde
 import numpy as np
@@ -400,7 +401,7 @@ def test_nothing_to_balance():
     model.train(iterations=1, verbose=0)
 
 
-NO_RESIDUAL = [lambda x, u: [], None]
+NO_RESIDUAL: list[Any] = [lambda x, u: [], None]
 WITHOUT_REFERENCE = [
     "relobralo", "softadapt", "uw", "sa", "sa-term", "grad-norm", "gradnorm", "config", "ntk"
 ]  # fmt: skip
