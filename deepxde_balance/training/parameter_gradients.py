@@ -11,7 +11,7 @@ from torch import Tensor
 
 def forget_gradients(optimizer: torch.optim.Optimizer) -> None:
     """Sets all gradients to ``None``, by the optimizer's own `zero_grad` if it has one."""
-    if type(optimizer).zero_grad is not torch.optim.Optimizer.zero_grad:
+    if getattr(optimizer.zero_grad, "__func__", None) is not torch.optim.Optimizer.zero_grad:
         optimizer.zero_grad()
         return
     for group in optimizer.param_groups:  # without what PyTorch records for its profiler
