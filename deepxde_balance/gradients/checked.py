@@ -17,7 +17,7 @@ from .._deepxde.no_trace import no_trace
 from .._deepxde.stock_losses import deepxde_losses
 from ..terms.groups import TermGroups
 from .base import GradientEngine, IterationGradients, Measure
-from .mean_losses import is_no_mean
+from .mean_losses import is_no_mean, is_no_mean_of
 from .one_pass import OnePassEngine, loss_functions
 from .passes import PassesEngine
 from .per_group import PerGroupEngine
@@ -27,7 +27,8 @@ from .points_per_pass import PassSize
 #: checked.
 _EVALUATIONS_BETWEEN_CHECKS = 100
 
-#: The points of a pass where passes are compared with one go: less than half of those of a term.
+#: The points of a pass where passes are compared with one go, at most: less than half of those of
+#: a term.
 _POINTS_OF_FEW = 10
 
 
@@ -39,7 +40,9 @@ class CheckedEngine(GradientEngine):
     copies, :class:`PerGroupEngine` takes over, with a warning.
 
     Above a number of points they are divided into passes, and a few of them are compared: with
-    all points in one go, and in several passes.
+    all points in one go, and in several passes. Each loss function must be a mean over its errors,
+    in its value and its derivatives, and the errors and their gradients must be DeepXDE's; so the
+    gradients of the losses are.
 
     Args:
         model: A compiled ``dde.Model``.
@@ -162,18 +165,22 @@ class CheckedEngine(GradientEngine):
             torch.enable_grad(),
             few_points(self.model.data, batch) as few,
         ):
+            weighed = _WeighedErrors()
             try:
                 losses, loss_fn = deepxde_losses(self.model, few)
+                per_group = PerGroupEngine(self.model, self.groups, self.scale)
+                slopes = per_group.gradients(few, weighed).values
             except Exception as error:
                 return f"DeepXDE can't evaluate the losses at a part of the points ({error})"
             expected = torch.stack([loss.detach() for loss in losses])
             for i, function in enumerate(loss_functions(loss_fn, len(losses))):
-                if is_no_mean(function, expected):
+                if is_no_mean(function, expected) or is_no_mean_of(function, weighed.errors[i]):
                     return (
                         f"the loss function of {self.groups.terms[i].name} is no mean over points"
                     )
             made = (self.model, self.groups, self.scale, loss_fn)
-            engine, at_few = PassesEngine(*made, points), PassesEngine(*made, _POINTS_OF_FEW)
+            engine = PassesEngine(*made, points)
+            at_few = PassesEngine(*made, min(points, _POINTS_OF_FEW))
             difference = self._difference(at_few, few, expected)
             if difference is not None:
                 at_few.stacks = engine.stacks = False
@@ -182,13 +189,15 @@ class CheckedEngine(GradientEngine):
                 return f"the one-pass engine {difference}"
             try:
                 in_passes = at_few.gradients(few).losses
+                slopes_in_passes = at_few.gradients(few, weighed).values
             except Exception as error:
                 return f"the losses can't be evaluated at a part of the points ({error})"
             names = self._differing(in_passes, expected)
+            names = names or self._differing_rows(slopes_in_passes, slopes)
         if names:
             return (
-                f"the loss of {names} at all points is not the mean of that at parts of them. A "
-                "residual, a condition or a network that looks at several points at once does that"
+                f"the loss of {names} at all points is not the mean of that at parts of them, or "
+                "its gradient is not. A residual, a condition or a network that looks at several points at once does that"
             )
         self._engine = engine
         return None
@@ -241,6 +250,38 @@ class CheckedEngine(GradientEngine):
         return ", ".join(
             term.name for term, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w
         )
+
+    def _differing_rows(self, gradients: Tensor, expected: Tensor) -> str:
+        """The names of the terms of the rows whose gradients are not as expected."""
+        epsilon = torch.finfo(gradients.dtype).eps
+        size = expected.norm(dim=1)
+        wrong = (gradients - expected).norm(dim=1) > epsilon**0.5 * size + 10 * epsilon
+        return ", ".join(
+            self.groups.terms[i].name
+            for row, w in zip(self.groups.rows, wrong.tolist(), strict=True)
+            if w
+            for i in row
+        )
+
+
+class _WeighedErrors:
+    """A measure: sums of errors times factors, which differ from point to point.
+
+    Unlike those of squared errors, the gradients do not vanish with the errors, so that rounding
+    is small beside them in a trained network, too.
+    """
+
+    def __init__(self) -> None:
+        #: The errors of all terms that were measured last.
+        self.errors: dict[int, Tensor] = {}
+
+    def __call__(self, errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        self.errors = {i: of_term.detach() for i, of_term in errors.items()}
+        sums = {}
+        for i, of_term in errors.items():
+            steps = torch.arange(of_term.numel(), dtype=of_term.dtype, device=of_term.device)
+            sums[i] = ((1.5 + steps.cos()).view_as(of_term) * of_term).sum()
+        return sums
 
 
 def equal_but_for_rounding(found: Tensor, expected: Tensor) -> Tensor:

@@ -51,7 +51,13 @@ def largest(y_true, y_pred):
     return (y_true - y_pred).abs().max()
 
 
-@pytest.mark.parametrize("loss", [sum_of_squares, root_mean_square, largest])
+def normalized(y_true, y_pred):
+    """It is 1 for any errors; its derivatives are no mean's."""
+    loss = torch.mean((y_true - y_pred) ** 2)
+    return loss / loss.detach()
+
+
+@pytest.mark.parametrize("loss", [sum_of_squares, root_mean_square, largest, normalized])
 @pytest.mark.parametrize("in_list", [False, True])
 def test_losses_that_are_no_mean(loss, in_list):
     given = ["MSE", "MAE", loss, "MSE"] if in_list else loss
@@ -100,6 +106,18 @@ def neighbours(x, u):
     return scripts.klein_gordon_residual(x, u) + u.roll(1, 0)
 
 
+def mixing_in_the_gradient(x, u):
+    """The values at a point are those of the point alone, their gradients are not."""
+    mean = u.mean()
+    return scripts.klein_gordon_residual(x, u) + mean - mean.detach()
+
+
+def values_of_one_dimension():
+    """Each of the 8 outputs is compared with each of the 8 values."""
+    points = np.random.default_rng(0).random((8, 2))
+    return scripts.klein_gordon(extra=[dde.icbc.PointSetBC(points, points[:, 0])])
+
+
 def with_a_source():
     """A source that was computed beforehand, at the points that DeepXDE evaluates."""
     source: torch.Tensor
@@ -113,12 +131,19 @@ def with_a_source():
     [
         (lambda: scripts.klein_gordon(pde=mixing), "pde"),
         (lambda: scripts.klein_gordon(pde=neighbours), "pde"),
+        (lambda: scripts.klein_gordon(pde=mixing_in_the_gradient), "the loss of pde"),
         (with_a_source, r"can't evaluate the losses at a part of the points \(.*size of tensor"),
     ],
 )
 def test_a_residual_that_needs_all_points_is_refused_at_the_first_iteration(data, reason):
     model = compiled(data())
     with pytest.raises(RuntimeError, match=rf"points_per_pass=7 can't be used here: .*{reason}"):
+        model.train(iterations=1, verbose=0)
+
+
+def test_small_passes_are_compared_in_that_size():
+    model = compiled(values_of_one_dimension(), points=4)
+    with pytest.raises(RuntimeError, match=r"points_per_pass=4 can't .* the loss of data3"):
         model.train(iterations=1, verbose=0)
 
 
@@ -176,7 +201,7 @@ def test_an_engine_without_passes_takes_all_points_at_once(small_choice, engine,
     assert model.points_per_pass is None
 
 
-@pytest.mark.parametrize("loss", [sum_of_squares, root_mean_square])
+@pytest.mark.parametrize("loss", [sum_of_squares, root_mean_square, normalized])
 def test_what_can_not_be_divided_is_not_where_nobody_asked(
     small_choice, large_problem, loss, float64
 ):
