@@ -197,7 +197,8 @@ class CheckedEngine(GradientEngine):
         if names:
             return (
                 f"the loss of {names} at all points is not the mean of that at parts of them, or "
-                "its gradient is not. A residual, a condition or a network that looks at several points at once does that"
+                "its gradient is not. A residual, a condition or a network that looks at several "
+                "points at once does that"
             )
         self._engine = engine
         return None
