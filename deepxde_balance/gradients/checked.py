@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .._deepxde.batch import Batch
 from .._deepxde.few_points import few_points
+from .._deepxde.nncg import is_nncg
 from .._deepxde.no_trace import no_trace
 from .._deepxde.stock_losses import deepxde_losses
 from ..terms.groups import TermGroups
@@ -64,6 +65,8 @@ class CheckedEngine(GradientEngine):
         self._must_hold = must_hold
         self._size = size
         self._engine: GradientEngine | None = None
+        #: Why the per-group engine has taken over, if it has.
+        self._per_group_because: str | None = None
         self._checked_points: Any = None
         self._evaluations = 0
 
@@ -77,7 +80,7 @@ class CheckedEngine(GradientEngine):
 
     @property
     def points_per_pass(self) -> int | None:
-        divides = self._size is not None and self._divides(self.model.data.train_x)
+        divides = self._divides(self.model.data.train_x) and self._per_group_because is None
         return self._size.points if self._size is not None and divides else None
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
@@ -119,9 +122,12 @@ class CheckedEngine(GradientEngine):
                 evaluations ago.
 
         Raises:
-            RuntimeError: If the check finds a difference and `must_hold` is set.
+            RuntimeError: If the check finds a difference and `must_hold` is set, or if points can't
+                be divided and a user asked for it.
         """
         self._evaluations += 1
+        if self._per_group_because is not None and self._divides(batch.inputs):
+            self._refuse_passes(self._per_group_because)
         due = new_points or self._evaluations > _EVALUATIONS_BETWEEN_CHECKS
         if self._engine is None or (
             self._engine.name == "one-pass"
@@ -135,8 +141,10 @@ class CheckedEngine(GradientEngine):
         return self._engine
 
     def _divides(self, points: np.ndarray) -> bool:
-        """Whether points are divided into passes."""
-        return self._size is not None and len(points) > self._size.above
+        """Whether points are too many to be evaluated together."""
+        if self._size is None or len(points) <= self._size.above:
+            return False
+        return not is_nncg(self.model.opt)  # it differentiates the losses of all points itself
 
     def _check(self, batch: Batch) -> None:
         """Chooses the engine by a comparison with DeepXDE's losses."""
@@ -145,13 +153,17 @@ class CheckedEngine(GradientEngine):
             reason = self._try_passes(batch, self._size.points)
             if reason is None:
                 return
-            if self._size.asked:
-                raise RuntimeError(
-                    f"points_per_pass={self._size.points} can't be used here: {reason}. Leave it "
-                    "out, and all points go through the network at once."
-                )
-            self._size = None
+            self._refuse_passes(reason)
         self._check_one_pass(batch)
+
+    def _refuse_passes(self, reason: str) -> None:
+        """Takes all points at once from now on; a RuntimeError if a user asked for passes."""
+        if self._size is not None and self._size.asked:
+            raise RuntimeError(
+                f"points_per_pass={self._size.points} can't be used here: {reason}. Leave it "
+                "out, and all points go through the network at once."
+            )
+        self._size = None
 
     def _try_passes(self, batch: Batch, points: int) -> str | None:
         """Takes the engine for passes, or says why it can't be used.
@@ -228,6 +240,7 @@ class CheckedEngine(GradientEngine):
             f"{message}: from now on, each group takes a backward of its own, which is slower.",
             stacklevel=2,
         )
+        self._per_group_because = f"the one-pass engine {difference}"
         self._engine = PerGroupEngine(self.model, self.groups, self.scale)
 
     def _difference(self, engine: OnePassEngine, batch: Batch, expected: Tensor) -> str | None:

@@ -241,6 +241,42 @@ def test_the_number_of_points_may_change(small_choice, large_problem, float64):
     assert_same_parameters(*results)
 
 
+def test_more_points_than_asked_for_on_the_per_group_engine():
+    model = compiled(scripts.klein_gordon(pde=mixing), points=200)
+    with pytest.warns(UserWarning, match="does not give DeepXDE's loss of pde"):
+        model.train(iterations=1, verbose=0)
+    assert (model.gradient_engine, model.points_per_pass) == ("per-group", None)
+    more = np.random.default_rng(0).random((400, 2))
+    model.data.add_anchors(more)
+    assert model.points_per_pass is None
+    with pytest.raises(RuntimeError, match=r"points_per_pass=200 can't .* DeepXDE's loss of pde"):
+        model.train(iterations=1, verbose=0)
+
+
+def test_more_points_than_chosen_on_the_per_group_engine(monkeypatch, large_problem):
+    """Nobody asked for passes, so that it goes on."""
+    monkeypatch.setattr(points_per_pass, "CHOSEN", PassSize(points=9, above=200, asked=False))
+    model = compiled(scripts.klein_gordon(pde=mixing), points=None)
+    with pytest.warns(UserWarning, match="does not give DeepXDE's loss of pde"):
+        model.train(iterations=1, verbose=0)
+    model.data.add_anchors(np.random.default_rng(0).random((400, 2)))
+    model.train(iterations=1, verbose=0)
+    assert (model.gradient_engine, model.points_per_pass) == ("per-group", None)
+
+
+def test_nncg_takes_all_points_at_once(small_choice, large_problem):
+    numbers: list[int] = []
+    net = scripts.network()
+    net.apply_feature_transform(lambda x: (numbers.append(len(x)), x)[1])
+    model = compiled(net=net, points=None)
+    assert model.points_per_pass == 9
+    model.compile("NNCG", loss_weights="gw-std", verbose=0)
+    numbers.clear()
+    model.train(iterations=1, verbose=0)
+    assert model.points_per_pass is None
+    assert len(model.data.train_x_all) in numbers  # the residual's block
+
+
 def test_diagnosis_and_monitor(small_choice, large_problem):
     """They look at the same gradients, in passes too."""
     observed = []
