@@ -62,7 +62,7 @@ class PassesEngine(OnePassEngine):
         scale: One static factor per term.
         loss_fn: DeepXDE's loss function, or a list of one for each term; each a mean over points.
         points_per_pass: The largest number of points of a pass. A condition of a class with an
-            `error` of its own is evaluated as a whole.
+            `error` of its own is evaluated as a whole, and so is a pair of points.
     """
 
     def __init__(

@@ -209,6 +209,33 @@ def test_targets_are_evaluated_once(float64):
     assert sum(calls) == 0
 
 
+def test_targets_at_pairs_of_points_are_evaluated_once(float64):
+    """The two halves of a condition's points are cut into more pieces than arrays are kept."""
+    calls: list[int] = []
+
+    def target(x):
+        calls.append(len(x))
+        return x[:, :1]
+
+    def bottom(x, on):
+        return on and np.isclose(x[1], 0)
+
+    def top(x, on):
+        return on and np.isclose(x[1], 1)
+
+    square = dde.geometry.Rectangle([0, 0], [1, 1])
+    bc = dde.icbc.Interface2DBC(square, target, bottom, top)
+    data = scripts.laplace(square, [bc], train_distribution="uniform", num_boundary=160)
+    assert sum(data.num_bcs) > 8 * FEW
+    model = ddb.Model(data, scripts.network((2, 8, 2)))
+    model.compile("adam", lr=1e-2, loss_weights="gw-mean", points_per_pass=FEW, verbose=0)
+    model.train(iterations=2, verbose=0)
+    calls.clear()
+    model.train(iterations=3, verbose=0)
+    assert model.points_per_pass == FEW
+    assert sum(calls) == 0
+
+
 def test_a_restored_run_is_the_unbroken_one(tmp_path, float64):
     def model():
         made = ddb.Model(scripts.klein_gordon(), scripts.network())
