@@ -264,11 +264,16 @@ def test_more_points_than_chosen_on_the_per_group_engine(monkeypatch, large_prob
     assert (model.gradient_engine, model.points_per_pass) == ("per-group", None)
 
 
-def test_nncg_takes_all_points_at_once(small_choice, large_problem):
-    numbers: list[int] = []
+def counting_network(numbers):
+    """A network that appends to a list how many points it is evaluated at."""
     net = scripts.network()
     net.apply_feature_transform(lambda x: (numbers.append(len(x)), x)[1])
-    model = compiled(net=net, points=None)
+    return net
+
+
+def test_nncg_takes_all_points_at_once(small_choice, large_problem):
+    numbers: list[int] = []
+    model = compiled(net=counting_network(numbers), points=None)
     assert model.points_per_pass == 9
     model.compile("NNCG", loss_weights="gw-std", verbose=0)
     numbers.clear()
@@ -280,12 +285,21 @@ def test_nncg_takes_all_points_at_once(small_choice, large_problem):
 def test_diagnosis_and_monitor(small_choice, large_problem):
     """They look at the same gradients, in passes too."""
     observed = []
-    for points in (None, 10**6):
-        model = compiled(points=points)
+    ways: list[dict[str, Any]] = [
+        {"points": None},
+        {"points": None, "gradient_engine": "per-group"},
+    ]
+    for way in ways:
+        numbers: list[int] = []
+        model = compiled(net=counting_network(numbers), **way)
         monitor = ddb.GradientMonitor(period=1)
         model.train(iterations=2, callbacks=[monitor], verbose=0)
-        observed.append((str(ddb.diagnose(model)), monitor.gradient_norms))
-    (in_passes, norms), (at_once, expected) = observed
-    assert in_passes == at_once
+        numbers.clear()
+        diagnosis = str(ddb.diagnose(model))
+        assert (max(numbers) <= 9) == ("gradient_engine" not in way)
+        observed.append((diagnosis, monitor.gradient_norms))
+        assert model.points_per_pass == (None if "gradient_engine" in way else 9)
+    (in_passes, norms), (per_group, expected) = observed
+    assert in_passes == per_group
     for name in expected:
         np.testing.assert_allclose(norms[name], expected[name], rtol=1e-4)
