@@ -420,6 +420,9 @@ class Model(StockModel):
             one = [None if values is None else values[:1] for values in (inputs, auxiliary_vars)]
             with given_losses(self.data, training, list(losses)):
                 _, as_shown = super()._outputs_losses(training, one[0], None, one[1])
+            if auxiliary_vars is not None:  # a residual or callback may read those of all points
+                device = next(self.net.parameters()).device
+                self.net.auxiliary_vars = torch.as_tensor(auxiliary_vars, device=device)
             return [outputs.numpy(force=True), as_shown]
         finally:
             for parameter, was_trainable in trainable:

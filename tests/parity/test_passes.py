@@ -210,6 +210,16 @@ def test_each_point_goes_through_the_network_with_few_others(float64):
     assert len(numbers) == -(-len(model.data.train_x_all) // 50) + 3  # a piece of each condition
 
 
+def test_a_record_leaves_the_auxiliary_variables_of_all_points(float64):
+    left = []
+    for points in (FEW, 10**6):
+        model, _ = build("auxiliary_variables", loss_weights="gw-mean", points_per_pass=points)
+        model.train(iterations=1, verbose=0)
+        left.append(model.net.auxiliary_vars)
+    assert torch.equal(*left)
+    assert len(left[0]) == len(model.data.train_x)
+
+
 def test_targets_are_evaluated_once(float64):
     """A condition's targets at the points of all passes are kept."""
     geom, calls = dde.geometry.Interval(0, 1), []

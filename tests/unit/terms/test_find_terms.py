@@ -40,9 +40,13 @@ def test_a_residual_sees_all_points_where_they_are_trained_together(
         return scripts.klein_gordon_residual(x, u)
 
     model = ddb.Model(scripts.klein_gordon(pde=pde, num_domain=2000), scripts.network())
-    points = {"point_weights": "rba"} if weights != "sa" else {}
     model.compile(
-        "adam", 1e-3, loss_weights=weights, points_per_pass=points_per_pass, verbose=0, **points
+        "adam",
+        1e-3,
+        loss_weights=weights,
+        point_weights=None if weights == "sa" else "rba",
+        points_per_pass=points_per_pass,
+        verbose=0,
     )
     number = len(model.data.train_x)
     assert numbers
