@@ -54,6 +54,8 @@ class LossWeighting(dde.callbacks.Callback):
             start of training: if the groups don't fit the conditions, the model was compiled with
             `loss_weights`, or points can't be divided into passes.
         TypeError: If `weighting` is neither a name nor a weighting object.
+        RuntimeError: In the first iteration, or when points change: if `points_per_pass` was given
+            and a loss at all points is not the mean of that at parts of them.
 
     Example:
         >>> import deepxde as dde

@@ -48,7 +48,7 @@ def is_no_mean_of(
         )
     except Exception:
         return False
-    rounding = torch.finfo(errors.dtype).eps ** 0.5
+    rounding: float = torch.finfo(errors.dtype).eps ** 0.5
     difference = share * value + (1 - share) * other - whole
     if abs(difference) > rounding * max(abs(whole), abs(value), abs(other)):
         return True
