@@ -63,4 +63,4 @@ def _value_and_slopes(
     """The value of a loss function at some errors, and its derivatives by them."""
     leaf = errors.detach().requires_grad_()
     loss = loss_fn(torch.zeros_like(leaf), leaf)
-    return float(loss), torch.autograd.grad(loss, leaf)[0]
+    return float(loss.detach()), torch.autograd.grad(loss, leaf)[0]
