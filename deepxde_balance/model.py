@@ -199,11 +199,13 @@ class Model(StockModel):
                 to rounding. It needs the one-pass engine, and losses that are means over points.
                 The latter is checked, for the loss functions here, for the model on a few of its
                 points in the first iteration and when points change; a RuntimeError then names the
-                term. Point weights take a second evaluation of the errors in each iteration. A
-                condition of a class with an `error` of its own is evaluated as a whole. A number
-                that is not less than that of the points puts all of them through at once.
-                ``None``: on a CPU, 4096 above 20000 points, where it can be done; else all points
-                at once.
+                term, also in the middle of a training. A loss function that becomes another one
+                while the points stay is not noticed. Point weights take a second evaluation of the
+                errors in each iteration. A condition of a class with an `error` of its own is
+                evaluated as a whole, and so is the pair of points of a periodic or an interface
+                condition. A number that is not less than that of the points puts all of them
+                through at once. ``None``: on a CPU, 4096 above 20000 points, where it can be done;
+                else, and under NNCG, all points at once.
 
         Raises:
             ValueError: If a name is unknown, an optimizer object has parameters of another network
@@ -420,6 +422,9 @@ class Model(StockModel):
             one = [None if values is None else values[:1] for values in (inputs, auxiliary_vars)]
             with given_losses(self.data, training, list(losses)):
                 _, as_shown = super()._outputs_losses(training, one[0], None, one[1])
+            if auxiliary_vars is not None:  # a residual or callback may read those of all points
+                device = next(self.net.parameters()).device
+                self.net.auxiliary_vars = torch.as_tensor(auxiliary_vars, device=device)
             return [outputs.numpy(force=True), as_shown]
         finally:
             for parameter, was_trainable in trainable:

@@ -16,22 +16,24 @@ from .target_cache import new_caches
 
 T = TypeVar("T")
 
-#: With more points than this, a few of them are taken where the values do not matter.
-_MANY = 1000
-
 #: Errors of each term, at most.
 _FEW = 24
 
 
-def at_few_points(data: dde.data.Data, batch: Batch, evaluate: Callable[[Batch], T]) -> T:
-    """Evaluates losses where their values do not matter: at a few points, if there are many.
+def at_few_points(
+    data: dde.data.Data, batch: Batch, evaluate: Callable[[Batch], T], in_passes: bool
+) -> T:
+    """Evaluates losses where their values do not matter: at a few points, if that spares memory.
+
+    Else at all points: a script's functions may remember the points of their first call.
 
     Args:
         data: The data object.
         batch: Its present points.
         evaluate: Evaluates the losses at a batch.
+        in_passes: Whether the points are too many to be evaluated together.
     """
-    if why_not_plain(data) is None and len(batch.inputs) > _MANY:
+    if in_passes and why_not_plain(data) is None:
         try:
             with few_points(data, batch) as few:
                 return evaluate(few)

@@ -12,7 +12,7 @@ from .._checks import positive_int
 from .._deepxde.batch import problem_of
 from .._deepxde.target_cache import mend_targets
 from ..gradients.base import external_variables
-from ..gradients.choose import EngineAsked, check_engine
+from ..gradients.choose import EngineAsked, check_engine, takes_passes
 from ..model import Model
 from ..ranks import current
 from ..terms.find_terms import find_terms
@@ -54,6 +54,8 @@ class LossWeighting(dde.callbacks.Callback):
             start of training: if the groups don't fit the conditions, the model was compiled with
             `loss_weights`, or points can't be divided into passes.
         TypeError: If `weighting` is neither a name nor a weighting object.
+        RuntimeError: In the first iteration, or when points change: if `points_per_pass` was given
+            and a loss at all points is not the mean of that at parts of them.
 
     Example:
         >>> import deepxde as dde
@@ -115,14 +117,15 @@ class LossWeighting(dde.callbacks.Callback):
         deepxde_step = present.replaced_step if isinstance(present, TrainStep) else present
         asked = EngineAsked(points_per_pass=self.points_per_pass)
         check_engine(asked, model.data, model.net, model.opt)
-        groups = group_terms(find_terms(model), self.loss_groups)
+        in_passes = takes_passes(asked, model.data, model.net)
+        groups = group_terms(find_terms(model, in_passes), self.loss_groups)
         this_record = len(model.losshistory.steps) - 1  # DeepXDE has recorded the initial losses
         if isinstance(self.weighting, Keep):
             before = self._step_before(run.step)
-            check_reads(model, before.weighting, bool(before.rules_beside))
+            check_reads(model, before.weighting, bool(before.rules_beside), in_passes)
             step = keep_step(model, before, asked, first_record=this_record)
         elif self._step is None or self._step.model is not model or self._groups != groups:
-            check_reads(model, self.weighting, self.point_weights is not None)
+            check_reads(model, self.weighting, self.point_weights is not None, in_passes)
             # A copy: the step before may be of another model, which is to keep its weights.
             self.weighting = copy.deepcopy(self.weighting)
             step = start_step(

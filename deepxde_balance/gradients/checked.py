@@ -13,11 +13,12 @@ from torch import Tensor
 
 from .._deepxde.batch import Batch
 from .._deepxde.few_points import few_points
+from .._deepxde.nncg import is_nncg
 from .._deepxde.no_trace import no_trace
 from .._deepxde.stock_losses import deepxde_losses
 from ..terms.groups import TermGroups
 from .base import GradientEngine, IterationGradients, Measure
-from .mean_losses import is_no_mean
+from .mean_losses import is_no_mean, is_no_mean_of
 from .one_pass import OnePassEngine, loss_functions
 from .passes import PassesEngine
 from .per_group import PerGroupEngine
@@ -27,7 +28,8 @@ from .points_per_pass import PassSize
 #: checked.
 _EVALUATIONS_BETWEEN_CHECKS = 100
 
-#: The points of a pass where passes are compared with one go: less than half of those of a term.
+#: The points of a pass where passes are compared with one go, at most: less than half of those of
+#: a term.
 _POINTS_OF_FEW = 10
 
 
@@ -39,7 +41,9 @@ class CheckedEngine(GradientEngine):
     copies, :class:`PerGroupEngine` takes over, with a warning.
 
     Above a number of points they are divided into passes, and a few of them are compared: with
-    all points in one go, and in several passes.
+    all points in one go, and in several passes. Each loss function must be a mean over its errors,
+    in its value and its derivatives, and the errors and their gradients must be DeepXDE's; so the
+    gradients of the losses are.
 
     Args:
         model: A compiled ``dde.Model``.
@@ -61,6 +65,8 @@ class CheckedEngine(GradientEngine):
         self._must_hold = must_hold
         self._size = size
         self._engine: GradientEngine | None = None
+        #: Why the per-group engine has taken over, if it has.
+        self._per_group_because: str | None = None
         self._checked_points: Any = None
         self._evaluations = 0
 
@@ -74,7 +80,7 @@ class CheckedEngine(GradientEngine):
 
     @property
     def points_per_pass(self) -> int | None:
-        divides = self._size is not None and self._divides(self.model.data.train_x)
+        divides = self._divides(self.model.data.train_x) and self._per_group_because is None
         return self._size.points if self._size is not None and divides else None
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
@@ -116,9 +122,12 @@ class CheckedEngine(GradientEngine):
                 evaluations ago.
 
         Raises:
-            RuntimeError: If the check finds a difference and `must_hold` is set.
+            RuntimeError: If the check finds a difference and `must_hold` is set, or if points can't
+                be divided and a user asked for it.
         """
         self._evaluations += 1
+        if self._per_group_because is not None and self._divides(batch.inputs):
+            self._refuse_passes(self._per_group_because)
         due = new_points or self._evaluations > _EVALUATIONS_BETWEEN_CHECKS
         if self._engine is None or (
             self._engine.name == "one-pass"
@@ -132,8 +141,10 @@ class CheckedEngine(GradientEngine):
         return self._engine
 
     def _divides(self, points: np.ndarray) -> bool:
-        """Whether points are divided into passes."""
-        return self._size is not None and len(points) > self._size.above
+        """Whether points are too many to be evaluated together."""
+        if self._size is None or len(points) <= self._size.above:
+            return False
+        return not is_nncg(self.model.opt)  # it differentiates the losses of all points itself
 
     def _check(self, batch: Batch) -> None:
         """Chooses the engine by a comparison with DeepXDE's losses."""
@@ -142,13 +153,17 @@ class CheckedEngine(GradientEngine):
             reason = self._try_passes(batch, self._size.points)
             if reason is None:
                 return
-            if self._size.asked:
-                raise RuntimeError(
-                    f"points_per_pass={self._size.points} can't be used here: {reason}. Leave it "
-                    "out, and all points go through the network at once."
-                )
-            self._size = None
+            self._refuse_passes(reason)
         self._check_one_pass(batch)
+
+    def _refuse_passes(self, reason: str) -> None:
+        """Takes all points at once from now on; a RuntimeError if a user asked for passes."""
+        if self._size is not None and self._size.asked:
+            raise RuntimeError(
+                f"points_per_pass={self._size.points} can't be used here: {reason}. Leave it "
+                "out, and all points go through the network at once."
+            )
+        self._size = None
 
     def _try_passes(self, batch: Batch, points: int) -> str | None:
         """Takes the engine for passes, or says why it can't be used.
@@ -162,18 +177,22 @@ class CheckedEngine(GradientEngine):
             torch.enable_grad(),
             few_points(self.model.data, batch) as few,
         ):
+            weighed = _WeighedErrors()
             try:
                 losses, loss_fn = deepxde_losses(self.model, few)
+                per_group = PerGroupEngine(self.model, self.groups, self.scale)
+                slopes = per_group.gradients(few, weighed).values
             except Exception as error:
                 return f"DeepXDE can't evaluate the losses at a part of the points ({error})"
             expected = torch.stack([loss.detach() for loss in losses])
             for i, function in enumerate(loss_functions(loss_fn, len(losses))):
-                if is_no_mean(function, expected):
+                if is_no_mean(function, expected) or is_no_mean_of(function, weighed.errors[i]):
                     return (
                         f"the loss function of {self.groups.terms[i].name} is no mean over points"
                     )
             made = (self.model, self.groups, self.scale, loss_fn)
-            engine, at_few = PassesEngine(*made, points), PassesEngine(*made, _POINTS_OF_FEW)
+            engine = PassesEngine(*made, points)
+            at_few = PassesEngine(*made, min(points, _POINTS_OF_FEW))
             difference = self._difference(at_few, few, expected)
             if difference is not None:
                 at_few.stacks = engine.stacks = False
@@ -182,13 +201,16 @@ class CheckedEngine(GradientEngine):
                 return f"the one-pass engine {difference}"
             try:
                 in_passes = at_few.gradients(few).losses
+                slopes_in_passes = at_few.gradients(few, weighed).values
             except Exception as error:
                 return f"the losses can't be evaluated at a part of the points ({error})"
             names = self._differing(in_passes, expected)
+            names = names or self._differing_rows(slopes_in_passes, slopes)
         if names:
             return (
-                f"the loss of {names} at all points is not the mean of that at parts of them. A "
-                "residual, a condition or a network that looks at several points at once does that"
+                f"the loss of {names} at all points is not the mean of that at parts of them, or "
+                "its gradient is not. A residual, a condition or a network that looks at several "
+                "points at once does that"
             )
         self._engine = engine
         return None
@@ -218,6 +240,7 @@ class CheckedEngine(GradientEngine):
             f"{message}: from now on, each group takes a backward of its own, which is slower.",
             stacklevel=2,
         )
+        self._per_group_because = f"the one-pass engine {difference}"
         self._engine = PerGroupEngine(self.model, self.groups, self.scale)
 
     def _difference(self, engine: OnePassEngine, batch: Batch, expected: Tensor) -> str | None:
@@ -241,6 +264,38 @@ class CheckedEngine(GradientEngine):
         return ", ".join(
             term.name for term, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w
         )
+
+    def _differing_rows(self, gradients: Tensor, expected: Tensor) -> str:
+        """The names of the terms of the rows whose gradients are not as expected."""
+        epsilon = torch.finfo(gradients.dtype).eps
+        size = expected.norm(dim=1)
+        wrong = (gradients - expected).norm(dim=1) > epsilon**0.5 * size + 10 * epsilon
+        return ", ".join(
+            self.groups.terms[i].name
+            for row, w in zip(self.groups.rows, wrong.tolist(), strict=True)
+            if w
+            for i in row
+        )
+
+
+class _WeighedErrors:
+    """A measure: sums of errors times factors, which differ from point to point.
+
+    Unlike those of squared errors, the gradients do not vanish with the errors, so that rounding
+    is small beside them in a trained network, too.
+    """
+
+    def __init__(self) -> None:
+        #: The errors of all terms that were measured last.
+        self.errors: dict[int, Tensor] = {}
+
+    def __call__(self, errors: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        self.errors = {i: of_term.detach() for i, of_term in errors.items()}
+        sums = {}
+        for i, of_term in errors.items():
+            steps = torch.arange(of_term.numel(), dtype=of_term.dtype, device=of_term.device)
+            sums[i] = ((1.5 + steps.cos()).view_as(of_term) * of_term).sum()
+        return sums
 
 
 def equal_but_for_rounding(found: Tensor, expected: Tensor) -> Tensor:

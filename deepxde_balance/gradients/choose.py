@@ -136,6 +136,8 @@ def takes_passes(asked: EngineAsked, data: dde.data.Data, net: torch.nn.Module) 
         data: The data object.
         net: The network.
     """
+    if current() is not None:  # each of several processes takes its share at once
+        return False
     if asked.name not in (None, "one-pass") or reason_against(data, net) is not None:
         return False
     size = pass_size(asked.points_per_pass, net)

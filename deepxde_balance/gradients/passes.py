@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import deepxde as dde
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from .._deepxde.batch import Batch
 from .._deepxde.condition_parts import part_of
@@ -61,7 +62,7 @@ class PassesEngine(OnePassEngine):
         scale: One static factor per term.
         loss_fn: DeepXDE's loss function, or a list of one for each term; each a mean over points.
         points_per_pass: The largest number of points of a pass. A condition of a class with an
-            `error` of its own is evaluated as a whole.
+            `error` of its own is evaluated as a whole, and so is a pair of points.
     """
 
     def __init__(
@@ -145,18 +146,24 @@ class PassesEngine(OnePassEngine):
             _add_losses(losses, self._losses_of(piece, errors, None))
         return self._outputs(), torch.stack([losses[i] for i in range(len(losses))])
 
-    @torch.no_grad()
     def _outputs(self) -> Tensor:
-        """The network's outputs at the points of the batch, which it was cut from."""
+        """The network's outputs at the points of the batch, which it was cut from.
+
+        The points require gradients, as in DeepXDE: an output transform may differentiate by them.
+        """
         assert self.seen is not None
         inputs, _, auxiliary = self.seen.batch
         device = next(self.model.net.parameters()).device
+        frozen = self._frozen_parameters()
         outputs = []
         for first in range(0, len(inputs), self._points_per_pass):
             some = slice(first, first + self._points_per_pass)
             if auxiliary is not None:
                 self.model.net.auxiliary_vars = torch.as_tensor(auxiliary[some], device=device)
-            outputs.append(self.model.net(torch.as_tensor(inputs[some], device=device)))
+            points = torch.as_tensor(inputs[some], device=device).detach().requires_grad_()
+            of_some = functional_call(self.model.net, frozen, points, tie_weights=False)
+            outputs.append(of_some.detach())
+            dde.gradients.clear()
         return torch.cat(outputs)
 
     def _of_pass(
@@ -241,11 +248,15 @@ class PassesEngine(OnePassEngine):
 
     def _frozen_errors(self, piece: Piece) -> dict[int, Tensor]:
         """The errors of a piece, evaluated without a graph of the network's parameters."""
-        parameters = list(self.model.net.parameters())
-        named = self._by_name(parameters, [p.detach() for p in parameters])
-        errors = {i: e.detach() for i, e in self._errors_of(piece, named).items()}
+        of_piece = self._errors_of(piece, self._frozen_parameters())
+        errors = {i: e.detach() for i, e in of_piece.items()}
         dde.gradients.clear()
         return errors
+
+    def _frozen_parameters(self) -> dict[str, Tensor]:
+        """All parameters of the network without gradients, by name."""
+        parameters = list(self.model.net.parameters())
+        return self._by_name(parameters, [p.detach() for p in parameters])
 
     def _errors_of(
         self, piece: Piece, copies: dict[str, Tensor] | None, outputs: Tensor | None = None

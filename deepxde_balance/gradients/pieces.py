@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .._deepxde.condition_parts import number_of_errors, rows_of_errors
 from .one_pass import Block
@@ -55,27 +54,35 @@ def cut(block: Block, conditions: Sequence[Any], number: int) -> Iterator[Piece]
     Args:
         block: The block.
         conditions: The condition of each of its terms, ``None`` for residuals.
-        number: The largest number of points of a piece, but for a condition that has no parts.
+        number: The largest number of points of a piece, but for a condition that has no parts. The
+            two points of a pair stay together.
     """
     of = len(block.points)
     if of == 0:  # a mean over no points, which is nan
-        yield _piece(block, block.terms, np.arange(0), block.slices, (None,) * len(block.terms))
+        yield _piece(block, block.terms, slice(0), block.slices, (None,) * len(block.terms))
         return
     if block.slices is None:
         for first in range(0, of, number):
             last = min(first + number, of)
             errors = (ErrorRange(first, last, of),) * len(block.terms)
-            yield _piece(block, block.terms, np.arange(first, last), None, errors)
+            yield _piece(block, block.terms, slice(first, last), None, errors)
         return
-    chunks: list[_Chunk] = []
-    room = number
+    together: list[list[_Chunk]] = []
+    room = 0
     for chunk in _chunks(block, conditions, number):
-        if chunks and len(chunk.rows) > room:
-            yield _of_chunks(block, chunks)
-            chunks, room = [], number
-        chunks.append(chunk)
+        if not together or len(chunk.rows) > room:
+            together.append([])
+            room = number
+        together[-1].append(chunk)
         room -= len(chunk.rows)
-    yield _of_chunks(block, chunks)
+    # Targets are cached by arrays of points, so all pieces share the memory of one.
+    rows = [chunk.rows for chunks in together for chunk in chunks]
+    block = _reordered(block, np.concatenate(rows))
+    first = 0
+    for chunks in together:
+        piece = _of_chunks(block, chunks, first)
+        yield piece
+        first += len(piece.points)
 
 
 def packed(pieces: Iterable[Piece], number: int) -> list[list[Piece]]:
@@ -106,12 +113,27 @@ def _chunks(block: Block, conditions: Sequence[Any], number: int) -> Iterator[_C
             yield _Chunk(term, rows, ErrorRange(first, last, of))
 
 
-def _of_chunks(block: Block, chunks: Sequence[_Chunk]) -> Piece:
+def _reordered(block: Block, order: np.ndarray) -> Block:
+    """A block with its points in another order; the same if the order is that of the block."""
+    if np.array_equal(order, np.arange(len(block.points))):
+        return block
+    where = torch.from_numpy(order)
+    auxiliary = None if block.auxiliary_vars is None else block.auxiliary_vars[where]
+    return replace(
+        block,
+        points=block.points[order],
+        inputs=block.inputs[where],
+        auxiliary_vars=auxiliary,
+    )
+
+
+def _of_chunks(block: Block, chunks: Sequence[_Chunk], first: int) -> Piece:
+    """The piece of some chunks, whose points follow each other in the block from `first` on."""
     ends = np.cumsum([0] + [len(chunk.rows) for chunk in chunks]).tolist()
     return _piece(
         block,
         tuple(chunk.term for chunk in chunks),
-        np.concatenate([chunk.rows for chunk in chunks]),
+        slice(first, first + ends[-1]),
         tuple(itertools.pairwise(ends)),
         tuple(chunk.errors for chunk in chunks),
     )
@@ -120,18 +142,10 @@ def _of_chunks(block: Block, chunks: Sequence[_Chunk]) -> Piece:
 def _piece(
     block: Block,
     terms: tuple[int, ...],
-    rows: np.ndarray,
+    where: slice,
     slices: tuple[tuple[int, int], ...] | None,
     errors: tuple[ErrorRange | None, ...],
 ) -> Piece:
-    where: Any = rows
-    first = int(rows[0]) if len(rows) else 0
-    if np.array_equal(rows, np.arange(first, first + len(rows))):
-        where = slice(first, first + len(rows))  # shares the block's memory
-    points = block.points[where]
-
-    def of(tensor: Tensor) -> Tensor:
-        return tensor[where if isinstance(where, slice) else torch.from_numpy(where)]
-
-    auxiliary = None if block.auxiliary_vars is None else of(block.auxiliary_vars)
-    return Piece(terms, points, of(block.inputs), auxiliary, slices, errors)
+    """The piece at the rows `where` of a block, whose memory it shares."""
+    auxiliary = None if block.auxiliary_vars is None else block.auxiliary_vars[where]
+    return Piece(terms, block.points[where], block.inputs[where], auxiliary, slices, errors)

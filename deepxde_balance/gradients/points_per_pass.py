@@ -28,9 +28,9 @@ class PassSize(NamedTuple):
 
 
 #: The choice without a number, on a CPU, where operations on few points stay in its caches. With
-#: 10000 points, networks of width 20, 50 and 100 take 0.80, 0.84 and 0.70 of the time at once
-#: (`benchmarks/scale.py --ratios`). Beyond twice that number, memory counts, too. On other devices
-#: nothing was measured.
+#: 10000 points and one thread, networks of width 20, 50 and 100 take 0.80, 0.84 and 0.70 of the
+#: time at once (`benchmarks/scale.py --ratios`, `benchmarks/results/scale_ratios.json`). Beyond
+#: twice that number, memory counts, too. On other devices nothing was measured.
 CHOSEN = PassSize(points=4096, above=20000, asked=False)
 
 

@@ -17,14 +17,14 @@ from .._deepxde.stock_losses import deepxde_losses
 from .term import Term, check_points, name_terms
 
 
-def find_terms(model: dde.Model) -> tuple[Term, ...]:
+def find_terms(model: dde.Model, in_passes: bool = False) -> tuple[Term, ...]:
     """Returns the loss terms of a model.
 
-    The losses are evaluated once, on a few points where there are many. That leaves random states
-    and the network as they were.
+    The losses are evaluated once. That leaves random states and the network as they were.
 
     Args:
         model: A compiled ``dde.Model``.
+        in_passes: Whether the points are too many to be evaluated together; then a few are.
 
     Raises:
         ValueError: If a condition has no points.
@@ -36,7 +36,7 @@ def find_terms(model: dde.Model) -> tuple[Term, ...]:
     ):
         batch = Batch(*model.data.train_next_batch())
         losses = at_few_points(
-            model.data, batch, lambda points: deepxde_losses(model, points).losses
+            model.data, batch, lambda points: deepxde_losses(model, points).losses, in_passes
         )
     terms = name_terms(model.data, len(losses), counts[-1])
     check_points(model.data, terms)

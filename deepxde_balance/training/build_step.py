@@ -85,7 +85,7 @@ def build_step(
             raise ValueError(
                 "A list of numbers weighs each loss term by itself: leave loss_groups out."
             )
-        other, terms = _find_terms(model, loss, Fixed(numbers), point_weights is not None)
+        other, terms = _find_terms(model, loss, Fixed(numbers), point_weights is not None, engine)
         if isinstance(loss_weights, Mapping):
             numbers = _by_name(dict(zip(loss_weights, numbers, strict=True)), terms)
         check_length("loss_weights", numbers, terms)
@@ -108,12 +108,12 @@ def build_step(
             return None, model.loss_weights
         if before.weighting.reads.needs_errors or before.points is not None:
             # Raises if it can't read them.
-            _find_terms(model, loss, before.weighting, bool(before.rules_beside))
+            _find_terms(model, loss, before.weighting, bool(before.rules_beside), engine)
         return keep_step(model, before, engine), model.loss_weights
     plain = loss_groups is None and weighting.scale is None and point_weights is None
     if isinstance(weighting, Equal) and plain and not takes_passes(engine, model.data, model.net):
         return None, None
-    other, terms = _find_terms(model, loss, weighting, point_weights is not None)
+    other, terms = _find_terms(model, loss, weighting, point_weights is not None, engine)
     groups = group_terms(terms, loss_groups)
     step = start_step(model, weighting, groups, engine, point_weights=point_weights)
     check_points(other, step)
@@ -236,7 +236,7 @@ def restored_keep_step(
     """
     if saved["strategy"] not in _KEPT:
         return None
-    terms = find_terms(model)
+    terms = find_terms(model, takes_passes(engine, model.data, model.net))
     position = {term.name: i for i, term in enumerate(terms)}
     named = {name for own in saved["groups"].values() for name in own} | {*saved["unweighted"]}
     if not named <= position.keys():
@@ -383,11 +383,12 @@ def check_points(model: dde.Model, step: TrainStep) -> None:
     Raises:
         ValueError: If a point weighting can't weigh its points.
     """
-    check_rules(model, step.engine.groups, step.rules_beside)
+    in_passes = step.engine.points_per_pass is not None
+    check_rules(model, step.engine.groups, step.rules_beside, in_passes)
 
 
 def _find_terms(
-    model: dde.Model, loss: Any, weighting: Weighting, with_points: bool
+    model: dde.Model, loss: Any, weighting: Weighting, with_points: bool, engine: EngineAsked
 ) -> tuple[dde.Model, tuple[Term, ...]]:
     """Finds the loss terms with another model, so that this one does not change.
 
@@ -399,8 +400,9 @@ def _find_terms(
     """
     other = StockModel(model.data, model.net)
     other.compile("sgd", lr=1.0, loss=loss, verbose=0)
-    check_reads(other, weighting, with_points)
-    return other, find_terms(other)
+    in_passes = takes_passes(engine, model.data, model.net)
+    check_reads(other, weighting, with_points, in_passes)
+    return other, find_terms(other, in_passes)
 
 
 def _check_state(weighting: Weighting) -> None:

@@ -22,13 +22,16 @@ def _losses_are_of_errors(data: dde.data.Data) -> bool:
     ]
 
 
-def check_reads(model: dde.Model, weighting: Weighting, with_points: bool = False) -> None:
+def check_reads(
+    model: dde.Model, weighting: Weighting, with_points: bool = False, in_passes: bool = False
+) -> None:
     """Refuses a model that does not provide what a weighting reads.
 
     Args:
         model: A compiled model.
         weighting: The weighting.
         with_points: Whether there are point weightings beside it.
+        in_passes: Whether the points are too many to be evaluated together.
 
     Raises:
         ValueError: If the weighting reads errors at points, but the losses are not made of such
@@ -51,7 +54,9 @@ def check_reads(model: dde.Model, weighting: Weighting, with_points: bool = Fals
         return
     with no_trace(model.net):
         batch = Batch(*data.train_next_batch())
-        loss_fn = at_few_points(data, batch, lambda points: deepxde_losses(model, points).loss_fn)
+        loss_fn = at_few_points(
+            data, batch, lambda points: deepxde_losses(model, points).loss_fn, in_passes
+        )
     functions = [loss_fn] if callable(loss_fn) else list(loss_fn)
     if all(function is dde.losses.mean_squared_error for function in functions):
         return

@@ -115,13 +115,14 @@ def rules_for(
     return rules
 
 
-def check_rules(model: dde.Model, groups: TermGroups, rules: PointRules) -> None:
+def check_rules(model: dde.Model, groups: TermGroups, rules: PointRules, in_passes: bool) -> None:
     """Shows the point weightings the points that the terms have now, which they may refuse.
 
     Args:
         model: A compiled model.
         groups: The groups of the loss terms.
         rules: The point weightings.
+        in_passes: Whether the points are too many to be evaluated together.
 
     Raises:
         ValueError: If one can't weigh its points.
@@ -144,7 +145,7 @@ def check_rules(model: dde.Model, groups: TermGroups, rules: PointRules) -> None
     like = next(model.net.parameters()).detach()
     with no_trace(model.net), unchanged_samplers(model.data):
         batch = Batch(*model.data.train_next_batch())
-        per_point = at_few_points(model.data, batch, errors_per_point)
+        per_point = at_few_points(model.data, batch, errors_per_point, in_passes)
         points = points_of_terms(model.data, groups.terms, batch.inputs)
         pools = {i: pool_of(term) for i, term in enumerate(groups.terms)}
     for i, rule in rules.items():

@@ -378,6 +378,19 @@ def points_to_test_and_metrics():
     return Script(data, scripts.network(), {"metrics": ["l2 relative error"]})
 
 
+def stream_function():
+    """The network's output is differentiated to give u and v, which are then free of divergence."""
+    net = scripts.network((2, 8, 8, 1))
+
+    def curl(x, psi):
+        (slopes,) = torch.autograd.grad(psi.sum(), x, create_graph=True)
+        return torch.cat([slopes[:, 1:2], -slopes[:, 0:1]], dim=1)
+
+    net.apply_output_transform(curl)
+    bcs = [dde.icbc.DirichletBC(SQUARE, wave, on, component=c) for c in (0, 1)]
+    return Script(scripts.laplace(SQUARE, bcs, num_test=15), net)
+
+
 FEATURES = {
     f.__name__: f
     for f in (
@@ -413,5 +426,6 @@ FEATURES = {
         ode_system,
         three_dimensions,
         points_to_test_and_metrics,
+        stream_function,
     )
 }

@@ -54,6 +54,7 @@ def assert_same_records(one, other):
 def test_forward_autodiff(feature, float64, forward_autodiff):
     weights = weighting_for(feature)
     passes = trained(feature, weights, None, points_per_pass=FEW)
+    assert passes.points_per_pass == FEW
     assert_same_parameters(passes, trained(feature, weights, "per-group"))
 
 
@@ -128,13 +129,27 @@ def test_lbfgs(feature, rule, float64, optimizer_options):
     """The loss is evaluated several times in a step; point weights change in the first only."""
     optimizer_options.lbfgs.update(maxiter=6, iter_per_step=3)
     results = []
-    for points in (FEW, 10**6):
+    ways: list[dict[str, Any]] = [{"points_per_pass": FEW}, {"gradient_engine": "per-group"}]
+    for way in ways:
         arguments: dict[str, Any] = {"optimizer": "L-BFGS", "lr": None, "point_weights": rule}
-        model, _ = build(feature, loss_weights="gw-std", points_per_pass=points, **arguments)
+        model, _ = build(feature, loss_weights="gw-std", **arguments, **way)
         model.train(verbose=0)
         results.append(model)
-    in_passes, at_once = results
-    assert_same_parameters(in_passes, at_once, tolerance=1e-8)
+    in_passes, per_group = results
+    assert in_passes.points_per_pass == FEW
+    assert per_group.gradient_engine == "per-group"
+    assert_same_parameters(in_passes, per_group, tolerance=1e-8)
+
+
+class EngineInTraining(dde.callbacks.Callback):
+    """A set of what trained: the engine's name, and the points of a pass."""
+
+    def on_train_begin(self):
+        self.found = set()
+
+    def on_epoch_end(self):
+        engine = self.model.train_step.engine
+        self.found.add((engine.name, engine.points_per_pass))
 
 
 @pytest.mark.parametrize("weights", ["equal", "db-mean"])
@@ -143,7 +158,9 @@ def test_a_callback_on_a_stock_model(weights, float64):
     for points in (FEW, None):
         model, script = build("dirichlet_ic_operator", dde.Model)
         callback = ddb.LossWeighting(weights, script.loss_groups, points_per_pass=points)
-        model.train(iterations=5, callbacks=[callback], verbose=0)
+        seen = EngineInTraining()
+        model.train(iterations=5, callbacks=[callback, seen], verbose=0)
+        assert seen.found == {("per-group", None) if points is None else ("one-pass", points)}
         results.append(model)
     assert_same_parameters(*results)
 
@@ -164,12 +181,15 @@ def test_a_list_of_numbers(float64):
 @pytest.mark.parametrize("name", ["db-std", "ntk-exact"])
 def test_static_factors(name, float64):
     results = []
-    for points in (FEW, 10**6):
+    ways: list[dict[str, Any]] = [{"points_per_pass": FEW}, {"gradient_engine": "per-group"}]
+    for way in ways:
         weighting = ddb.weightings.get(name, scale={"pde": 0.01, "bc0": 100.0})
         model = ddb.Model(scripts.klein_gordon(), scripts.network())
-        model.compile("adam", lr=1e-2, loss_weights=weighting, points_per_pass=points, verbose=0)
+        model.compile("adam", lr=1e-2, loss_weights=weighting, **way, verbose=0)
         model.train(iterations=3, verbose=0)
         results.append(model)
+    assert results[0].points_per_pass == FEW
+    assert results[1].gradient_engine == "per-group"
     assert_same_parameters(*results)
 
 
@@ -190,6 +210,16 @@ def test_each_point_goes_through_the_network_with_few_others(float64):
     assert len(numbers) == -(-len(model.data.train_x_all) // 50) + 3  # a piece of each condition
 
 
+def test_a_record_leaves_the_auxiliary_variables_of_all_points(float64):
+    left = []
+    for points in (FEW, 10**6):
+        model, _ = build("auxiliary_variables", loss_weights="gw-mean", points_per_pass=points)
+        model.train(iterations=1, verbose=0)
+        left.append(model.net.auxiliary_vars)
+    assert torch.equal(*left)
+    assert len(left[0]) == len(model.data.train_x)
+
+
 def test_targets_are_evaluated_once(float64):
     """A condition's targets at the points of all passes are kept."""
     geom, calls = dde.geometry.Interval(0, 1), []
@@ -206,6 +236,33 @@ def test_targets_are_evaluated_once(float64):
     model.train(iterations=2, verbose=0)
     calls.clear()
     model.train(iterations=3, verbose=0)
+    assert sum(calls) == 0
+
+
+def test_targets_at_pairs_of_points_are_evaluated_once(float64):
+    """The two halves of a condition's points are cut into more pieces than arrays are kept."""
+    calls: list[int] = []
+
+    def target(x):
+        calls.append(len(x))
+        return x[:, :1]
+
+    def bottom(x, on):
+        return on and np.isclose(x[1], 0)
+
+    def top(x, on):
+        return on and np.isclose(x[1], 1)
+
+    square = dde.geometry.Rectangle([0, 0], [1, 1])
+    bc = dde.icbc.Interface2DBC(square, target, bottom, top)
+    data = scripts.laplace(square, [bc], train_distribution="uniform", num_boundary=160)
+    assert sum(data.num_bcs) > 8 * FEW
+    model = ddb.Model(data, scripts.network((2, 8, 2)))
+    model.compile("adam", lr=1e-2, loss_weights="gw-mean", points_per_pass=FEW, verbose=0)
+    model.train(iterations=2, verbose=0)
+    calls.clear()
+    model.train(iterations=3, verbose=0)
+    assert model.points_per_pass == FEW
     assert sum(calls) == 0
 
 

@@ -75,13 +75,13 @@ def test_all_points_where_a_few_are_not_enough():
             raise ValueError("needs all")
         return "all"
 
-    assert at_few_points(data, batch, evaluate) == "all"
+    assert at_few_points(data, batch, evaluate, in_passes=True) == "all"
     assert seen[0] < 100
     assert seen[1] == len(batch.inputs)
 
 
-def test_few_of_few_points():
-    data = scripts.klein_gordon()
+def test_all_points_where_they_are_evaluated_together():
+    data = scripts.klein_gordon(num_domain=2000)
     batch = Batch(*data.train_next_batch())
-    assert at_few_points(data, batch, lambda given: given) is batch
+    assert at_few_points(data, batch, lambda given: given, in_passes=False) is batch
     assert np.array_equal(data.train_x, batch.inputs)

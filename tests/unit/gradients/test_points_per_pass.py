@@ -51,7 +51,13 @@ def largest(y_true, y_pred):
     return (y_true - y_pred).abs().max()
 
 
-@pytest.mark.parametrize("loss", [sum_of_squares, root_mean_square, largest])
+def normalized(y_true, y_pred):
+    """It is 1 for any errors; its derivatives are no mean's."""
+    loss = torch.mean((y_true - y_pred) ** 2)
+    return loss / loss.detach()
+
+
+@pytest.mark.parametrize("loss", [sum_of_squares, root_mean_square, largest, normalized])
 @pytest.mark.parametrize("in_list", [False, True])
 def test_losses_that_are_no_mean(loss, in_list):
     given = ["MSE", "MAE", loss, "MSE"] if in_list else loss
@@ -100,6 +106,18 @@ def neighbours(x, u):
     return scripts.klein_gordon_residual(x, u) + u.roll(1, 0)
 
 
+def mixing_in_the_gradient(x, u):
+    """The values at a point are those of the point alone, their gradients are not."""
+    mean = u.mean()
+    return scripts.klein_gordon_residual(x, u) + mean - mean.detach()
+
+
+def values_of_one_dimension():
+    """Each of the 8 outputs is compared with each of the 8 values."""
+    points = np.random.default_rng(0).random((8, 2))
+    return scripts.klein_gordon(extra=[dde.icbc.PointSetBC(points, points[:, 0])])
+
+
 def with_a_source():
     """A source that was computed beforehand, at the points that DeepXDE evaluates."""
     source: torch.Tensor
@@ -113,12 +131,19 @@ def with_a_source():
     [
         (lambda: scripts.klein_gordon(pde=mixing), "pde"),
         (lambda: scripts.klein_gordon(pde=neighbours), "pde"),
+        (lambda: scripts.klein_gordon(pde=mixing_in_the_gradient), "the loss of pde"),
         (with_a_source, r"can't evaluate the losses at a part of the points \(.*size of tensor"),
     ],
 )
 def test_a_residual_that_needs_all_points_is_refused_at_the_first_iteration(data, reason):
     model = compiled(data())
     with pytest.raises(RuntimeError, match=rf"points_per_pass=7 can't be used here: .*{reason}"):
+        model.train(iterations=1, verbose=0)
+
+
+def test_small_passes_are_compared_in_that_size():
+    model = compiled(values_of_one_dimension(), points=4)
+    with pytest.raises(RuntimeError, match=r"points_per_pass=4 can't .* the loss of data3"):
         model.train(iterations=1, verbose=0)
 
 
@@ -176,7 +201,7 @@ def test_an_engine_without_passes_takes_all_points_at_once(small_choice, engine,
     assert model.points_per_pass is None
 
 
-@pytest.mark.parametrize("loss", [sum_of_squares, root_mean_square])
+@pytest.mark.parametrize("loss", [sum_of_squares, root_mean_square, normalized])
 def test_what_can_not_be_divided_is_not_where_nobody_asked(
     small_choice, large_problem, loss, float64
 ):
@@ -216,15 +241,65 @@ def test_the_number_of_points_may_change(small_choice, large_problem, float64):
     assert_same_parameters(*results)
 
 
+def test_more_points_than_asked_for_on_the_per_group_engine():
+    model = compiled(scripts.klein_gordon(pde=mixing), points=200)
+    with pytest.warns(UserWarning, match="does not give DeepXDE's loss of pde"):
+        model.train(iterations=1, verbose=0)
+    assert (model.gradient_engine, model.points_per_pass) == ("per-group", None)
+    more = np.random.default_rng(0).random((400, 2))
+    model.data.add_anchors(more)
+    assert model.points_per_pass is None
+    with pytest.raises(RuntimeError, match=r"points_per_pass=200 can't .* DeepXDE's loss of pde"):
+        model.train(iterations=1, verbose=0)
+
+
+def test_more_points_than_chosen_on_the_per_group_engine(monkeypatch, large_problem):
+    """Nobody asked for passes, so that it goes on."""
+    monkeypatch.setattr(points_per_pass, "CHOSEN", PassSize(points=9, above=200, asked=False))
+    model = compiled(scripts.klein_gordon(pde=mixing), points=None)
+    with pytest.warns(UserWarning, match="does not give DeepXDE's loss of pde"):
+        model.train(iterations=1, verbose=0)
+    model.data.add_anchors(np.random.default_rng(0).random((400, 2)))
+    model.train(iterations=1, verbose=0)
+    assert (model.gradient_engine, model.points_per_pass) == ("per-group", None)
+
+
+def counting_network(numbers):
+    """A network that appends to a list how many points it is evaluated at."""
+    net = scripts.network()
+    net.apply_feature_transform(lambda x: (numbers.append(len(x)), x)[1])
+    return net
+
+
+def test_nncg_takes_all_points_at_once(small_choice, large_problem):
+    numbers: list[int] = []
+    model = compiled(net=counting_network(numbers), points=None)
+    assert model.points_per_pass == 9
+    model.compile("NNCG", loss_weights="gw-std", verbose=0)
+    numbers.clear()
+    model.train(iterations=1, verbose=0)
+    assert model.points_per_pass is None
+    assert len(model.data.train_x_all) in numbers  # the residual's block
+
+
 def test_diagnosis_and_monitor(small_choice, large_problem):
     """They look at the same gradients, in passes too."""
     observed = []
-    for points in (None, 10**6):
-        model = compiled(points=points)
+    ways: list[dict[str, Any]] = [
+        {"points": None},
+        {"points": None, "gradient_engine": "per-group"},
+    ]
+    for way in ways:
+        numbers: list[int] = []
+        model = compiled(net=counting_network(numbers), **way)
         monitor = ddb.GradientMonitor(period=1)
         model.train(iterations=2, callbacks=[monitor], verbose=0)
-        observed.append((str(ddb.diagnose(model)), monitor.gradient_norms))
-    (in_passes, norms), (at_once, expected) = observed
-    assert in_passes == at_once
+        numbers.clear()
+        diagnosis = str(ddb.diagnose(model))
+        assert (max(numbers) <= 9) == ("gradient_engine" not in way)
+        observed.append((diagnosis, monitor.gradient_norms))
+        assert model.points_per_pass == (None if "gradient_engine" in way else 9)
+    (in_passes, norms), (per_group, expected) = observed
+    assert in_passes == per_group
     for name in expected:
         np.testing.assert_allclose(norms[name], expected[name], rtol=1e-4)

@@ -27,6 +27,32 @@ def test_a_data_class_with_a_loss_of_its_own():
     assert list(model.weights) == ["pde", "bc", "extra"]
 
 
+@pytest.mark.parametrize("weights", ["db-mean", "sa", [1.0] * 4])
+@pytest.mark.parametrize("points_per_pass, all_points", [(None, True), (3000, True), (500, False)])
+def test_a_residual_sees_all_points_where_they_are_trained_together(
+    weights, points_per_pass, all_points
+):
+    """It may remember what it is first called with."""
+    numbers = []
+
+    def pde(x, u):
+        numbers.append(len(x))
+        return scripts.klein_gordon_residual(x, u)
+
+    model = ddb.Model(scripts.klein_gordon(pde=pde, num_domain=2000), scripts.network())
+    model.compile(
+        "adam",
+        1e-3,
+        loss_weights=weights,
+        point_weights=None if weights == "sa" else "rba",
+        points_per_pass=points_per_pass,
+        verbose=0,
+    )
+    number = len(model.data.train_x)
+    assert numbers
+    assert all((seen == number) == all_points for seen in numbers)
+
+
 def test_a_condition_without_points_is_refused():
     geom = dde.geometry.Rectangle([0, 0], [1, 1])
     nowhere = dde.icbc.DirichletBC(geom, lambda x: x[:, :1], lambda x, on: on and x[0] > 2)
