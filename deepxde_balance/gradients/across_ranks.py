@@ -17,6 +17,7 @@ from .._deepxde.stock_losses import deepxde_losses
 from ..ranks import Ranks
 from .base import GradientEngine, IterationGradients, Measure, Measured, StatefulMeasure, grad
 from .checked import equal_but_for_rounding
+from .used_by_ranks import UsedByRanks
 
 LossFn = Callable[[Tensor, Tensor], Tensor]
 
@@ -43,6 +44,7 @@ class AcrossRanks(GradientEngine):
         self._share: Share | None = None
         self._parts: list[Part] = []
         self._means: _ShareOfMeans | None = None
+        self._used = UsedByRanks(ranks)
 
     @property
     def name(self) -> str:
@@ -66,13 +68,14 @@ class AcrossRanks(GradientEngine):
             own = torch.stack(self._engine.losses(share.batch, own_measure))
         summed: Callable[..., Tensor] = _SumOverRanks.apply
         contribution = self._contribution(own.detach(), measure)
-        losses = summed(self._ranks, [own], contribution, *self.parameters().all)
+        parameters = self.parameters().all
+        losses = summed(self._ranks, self._used, [own], contribution, *parameters)
         return list(losses.unbind())
 
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
         share, own_measure = self._follow(batch, measure)
         with share.exchanged():
-            own = self._engine.gradients(share.batch, own_measure)
+            own = self._used.complete(self._engine.gradients(share.batch, own_measure))
         losses = self._contribution(own.losses, measure).to(own.values)
         flat = torch.cat([losses, own.values.reshape(-1)])
         self._ranks.add_up(flat)
@@ -142,6 +145,7 @@ class AcrossRanks(GradientEngine):
         ]
         self._means = _ShareOfMeans(functions, [part.factor for part in self._parts])
         self._share = share
+        self._used.forget()
 
     def _contribution(self, losses: Tensor, measure: Measure | None) -> Tensor:
         """What this rank adds to the sum of losses. A measure gives every rank the whole losses."""
@@ -232,9 +236,14 @@ class _SumOverRanks(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, ranks: Ranks, own: list[Tensor], contribution: Tensor, *parameters: Tensor
+        ctx: Any,
+        ranks: Ranks,
+        used: UsedByRanks,
+        own: list[Tensor],  # in a list, so that its graph is kept
+        contribution: Tensor,
+        *parameters: Tensor,
     ) -> Tensor:
-        ctx.ranks, ctx.own, ctx.parameters = ranks, own, parameters
+        ctx.ranks, ctx.used, ctx.own, ctx.parameters = ranks, used, own, parameters
         total = contribution.clone()
         ranks.add_up(total)
         return total
@@ -246,6 +255,7 @@ class _SumOverRanks(torch.autograd.Function):
             weighted = (ctx.own[0] * of_losses).sum()
         parameters = list(ctx.parameters)
         gradients = grad([weighted], parameters, retain_graph=False)
+        reached = ctx.used.reached([g is not None for g in gradients], parameters)
         flat = torch.cat(
             [
                 (torch.zeros_like(p) if g is None else g).reshape(-1)
@@ -254,12 +264,8 @@ class _SumOverRanks(torch.autograd.Function):
         )
         ctx.ranks.add_up(flat)
         summed = flat.split([p.numel() for p in parameters])
-        return (
-            None,
-            None,
-            None,
-            *(
-                None if g is None else s.view_as(p).to(p)
-                for g, s, p in zip(gradients, summed, parameters, strict=True)
-            ),
-        )
+        of_parameters = [
+            s.view_as(p).to(p) if anywhere else None
+            for anywhere, s, p in zip(reached, summed, parameters, strict=True)
+        ]
+        return (None, None, None, None, *of_parameters)

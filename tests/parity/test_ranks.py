@@ -1,6 +1,7 @@
 """Several processes against one: the same losses, gradients, weights and parameters."""
 
 import deepxde as dde
+import numpy as np
 import pytest
 import torch
 from _support import scripts
@@ -116,6 +117,44 @@ def test_the_compiled_engine_gives_the_same(point_weights, tmp_path, compilation
         model.compile("adam", lr=1e-2, gradient_engine="compiled", verbose=0, **weights)
         model.train(iterations=3, verbose=0)
         assert model.gradient_engine == "compiled"
+        return state_of(model)
+
+    assert_same_on_all(2, tmp_path, train)
+
+
+class TwoNetworks(dde.nn.NN):
+    """One network left of the middle and another one right of it, each asked only if needed."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = torch.nn.ModuleList([scripts.network((1, 6, 1), seed) for seed in (0, 1)])
+
+    def forward(self, x):
+        u = torch.zeros_like(x)
+        for part, inside in zip(self.parts, (x < 0.5, x >= 0.5), strict=True):
+            if inside.any():
+                u = u + inside * part(x)
+        return u
+
+
+@pytest.mark.parametrize("engine", ["one-pass", "per-group"])
+def test_a_rank_without_points_in_a_subdomain_trains_its_network_too(engine, tmp_path):
+    """The points are from left to right, so that those of a rank are all in one half."""
+
+    def train():
+        geom = dde.geometry.Interval(0, 1)
+        ends = dde.icbc.DirichletBC(geom, lambda x: 1 + x, lambda _, on: on)
+        slopes = dde.icbc.NeumannBC(geom, lambda x: x, lambda _, on: on)
+        points = np.linspace(0, 1, 20)[:, None]
+
+        def pde(x, u):
+            return dde.grad.hessian(u, x) - 1
+
+        data = dde.data.PDE(geom, pde, [ends, slopes], anchors=points)
+        model = ddb.Model(data, TwoNetworks())
+        weights = ddb.DB("kurtosis", update_every=2)
+        model.compile("adam", lr=1e-2, loss_weights=weights, gradient_engine=engine, verbose=0)
+        model.train(iterations=6, verbose=0)
         return state_of(model)
 
     assert_same_on_all(2, tmp_path, train)

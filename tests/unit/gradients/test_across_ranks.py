@@ -33,24 +33,30 @@ def compiled(weights, **kwargs):
     return model
 
 
+def sums_of_an_iteration(alone, model):
+    """What the second iteration adds up; the first one at new points exchanges more."""
+    batch = model.data.train_next_batch()
+    model.train_step(*batch)
+    alone.sums.clear()
+    model.train_step(*batch)
+    return alone.sums
+
+
 def test_an_update_from_gradients_adds_up_once(alone):
     model = compiled("db-kurtosis")
-    alone.sums.clear()
-    model.train_step(*model.data.train_next_batch())
     terms, groups = 4, 4
-    assert alone.sums == [terms + groups * len(scripts.parameters_of(model))]
+    expected = [terms + groups * len(scripts.parameters_of(model))]
+    assert sums_of_an_iteration(alone, model) == expected
 
 
 def test_an_iteration_without_update_adds_up_losses_and_one_gradient(alone):
     model = compiled("equal")
-    alone.sums.clear()
-    model.train_step(*model.data.train_next_batch())
-    assert alone.sums == [4, len(scripts.parameters_of(model))]
+    expected = [4, len(scripts.parameters_of(model))]
+    assert sums_of_an_iteration(alone, model) == expected
 
 
 def test_point_weights_add_up_the_errors_of_all_points(alone):
     model = compiled("equal", point_weights="rba")
-    alone.sums.clear()
-    model.train_step(*model.data.train_next_batch())
     points = len(model.data.train_x)  # each has one error
-    assert alone.sums == [points, 4, len(scripts.parameters_of(model))]
+    expected = [points, 4, len(scripts.parameters_of(model))]
+    assert sums_of_an_iteration(alone, model) == expected
