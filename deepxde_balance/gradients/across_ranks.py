@@ -12,14 +12,16 @@ from torch.autograd.function import once_differentiable
 
 from .._deepxde.batch import Batch
 from .._deepxde.no_trace import no_trace
+from .._deepxde.sampled_points import unchanged_samplers
 from .._deepxde.share import Part, Share
 from .._deepxde.stock_losses import deepxde_losses
 from ..ranks import Ranks
 from .base import GradientEngine, IterationGradients, Measure, Measured, StatefulMeasure, grad
 from .checked import equal_but_for_rounding
+from .one_pass import LossFn, loss_functions
 from .used_by_ranks import UsedByRanks
 
-LossFn = Callable[[Tensor, Tensor], Tensor]
+_ALONE = "Train in a single process, without ddb.distributed()."
 
 
 class AcrossRanks(GradientEngine):
@@ -45,6 +47,8 @@ class AcrossRanks(GradientEngine):
         self._parts: list[Part] = []
         self._means: _ShareOfMeans | None = None
         self._used = UsedByRanks(ranks)
+        #: Whether there is something to confirm.
+        self._evaluated = False
 
     @property
     def name(self) -> str:
@@ -59,8 +63,26 @@ class AcrossRanks(GradientEngine):
             self._engine.begin()
 
     def confirm(self) -> None:
+        """Checks what was computed since the last time, with the present parameters.
+
+        Raises:
+            RuntimeError: On every rank, if it was not that of all points.
+        """
         with self._exchanged():
             self._engine.confirm()
+        if not self._evaluated:
+            return
+        self._evaluated = False
+        with unchanged_samplers(self.model.data):
+            batch = Batch(*self.model.data.train_next_batch())
+        reason, cause = self._reason_against(batch, trained=True)
+        if reason is None and any(self._ranks.gather(self._used.changed)):
+            reason = (
+                "In the training, the losses came to depend on other parameters at the same "
+                "points, which the other ranks were not told"
+            )
+        if reason is not None:
+            raise RuntimeError(f"{reason}. {_ALONE}") from cause
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
         share, own_measure = self._follow(batch, measure)
@@ -100,37 +122,72 @@ class AcrossRanks(GradientEngine):
             batch: All points.
 
         Raises:
-            ValueError: If they do not.
+            ValueError: On every rank, if they do not, or can't be evaluated at the share of one.
+        """
+        reason, cause = self._reason_against(batch)
+        if reason is not None:
+            self._means = None
+            raise ValueError(f"{reason}. {_ALONE}") from cause
+
+    def _reason_against(
+        self, batch: Batch, trained: bool = False
+    ) -> tuple[str | None, Exception | None]:
+        """Says why the ranks can't share the losses, on every rank the same.
+
+        Args:
+            batch: All points.
+            trained: Whether the losses may be small, with errors near their rounding.
+
+        Returns:
+            The reason and the error that was its cause on this rank; ``None`` without one.
         """
         model = self.model
+        cause: Exception | None = None
         with no_trace(model.net), torch.enable_grad():
             expected, loss_fn = deepxde_losses(model, batch)
             whole = torch.stack([loss.detach() for loss in expected])
-            functions = [loss_fn] * len(expected) if callable(loss_fn) else list(loss_fn)
-            self._cut(batch, functions)
-            assert self._share is not None
-            with self._share.exchanged():
-                own = torch.stack(self._engine.losses(self._share.batch, self._means)).detach()
-        summed = self.add_up(own)
-        # Whatever one rank finds, all must raise.
-        wrong = self.add_up((~equal_but_for_rounding(summed, whole)).to(own)) > 0
-        if wrong.any():
-            self._means = None
-            names = [t.name for t, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w]
-            raise ValueError(
-                f"The loss of {', '.join(names)} can't be shared by {self._ranks.size} ranks: "
-                "computed in shares it is another one. A loss function that is no mean over the "
-                "points, or a residual or condition that looks at several points at once, does "
-                "that: train in a single process, without ddb.distributed()."
+            own = torch.zeros_like(whole)
+            try:
+                if self._means is None or self._share is None or not self._share.is_of(batch):
+                    self._cut(batch, loss_functions(loss_fn, len(expected)))
+                assert self._share is not None
+                with self._share.exchanged():
+                    losses = self._engine.losses(self._share.batch, self._means)
+                own = torch.stack(losses).detach()
+            except Exception as error:  # perhaps on this rank alone, and all must raise
+                cause = error
+        told = None if cause is None else f"{type(cause).__name__}: {cause}"
+        failed = [(rank, text) for rank, text in enumerate(self._ranks.gather(told)) if text]
+        if failed:
+            rank, text = failed[0]
+            return (
+                f"The losses can't be evaluated at the points of rank {rank} alone ({text})",
+                cause,
             )
+        summed = self.add_up(own)
+        wrong = ~equal_but_for_rounding(summed, whole)
+        if trained:
+            limit = torch.finfo(whole.dtype).eps ** 0.25
+            wrong &= (summed - whole).abs() > limit * whole.abs()
+        # Whatever one rank finds, all must raise.
+        wrong = self.add_up(wrong.to(own)) > 0
+        if not wrong.any():
+            return None, None
+        names = [t.name for t, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w]
+        return (
+            f"The loss of {', '.join(names)} can't be shared by {self._ranks.size} ranks: computed "
+            "in shares it is another one. A loss function that is no mean over the points, or a "
+            "residual or condition that looks at several points at once, does that"
+        ), None
 
     def _follow(self, batch: Batch, measure: Measure | None) -> tuple[Share, Measure]:
         """This rank's share of the points, and what replaces the loss functions there."""
         if self._means is None:
             self.check(batch)
-        elif self._share is None or not self._share.is_of(batch):
-            self._cut(batch, self._means.functions)
+        self._evaluated = True
         assert self._share is not None and self._means is not None
+        if not self._share.is_of(batch):
+            self._cut(batch, self._means.functions)
         if measure is None:
             return self._share, self._means
         return self._share, _OfAllErrors(self._share, self._parts, self._ranks, measure)
