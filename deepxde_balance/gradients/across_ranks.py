@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from ..ranks import Ranks
 from .base import GradientEngine, IterationGradients, Measure, Measured, StatefulMeasure, grad
 from .checked import equal_but_for_rounding
 from .one_pass import LossFn, loss_functions
+from .per_group import PerGroupEngine
 from .used_by_ranks import UsedByRanks
 
 _ALONE = "Train in a single process, without ddb.distributed()."
@@ -47,6 +49,7 @@ class AcrossRanks(GradientEngine):
         self._parts: list[Part] = []
         self._means: _ShareOfMeans | None = None
         self._used = UsedByRanks(ranks)
+        self._order = self._order_of_errors()
         #: Whether there is something to confirm.
         self._evaluated = False
 
@@ -157,7 +160,9 @@ class AcrossRanks(GradientEngine):
             except Exception as error:  # perhaps on this rank alone, and all must raise
                 cause = error
         told = None if cause is None else f"{type(cause).__name__}: {cause}"
-        failed = [(rank, text) for rank, text in enumerate(self._ranks.gather(told)) if text]
+        told_by_rank, names = zip(*self._ranks.gather((told, self._engine.name)), strict=True)
+        self._agree_on_engine(names)
+        failed = [(rank, text) for rank, text in enumerate(told_by_rank) if text]
         if failed:
             rank, text = failed[0]
             return (
@@ -180,6 +185,34 @@ class AcrossRanks(GradientEngine):
             "residual or condition that looks at several points at once, does that"
         ), None
 
+    def _agree_on_engine(self, names: Sequence[str]) -> None:
+        """Takes the per-group engine if a rank has had to.
+
+        Args:
+            names: The engines of all ranks.
+        """
+        if "per-group" not in names or isinstance(self._engine, PerGroupEngine):
+            return
+        if self._engine.name != "per-group":
+            warnings.warn(
+                f"Rank {names.index('per-group')} can't use the one-pass engine: from now on, each "
+                "group takes a backward of its own on every rank, which is slower.",
+                stacklevel=2,
+            )
+        self._engine = PerGroupEngine(self.model, self.groups, self.scale)
+        self._order = self._order_of_errors()
+
+    def _order_of_errors(self) -> list[int]:
+        """The terms in the order in which the engine evaluates them in a single process.
+
+        An engine may be replaced on one rank alone, and all must exchange errors in one order.
+        """
+        terms = self.groups.terms
+        if isinstance(self._engine, PerGroupEngine):
+            return list(range(len(terms)))
+        residuals = [i for i, term in enumerate(terms) if term.condition is None]
+        return residuals + [i for row in self.groups.rows for i in row if i not in residuals]
+
     def _follow(self, batch: Batch, measure: Measure | None) -> tuple[Share, Measure]:
         """This rank's share of the points, and what replaces the loss functions there."""
         if self._means is None:
@@ -190,7 +223,9 @@ class AcrossRanks(GradientEngine):
             self._cut(batch, self._means.functions)
         if measure is None:
             return self._share, self._means
-        return self._share, _OfAllErrors(self._share, self._parts, self._ranks, measure)
+        return self._share, _OfAllErrors(
+            self._share, self._parts, self._order, self._ranks, measure
+        )
 
     def _cut(self, batch: Batch, functions: Sequence[LossFn]) -> None:
         """Makes the share of new points."""
@@ -252,18 +287,27 @@ class _OfAllErrors:
     Args:
         share: The rank's share.
         parts: The rank's part of each term.
+        order: The terms in the order in which their errors are exchanged.
         ranks: The processes.
         measure: The measure of all errors.
     """
 
-    def __init__(self, share: Share, parts: Sequence[Part], ranks: Ranks, measure: Measure):
+    def __init__(
+        self,
+        share: Share,
+        parts: Sequence[Part],
+        order: Sequence[int],
+        ranks: Ranks,
+        measure: Measure,
+    ):
         self._share = share
         self._parts = parts
+        self._order = order
         self._ranks = ranks
         self._measure = measure
 
     def __call__(self, errors: Mapping[int, Tensor]) -> Mapping[int, Tensor]:
-        everywhere = self._everywhere(errors)
+        everywhere = self._everywhere({i: errors[i] for i in self._order})
         with self._share.exchanged():  # the measure may look at the points
             return self._measure(everywhere)
 

@@ -11,6 +11,8 @@ from _support.processes import on_ranks
 
 import deepxde_balance as ddb
 from deepxde_balance._deepxde.lbfgs import limit_iterations
+from deepxde_balance.gradients import checked
+from deepxde_balance.ranks import current
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -155,6 +157,36 @@ def test_a_rank_without_points_in_a_subdomain_trains_its_network_too(engine, tmp
         weights = ddb.DB("kurtosis", update_every=2)
         model.compile("adam", lr=1e-2, loss_weights=weights, gradient_engine=engine, verbose=0)
         model.train(iterations=6, verbose=0)
+        return state_of(model)
+
+    assert_same_on_all(2, tmp_path, train)
+
+
+@pytest.mark.filterwarnings("ignore:Rank 1 can't use the one-pass engine")
+@pytest.mark.parametrize("first_check", [0, 1])
+def test_an_engine_that_one_rank_must_give_up(first_check, tmp_path, monkeypatch):
+    """Rank 1 gives it up at compile, or where the points are new, with its errors exchanged."""
+    monkeypatch.setattr(checked, "_EVALUATIONS_BETWEEN_CHECKS", 0)
+    checks = []
+
+    def difference(self, engine, batch, expected):
+        checks.append(batch)
+        ranks = current()
+        given_up = ranks is not None and ranks.rank == 1 and len(checks) > first_check
+        return "was given up" if given_up else None
+
+    monkeypatch.setattr(checked.CheckedEngine, "_difference", difference)
+
+    def train():
+        checks.clear()
+        data = scripts.klein_gordon(num_domain=300)
+        model = ddb.Model(data, scripts.network())
+        groups = {"ics": [1, 2], "bc": [0]}  # another order than that of the terms
+        weights = {"loss_weights": ddb.DN(update_every=1), "point_weights": "brdr"}
+        model.compile("adam", lr=1e-2, loss_groups=groups, verbose=0, **weights)
+        resample = dde.callbacks.PDEPointResampler(period=2)
+        model.train(iterations=5, callbacks=[resample], verbose=0)
+        assert model.gradient_engine == ("per-group" if current() else "one-pass")
         return state_of(model)
 
     assert_same_on_all(2, tmp_path, train)
