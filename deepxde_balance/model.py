@@ -494,7 +494,7 @@ class Model(StockModel):
                 model.restore(path)
         """
         ending = "pkl" if protocol == "pickle" else "pt"
-        path = f"{save_path}-{self.train_state.iteration}.{ending}"
+        path: str = f"{save_path}-{self.train_state.iteration}.{ending}"
         if not is_first():
             return path
         if protocol != "backend":

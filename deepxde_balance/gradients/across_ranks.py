@@ -18,7 +18,8 @@ from .._deepxde.share import Part, Share
 from .._deepxde.stock_losses import deepxde_losses
 from ..ranks import Ranks
 from .base import GradientEngine, IterationGradients, Measure, Measured, StatefulMeasure, grad
-from .checked import equal_but_for_rounding
+from .checked import CheckedEngine, equal_but_for_rounding
+from .compiled.engine import CompiledEngine
 from .one_pass import LossFn, loss_functions
 from .per_group import PerGroupEngine
 from .used_by_ranks import UsedByRanks
@@ -43,7 +44,7 @@ class AcrossRanks(GradientEngine):
         super().__init__(engine.model, engine.groups, engine.scale)
         self._engine = engine
         self._ranks = ranks
-        # The engine's may change on one rank alone, and all ranks must add up the same.
+        #: The engine's may change on one rank alone, and all ranks must add up the same.
         self._prefers_gradients = engine.prefers_gradients
         self._share: Share | None = None
         self._parts: list[Part] = []
@@ -98,6 +99,8 @@ class AcrossRanks(GradientEngine):
         return list(losses.unbind())
 
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
+        if isinstance(measure, StatefulMeasure) and isinstance(self._engine, CompiledEngine):
+            self._leave_compiled(self._engine.asked)
         share, own_measure = self._follow(batch, measure)
         with share.exchanged():
             own = self._used.complete(self._engine.gradients(share.batch, own_measure))
@@ -160,8 +163,8 @@ class AcrossRanks(GradientEngine):
             except Exception as error:  # perhaps on this rank alone, and all must raise
                 cause = error
         told = None if cause is None else f"{type(cause).__name__}: {cause}"
-        told_by_rank, names = zip(*self._ranks.gather((told, self._engine.name)), strict=True)
-        self._agree_on_engine(names)
+        told_by_rank, engines = zip(*self._ranks.gather((told, self._engine.name)), strict=True)
+        self._agree_on_engine(engines)
         failed = [(rank, text) for rank, text in enumerate(told_by_rank) if text]
         if failed:
             rank, text = failed[0]
@@ -201,6 +204,17 @@ class AcrossRanks(GradientEngine):
             )
         self._engine = PerGroupEngine(self.model, self.groups, self.scale)
         self._order = self._order_of_errors()
+
+    def _leave_compiled(self, asked: str) -> None:
+        """Takes the one-pass engine where errors are exchanged in the middle of an iteration."""
+        warnings.warn(
+            f'gradient_engine="{asked}" can\'t be used with point weights on several ranks, whose '
+            "errors are exchanged in each iteration: losses and gradients are computed "
+            "uncompiled, which gives the same and is slower.",
+            stacklevel=2,
+        )
+        self._engine = CheckedEngine(self.model, self.groups, self.scale, must_hold=False)
+        self._prefers_gradients = False
 
     def _order_of_errors(self) -> list[int]:
         """The terms in the order in which the engine evaluates them in a single process.

@@ -66,23 +66,23 @@ def test_a_killed_rank_ends_the_others(tmp_path):
         compiled().train(iterations=10, callbacks=[Kill()], verbose=0)
 
     began = time.monotonic()
-    error, killed = on_ranks(2, tmp_path, train)
+    error, killed = on_ranks(2, tmp_path, train, timeout=120.0)
     assert killed is None
     assert isinstance(error, ddb.RanksError)
     assert "Rank 0 of 2 has lost the others" in str(error)
-    assert time.monotonic() - began < 30  # the timeout
+    assert time.monotonic() - began < 110  # sooner than the timeout
 
 
 def test_a_rank_that_hangs_is_left_after_the_timeout(tmp_path):
     def train(ranks):
         model = compiled()
         if not ranks.is_first:
-            time.sleep(6)
+            time.sleep(8)
         model.train(iterations=10, verbose=0)
 
-    first, _ = on_ranks(2, tmp_path, train, timeout=2.0)
+    first, _ = on_ranks(2, tmp_path, train, timeout=4.0)
     assert isinstance(first, ddb.RanksError)
-    assert "within 2 seconds (the timeout of ddb.distributed)" in str(first)
+    assert "within 4 seconds (the timeout of ddb.distributed)" in str(first)
 
 
 def test_only_the_first_rank_prints_and_writes(tmp_path):

@@ -89,9 +89,9 @@ def test_a_residual_of_several_points_that_is_seen_late_ends_in_an_error(tmp_pat
 
 def test_losses_that_come_to_depend_on_other_parameters_end_in_an_error(tmp_path):
     def train(ranks):
-        begun = []
-        model = small(lambda x, u: u if len(begun) < 3 else u - unknown)
+        begun: list[int] = []
         unknown = dde.Variable(1.0)
+        model = small(lambda x, u: u if len(begun) < 3 else u - unknown)
         begin = dde.callbacks.Callback()
         begin.on_batch_begin = lambda: begun.append(1)
         model.compile("adam", lr=1e-2, external_trainable_variables=[unknown], verbose=0)
@@ -104,8 +104,8 @@ def test_losses_that_come_to_depend_on_other_parameters_end_in_an_error(tmp_path
 
 def test_a_residual_that_fails_on_a_share_is_refused_on_every_rank(tmp_path):
     def compile_(ranks):
+        coefficients = torch.linspace(1, 2, 7)[:, None]  # 2 points of the condition, 5 others
         model = small(lambda x, u: u * coefficients)
-        coefficients = torch.linspace(1, 2, len(model.data.train_x))[:, None]
         with pytest.raises(ValueError) as refused:
             model.compile("adam", lr=1e-2, verbose=0)
         return str(refused.value)

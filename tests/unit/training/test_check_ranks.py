@@ -58,16 +58,9 @@ def test_what_differs_between_the_ranks_is_named(tmp_path):
         compile_().train(iterations=1, callbacks=resample, verbose=0)
 
     def during_training(ranks):
-        change = dde.callbacks.Callback()
-        weight = None
-
-        def change_weight():
-            with torch.no_grad():
-                weight.add_(ranks.rank)
-
-        change.on_batch_end = change_weight
         model = compile_(loss_weights="dn")
-        weight = model.net.linears[0].weight
+        change = dde.callbacks.Callback()
+        change.on_batch_end = lambda: model.net.linears[0].weight.data.add_(ranks.rank)
         model.train(iterations=1, callbacks=[change], verbose=0)
 
     attempts = (
