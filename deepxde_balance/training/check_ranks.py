@@ -142,7 +142,7 @@ def check_alike(model: dde.Model, step: TrainStep, ranks: Ranks) -> None:
             "the point weights": "none" if step.points is None else step.points.in_words(),
             "the optimizer": f"{type(model.opt).__name__} {_options(model.opt)}",
             "the training points": _checksum([data.train_x, np.array(data.num_bcs)]),
-            "the test points": _checksum([data.test_x]),
+            "the test points": _checksum([] if data.test_x is None else [data.test_x]),
             "the parameters": _checksum(p.detach().cpu().numpy() for p in parameters),
             "the weights": _checksum([step.weighting.weights.detach().cpu().numpy()]),
             "the random numbers": _checksum(_random_states(model)),

@@ -6,12 +6,12 @@ import time
 
 import deepxde as dde
 import pytest
+import torch
 from _support import scripts
 from _support.processes import on_ranks
 
 import deepxde_balance as ddb
 from deepxde_balance import ranks as ranks_module
-from deepxde_balance.experiments.user_sweep import AllRunsFailedError
 
 
 def compiled(weights="db-kurtosis"):
@@ -54,6 +54,17 @@ def test_other_versions_are_named_on_every_rank(tmp_path, monkeypatch):
     for error in errors:
         assert isinstance(error, ddb.RanksError)
         assert "The ranks differ in the version of torch: 1." in str(error)
+
+
+def test_a_failed_communication_is_told_and_other_errors_are_left():
+    def fail(error):
+        raise error
+
+    ranks = ranks_module.Ranks(0, 2, timeout=3.0)
+    with pytest.raises(ddb.RanksError, match=r"lost the others.* \(RuntimeError\)"):
+        ranks._together(lambda: fail(RuntimeError("")))
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        ranks._together(lambda: fail(torch.cuda.OutOfMemoryError("no memory")))
 
 
 def test_a_killed_rank_ends_the_others(tmp_path):
@@ -112,10 +123,12 @@ def test_a_stock_model_and_runs_side_by_side_are_refused(tmp_path):
         def build():
             return scripts.klein_gordon(), scripts.network()
 
-        with pytest.raises(AllRunsFailedError) as many:
-            ddb.compare(build, ["equal", "dn"], iterations=1, out=tmp_path / "runs")
-        return [*messages, str(many.value)]
+        for jobs in (1, 2):
+            with pytest.raises(ValueError) as many:
+                ddb.compare(build, ["equal", "dn"], iterations=1, jobs=jobs, out=tmp_path / "runs")
+            messages.append(str(many.value))
+        return messages
 
-    for stock, many in on_ranks(2, tmp_path, train):
+    for stock, *many in on_ranks(2, tmp_path, train):
         assert "not a stock dde.Model with a LossWeighting" in stock
-        assert "not many runs" in many
+        assert all("not many runs" in message for message in many)
