@@ -41,8 +41,8 @@ from .training.build_step import (
 )
 from .training.check_ranks import (
     check_alike,
+    check_before_training,
     check_compiled,
-    refuse_timers,
     refuse_what_ranks_cannot_share,
 )
 from .training.given_optimizer import check_trains
@@ -498,11 +498,12 @@ class Model(StockModel):
                 path = model.save("poisson")  # "poisson-200.pt"
                 model.restore(path)
         """
-        if protocol != "backend":
-            path: str = super().save(save_path, protocol=protocol, verbose=verbose)
-            return path
-        path = f"{save_path}-{self.train_state.iteration}.pt"
+        ending = "pkl" if protocol == "pickle" else "pt"
+        path: str = f"{save_path}-{self.train_state.iteration}.{ending}"
         if not is_first():
+            return path
+        if protocol != "backend":
+            path = super().save(save_path, protocol=protocol, verbose=verbose)
             return path
         checkpoint.write(self, self._run, path)
         if verbose > 0:
@@ -573,7 +574,7 @@ class Model(StockModel):
             )
 
     def _train_sgd(self, iterations: int, display_every: int, verbose: int = 1) -> None:
-        with self._training():
+        with self._training(iterations):
             if not self.stop_training:
                 self._run.last_step = self.train_state.step + iterations
                 super()._train_sgd(iterations, display_every, verbose=verbose)
@@ -588,17 +589,20 @@ class Model(StockModel):
             lbfgs.train(self, run.lbfgs_start, verbose)
 
     @contextmanager
-    def _training(self) -> Iterator[None]:
-        """Encloses the iterations of a `train`, after the callbacks' `on_train_begin`."""
+    def _training(self, iterations: int | None = None) -> Iterator[None]:
+        """Encloses the iterations of a `train`, after the callbacks' `on_train_begin`.
+
+        Args:
+            iterations: Their number, if `train` was given one.
+        """
         run, ranks = self._run, current()
         # Checkpoints come last, to include what other callbacks do in the same iteration.
         self.callbacks.callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
         if run.pending is not None:
             run.pending.begin(self)
             run.pending = None
-        if ranks is not None and run.step is not None:
-            refuse_timers(self.callbacks.callbacks)
-            check_alike(self, run.step, ranks)
+        if ranks is not None:
+            check_before_training(self, run.step, ranks, iterations)
         if run.step is not None:
             run.step.engine.begin()
         run.in_training = True
@@ -609,3 +613,5 @@ class Model(StockModel):
         if run.step is not None:
             run.step.engine.confirm()
             run.step.check_weights()
+            if ranks is not None:
+                check_alike(self, run.step, ranks)

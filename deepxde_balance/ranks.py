@@ -100,7 +100,9 @@ class Ranks:
         try:
             communicate()
         except RuntimeError as error:
-            reason = str(error).splitlines()[0]
+            if isinstance(error, torch.cuda.OutOfMemoryError):
+                raise
+            reason = str(error).partition("\n")[0] or type(error).__name__
             raise RanksError(
                 f"Rank {self.rank} of {self.size} has lost the others: one has ended, or has not "
                 f"come here within {self._timeout:g} seconds (the timeout of ddb.distributed). Its "
@@ -133,12 +135,14 @@ def distributed(timeout: float = TIMEOUT, backend: str | None = None) -> Ranks:
     All ranks run the whole script, and must be given the same seed, since they sample all points
     and initialize the network by themselves; ``compile`` and ``train`` check this. What a script
     calls on the model, also `diagnose`, it must call on every rank. `Model.save` writes on rank 0
-    alone. On the others, printed text and warnings are dropped.
+    alone; other functions that write files do so on every rank. On the others, printed text and
+    warnings are dropped.
 
     On a GPU, each rank takes that of its number on its machine.
 
     Args:
-        timeout: Seconds after which a rank that waits for another one gives up, with a RanksError.
+        timeout: Seconds after which a rank that waits for another one gives up: with a RanksError,
+            or with NCCL by the watchdog of PyTorch, which aborts the process.
         backend: PyTorch's way to communicate; by default ``"nccl"`` on GPUs and ``"gloo"`` on
             CPUs.
 
@@ -176,7 +180,7 @@ def distributed(timeout: float = TIMEOUT, backend: str | None = None) -> Ranks:
         _current = None
         raise
     if not _current.is_first:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
         warnings.simplefilter("ignore")
     return _current
 

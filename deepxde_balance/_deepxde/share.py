@@ -64,6 +64,9 @@ class Share:
         rank: The rank.
         size: The number of ranks.
 
+    Raises:
+        ValueError: On every rank, if a condition has no points.
+
     Attributes:
         batch: The rank's points.
         residual: The part of each residual.
@@ -77,7 +80,9 @@ class Share:
         self.residual = part_of(len(batch.inputs) - first, rank, size)
         rows, self.conditions = [], []
         targets: list[tuple[Any, str, Any]] = []
-        for condition, (beg, end) in zip(problem.bcs, spans, strict=True):
+        for i, (condition, (beg, end)) in enumerate(zip(problem.bcs, spans, strict=True)):
+            if beg == end:
+                raise ValueError(f"Condition {i}, {type(condition).__name__}, has no points.")
             halves = 2 if isinstance(condition, _PAIRED) else 1
             part = part_of((end - beg) // halves, rank, size)
             own = np.arange(part.beg, part.end)

@@ -38,9 +38,11 @@ def last_checkpoint(save_path: str | os.PathLike[str]) -> str | None:
                 model.restore(path)
             model.train(iterations=20000 - model.train_state.step, callbacks=[saving])
     """
+    ranks = current()
+    if ranks is not None:
+        ranks.wait()  # the first rank may still be writing one
     found = checkpoints(Path(save_path))
     last = str(found[-1]) if found else None
-    ranks = current()
     if ranks is not None:
         ranks.require_same(
             {"the last checkpoint": str(last)},

@@ -18,7 +18,7 @@ from ..callbacks.progress import refresh_interval
 from ..gradients.choose import EngineName
 from ..results.record import Record
 from .run import Recorded, Run, finished
-from .training import train
+from .training import refuse_ranks, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +115,11 @@ def train_each(
 
     Returns:
         The runs that failed, each with the error's message.
+
+    Raises:
+        ValueError: If several processes train one model together.
     """
+    refuse_ranks()  # the worker processes would not know
     failed = []
     title = title or f"{len(runs)} runs"
     with _where(backend, scheduler), _progress(runs, folder, title) as bar:

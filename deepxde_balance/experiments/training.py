@@ -78,6 +78,15 @@ def train(
     return train_once(run, folder, work, device, threads)
 
 
+def refuse_ranks() -> None:
+    """Raises a ValueError if several processes train one model together."""
+    if current() is not None:
+        raise ValueError(
+            "Several processes train one model together after ddb.distributed(), not many runs: "
+            "leave it out, start without torchrun and give `jobs`."
+        )
+
+
 def train_once(
     run: Recorded,
     folder: str | os.PathLike[str],
@@ -100,11 +109,7 @@ def train_once(
     Raises:
         RecordError, OtherRunError, CheckpointError, BlockingIOError, ValueError: As :func:`train`.
     """
-    if current() is not None:
-        raise ValueError(
-            "Several processes train one model together after ddb.distributed(), not many runs: "
-            "leave it out, start without torchrun and give `jobs`."
-        )
+    refuse_ranks()
     if device is not None:
         check_device(device)
     record = finished(run, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,13 +13,18 @@ from torch.autograd.function import once_differentiable
 
 from .._deepxde.batch import Batch
 from .._deepxde.no_trace import no_trace
+from .._deepxde.sampled_points import unchanged_samplers
 from .._deepxde.share import Part, Share
 from .._deepxde.stock_losses import deepxde_losses
 from ..ranks import Ranks
 from .base import GradientEngine, IterationGradients, Measure, Measured, StatefulMeasure, grad
-from .checked import equal_but_for_rounding
+from .checked import CheckedEngine, equal_but_for_rounding
+from .compiled.engine import CompiledEngine
+from .one_pass import LossFn, loss_functions
+from .per_group import PerGroupEngine
+from .used_by_ranks import UsedByRanks
 
-LossFn = Callable[[Tensor, Tensor], Tensor]
+_ALONE = "Train in a single process, without ddb.distributed()."
 
 
 class AcrossRanks(GradientEngine):
@@ -38,11 +44,15 @@ class AcrossRanks(GradientEngine):
         super().__init__(engine.model, engine.groups, engine.scale)
         self._engine = engine
         self._ranks = ranks
-        # The engine's may change on one rank alone, and all ranks must add up the same.
+        #: The engine's may change on one rank alone, and all ranks must add up the same.
         self._prefers_gradients = engine.prefers_gradients
         self._share: Share | None = None
         self._parts: list[Part] = []
         self._means: _ShareOfMeans | None = None
+        self._used = UsedByRanks(ranks)
+        self._order = self._order_of_errors()
+        #: Whether there is something to confirm.
+        self._evaluated = False
 
     @property
     def name(self) -> str:
@@ -57,8 +67,26 @@ class AcrossRanks(GradientEngine):
             self._engine.begin()
 
     def confirm(self) -> None:
+        """Checks what was computed since the last time, with the present parameters.
+
+        Raises:
+            RuntimeError: On every rank, if it was not that of all points.
+        """
         with self._exchanged():
             self._engine.confirm()
+        if not self._evaluated:
+            return
+        self._evaluated = False
+        with unchanged_samplers(self.model.data):
+            batch = Batch(*self.model.data.train_next_batch())
+        reason, cause = self._reason_against(batch, trained=True)
+        if reason is None and any(self._ranks.gather(self._used.changed)):
+            reason = (
+                "In the training, the losses came to depend on other parameters at the same "
+                "points, which the other ranks were not told"
+            )
+        if reason is not None:
+            raise RuntimeError(f"{reason}. {_ALONE}") from cause
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
         share, own_measure = self._follow(batch, measure)
@@ -66,13 +94,16 @@ class AcrossRanks(GradientEngine):
             own = torch.stack(self._engine.losses(share.batch, own_measure))
         summed: Callable[..., Tensor] = _SumOverRanks.apply
         contribution = self._contribution(own.detach(), measure)
-        losses = summed(self._ranks, [own], contribution, *self.parameters().all)
+        parameters = self.parameters().all
+        losses = summed(self._ranks, self._used, [own], contribution, *parameters)
         return list(losses.unbind())
 
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
+        if isinstance(measure, StatefulMeasure) and isinstance(self._engine, CompiledEngine):
+            self._leave_compiled(self._engine.asked)
         share, own_measure = self._follow(batch, measure)
         with share.exchanged():
-            own = self._engine.gradients(share.batch, own_measure)
+            own = self._used.complete(self._engine.gradients(share.batch, own_measure))
         losses = self._contribution(own.losses, measure).to(own.values)
         flat = torch.cat([losses, own.values.reshape(-1)])
         self._ranks.add_up(flat)
@@ -97,40 +128,118 @@ class AcrossRanks(GradientEngine):
             batch: All points.
 
         Raises:
-            ValueError: If they do not.
+            ValueError: On every rank, if they do not, or can't be evaluated at the share of one.
+        """
+        reason, cause = self._reason_against(batch)
+        if reason is not None:
+            self._means = None
+            raise ValueError(f"{reason}. {_ALONE}") from cause
+
+    def _reason_against(
+        self, batch: Batch, trained: bool = False
+    ) -> tuple[str | None, Exception | None]:
+        """Says why the ranks can't share the losses, on every rank the same.
+
+        Args:
+            batch: All points.
+            trained: Whether the losses may be small, with errors near their rounding.
+
+        Returns:
+            The reason and the error that was its cause on this rank; ``None`` without one.
         """
         model = self.model
+        cause: Exception | None = None
         with no_trace(model.net), torch.enable_grad():
             expected, loss_fn = deepxde_losses(model, batch)
             whole = torch.stack([loss.detach() for loss in expected])
-            functions = [loss_fn] * len(expected) if callable(loss_fn) else list(loss_fn)
-            self._cut(batch, functions)
-            assert self._share is not None
-            with self._share.exchanged():
-                own = torch.stack(self._engine.losses(self._share.batch, self._means)).detach()
-        summed = self.add_up(own)
-        # Whatever one rank finds, all must raise.
-        wrong = self.add_up((~equal_but_for_rounding(summed, whole)).to(own)) > 0
-        if wrong.any():
-            self._means = None
-            names = [t.name for t, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w]
-            raise ValueError(
-                f"The loss of {', '.join(names)} can't be shared by {self._ranks.size} ranks: "
-                "computed in shares it is another one. A loss function that is no mean over the "
-                "points, or a residual or condition that looks at several points at once, does "
-                "that: train in a single process, without ddb.distributed()."
+            own = torch.zeros_like(whole)
+            try:
+                if self._means is None or self._share is None or not self._share.is_of(batch):
+                    self._cut(batch, loss_functions(loss_fn, len(expected)))
+                assert self._share is not None
+                with self._share.exchanged():
+                    losses = self._engine.losses(self._share.batch, self._means)
+                own = torch.stack(losses).detach()
+            except Exception as error:  # perhaps on this rank alone, and all must raise
+                cause = error
+        told = None if cause is None else f"{type(cause).__name__}: {cause}"
+        told_by_rank, engines = zip(*self._ranks.gather((told, self._engine.name)), strict=True)
+        self._agree_on_engine(engines)
+        failed = [(rank, text) for rank, text in enumerate(told_by_rank) if text]
+        if failed:
+            rank, text = failed[0]
+            return (
+                f"The losses can't be evaluated at the points of rank {rank} alone ({text})",
+                cause,
             )
+        summed = self.add_up(own)
+        wrong = ~equal_but_for_rounding(summed, whole)
+        if trained:
+            limit = torch.finfo(whole.dtype).eps ** 0.25
+            wrong &= (summed - whole).abs() > limit * whole.abs()
+        # Whatever one rank finds, all must raise.
+        wrong = self.add_up(wrong.to(own)) > 0
+        if not wrong.any():
+            return None, None
+        names = [t.name for t, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w]
+        return (
+            f"The loss of {', '.join(names)} can't be shared by {self._ranks.size} ranks: computed "
+            "in shares it is another one. A loss function that is no mean over the points, or a "
+            "residual or condition that looks at several points at once, does that"
+        ), None
+
+    def _agree_on_engine(self, names: Sequence[str]) -> None:
+        """Takes the per-group engine if a rank has had to.
+
+        Args:
+            names: The engines of all ranks.
+        """
+        if "per-group" not in names or isinstance(self._engine, PerGroupEngine):
+            return
+        if self._engine.name != "per-group":
+            warnings.warn(
+                f"Rank {names.index('per-group')} can't use the one-pass engine: from now on, each "
+                "group takes a backward of its own on every rank, which is slower.",
+                stacklevel=2,
+            )
+        self._engine = PerGroupEngine(self.model, self.groups, self.scale)
+        self._order = self._order_of_errors()
+
+    def _leave_compiled(self, asked: str) -> None:
+        """Takes the one-pass engine where errors are exchanged in the middle of an iteration."""
+        warnings.warn(
+            f'gradient_engine="{asked}" can\'t be used with point weights on several ranks, whose '
+            "errors are exchanged in each iteration: losses and gradients are computed "
+            "uncompiled, which gives the same and is slower.",
+            stacklevel=2,
+        )
+        self._engine = CheckedEngine(self.model, self.groups, self.scale, must_hold=False)
+        self._prefers_gradients = False
+
+    def _order_of_errors(self) -> list[int]:
+        """The terms in the order in which the engine evaluates them in a single process.
+
+        An engine may be replaced on one rank alone, and all must exchange errors in one order.
+        """
+        terms = self.groups.terms
+        if isinstance(self._engine, PerGroupEngine):
+            return list(range(len(terms)))
+        residuals = [i for i, term in enumerate(terms) if term.condition is None]
+        return residuals + [i for row in self.groups.rows for i in row if i not in residuals]
 
     def _follow(self, batch: Batch, measure: Measure | None) -> tuple[Share, Measure]:
         """This rank's share of the points, and what replaces the loss functions there."""
         if self._means is None:
             self.check(batch)
-        elif self._share is None or not self._share.is_of(batch):
-            self._cut(batch, self._means.functions)
+        self._evaluated = True
         assert self._share is not None and self._means is not None
+        if not self._share.is_of(batch):
+            self._cut(batch, self._means.functions)
         if measure is None:
             return self._share, self._means
-        return self._share, _OfAllErrors(self._share, self._parts, self._ranks, measure)
+        return self._share, _OfAllErrors(
+            self._share, self._parts, self._order, self._ranks, measure
+        )
 
     def _cut(self, batch: Batch, functions: Sequence[LossFn]) -> None:
         """Makes the share of new points."""
@@ -142,6 +251,7 @@ class AcrossRanks(GradientEngine):
         ]
         self._means = _ShareOfMeans(functions, [part.factor for part in self._parts])
         self._share = share
+        self._used.forget()
 
     def _contribution(self, losses: Tensor, measure: Measure | None) -> Tensor:
         """What this rank adds to the sum of losses. A measure gives every rank the whole losses."""
@@ -191,18 +301,27 @@ class _OfAllErrors:
     Args:
         share: The rank's share.
         parts: The rank's part of each term.
+        order: The terms in the order in which their errors are exchanged.
         ranks: The processes.
         measure: The measure of all errors.
     """
 
-    def __init__(self, share: Share, parts: Sequence[Part], ranks: Ranks, measure: Measure):
+    def __init__(
+        self,
+        share: Share,
+        parts: Sequence[Part],
+        order: Sequence[int],
+        ranks: Ranks,
+        measure: Measure,
+    ):
         self._share = share
         self._parts = parts
+        self._order = order
         self._ranks = ranks
         self._measure = measure
 
     def __call__(self, errors: Mapping[int, Tensor]) -> Mapping[int, Tensor]:
-        everywhere = self._everywhere(errors)
+        everywhere = self._everywhere({i: errors[i] for i in self._order})
         with self._share.exchanged():  # the measure may look at the points
             return self._measure(everywhere)
 
@@ -232,9 +351,14 @@ class _SumOverRanks(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, ranks: Ranks, own: list[Tensor], contribution: Tensor, *parameters: Tensor
+        ctx: Any,
+        ranks: Ranks,
+        used: UsedByRanks,
+        own: list[Tensor],  # in a list, so that its graph is kept
+        contribution: Tensor,
+        *parameters: Tensor,
     ) -> Tensor:
-        ctx.ranks, ctx.own, ctx.parameters = ranks, own, parameters
+        ctx.ranks, ctx.used, ctx.own, ctx.parameters = ranks, used, own, parameters
         total = contribution.clone()
         ranks.add_up(total)
         return total
@@ -246,6 +370,7 @@ class _SumOverRanks(torch.autograd.Function):
             weighted = (ctx.own[0] * of_losses).sum()
         parameters = list(ctx.parameters)
         gradients = grad([weighted], parameters, retain_graph=False)
+        reached = ctx.used.reached([g is not None for g in gradients], parameters)
         flat = torch.cat(
             [
                 (torch.zeros_like(p) if g is None else g).reshape(-1)
@@ -254,12 +379,8 @@ class _SumOverRanks(torch.autograd.Function):
         )
         ctx.ranks.add_up(flat)
         summed = flat.split([p.numel() for p in parameters])
-        return (
-            None,
-            None,
-            None,
-            *(
-                None if g is None else s.view_as(p).to(p)
-                for g, s, p in zip(gradients, summed, parameters, strict=True)
-            ),
-        )
+        of_parameters = [
+            s.view_as(p).to(p) if anywhere else None
+            for anywhere, s, p in zip(reached, summed, parameters, strict=True)
+        ]
+        return (None, None, None, None, *of_parameters)

@@ -22,7 +22,18 @@ from .step import TrainStep
 
 _SEED = (
     "Call dde.config.set_random_seed(0) on every rank before the data and the network are made, "
-    "and let all ranks run the same script."
+    "and let all ranks run the same script; no callback may change one rank alone."
+)
+
+#: Callbacks that look at this process's model and change nothing. A script may give them to one
+#: rank alone.
+_ONLY_LOOK = (
+    "FirstDerivative",
+    "ModelCheckpoint",
+    "MovieDumper",
+    "OperatorPredictor",
+    "Progress",
+    "VariableValue",
 )
 
 
@@ -55,15 +66,6 @@ def refuse_what_ranks_cannot_share(model: dde.Model, optimizer: Any, ranks: Rank
         )
 
 
-def refuse_timers(callbacks: Iterable[Any]) -> None:
-    """Raises a ValueError if a callback stops the ranks at different iterations."""
-    if any(isinstance(callback, dde.callbacks.Timer) for callback in callbacks):
-        raise ValueError(
-            "The callback Timer would stop the ranks at different iterations: give `train` the "
-            "number of iterations instead."
-        )
-
-
 def check_compiled(model: dde.Model, step: TrainStep, ranks: Ranks) -> None:
     """Checks after a compile that the ranks are alike, and can share the losses.
 
@@ -82,8 +84,45 @@ def check_compiled(model: dde.Model, step: TrainStep, ranks: Ranks) -> None:
             step.engine.check(Batch(*model.data.train_next_batch()))
 
 
+def check_before_training(
+    model: dde.Model, step: TrainStep | None, ranks: Ranks, iterations: int | None
+) -> None:
+    """Checks before the iterations of a `train` that the ranks are alike and do the same.
+
+    Args:
+        model: The compiled model, with its callbacks.
+        step: Its training step; ``None`` while DeepXDE's own step trains.
+        ranks: The processes.
+        iterations: The number of iterations that `train` was given, if any.
+
+    Raises:
+        RuntimeError: If the model was compiled for a single process.
+        ValueError: If a callback would stop the ranks at different iterations.
+        RanksError: If the ranks differ; the message names in what.
+    """
+    if step is None or not isinstance(step.engine, AcrossRanks):
+        raise RuntimeError(
+            "The model was compiled before ddb.distributed(), for a single process: call "
+            "ddb.distributed() first in the script."
+        )
+    callbacks = model.callbacks.callbacks
+    if any(isinstance(callback, dde.callbacks.Timer) for callback in callbacks):
+        raise ValueError(
+            "The callback Timer would stop the ranks at different iterations: give `train` the "
+            "number of iterations instead."
+        )
+    check_alike(model, step, ranks)
+    names = [type(c).__name__ for c in callbacks if type(c).__name__ not in _ONLY_LOOK]
+    ranks.require_same(
+        {"the number of iterations": str(iterations), "the callbacks": ", ".join(names) or "none"},
+        "Give them to `train` on every rank; a callback can do its work on rank 0 alone.",
+    )
+
+
 def check_alike(model: dde.Model, step: TrainStep, ranks: Ranks) -> None:
     """Checks that all ranks have the same points, parameters, weights and random numbers.
+
+    It is done at compile, and before and after the iterations of a `train`.
 
     Args:
         model: The compiled model.
@@ -103,7 +142,7 @@ def check_alike(model: dde.Model, step: TrainStep, ranks: Ranks) -> None:
             "the point weights": "none" if step.points is None else step.points.in_words(),
             "the optimizer": f"{type(model.opt).__name__} {_options(model.opt)}",
             "the training points": _checksum([data.train_x, np.array(data.num_bcs)]),
-            "the test points": _checksum([data.test_x]),
+            "the test points": _checksum([] if data.test_x is None else [data.test_x]),
             "the parameters": _checksum(p.detach().cpu().numpy() for p in parameters),
             "the weights": _checksum([step.weighting.weights.detach().cpu().numpy()]),
             "the random numbers": _checksum(_random_states(model)),

@@ -10,6 +10,9 @@ import torch.distributed as dist
 
 import deepxde_balance as ddb
 
+#: Seconds that a process may work, besides those that it waits for the others.
+_WORK = 120.0
+
 
 def on_ranks(size, folder, function, timeout=30.0):
     """What a function returns on every rank, or the exception that it raises there, by rank.
@@ -21,7 +24,7 @@ def on_ranks(size, folder, function, timeout=30.0):
         timeout: Seconds that a rank waits for the others.
 
     Returns:
-        A list by rank; ``None`` for a process that was killed.
+        A list by rank; ``None`` for a process that was killed, by itself or because it hung.
     """
     context = multiprocessing.get_context("fork")  # nothing is imported anew
     pipes = [context.Pipe(duplex=False) for _ in range(size)]
@@ -37,6 +40,8 @@ def on_ranks(size, folder, function, timeout=30.0):
     for process, (receiver, sender) in zip(processes, pipes, strict=True):
         sender.close()  # else the end of a killed process would not be seen
         try:
+            if not receiver.poll(timeout + _WORK):
+                process.kill()  # else the tests would never end
             results.append(pickle.loads(receiver.recv_bytes()))
         except EOFError:
             results.append(None)

@@ -34,7 +34,9 @@ SCRIPT = textwrap.dedent(
 
     class Moments(dde.callbacks.Callback):
         def on_batch_begin(self):
-            (folder / f"pid{{ranks.rank}}").write_text(str(os.getpid()))
+            pid = folder / f"pid{{ranks.rank}}"
+            if not pid.exists():
+                pid.write_text(str(os.getpid()))
             time.sleep(0.03)
             killed, step = folder / "killed", self.model.train_state.step
             if step == kill_at and not ranks.is_first and not killed.exists():

@@ -62,3 +62,10 @@ def test_a_share_is_no_longer_that_of_replaced_targets():
         np.testing.assert_array_equal(bc.values.cpu().numpy(), np.float32(points[:3, :1]))
     bc.values = bc.values + 1
     assert not share.is_of(batch)
+
+
+def test_a_condition_without_points_is_named():
+    data = scripts.klein_gordon()
+    data.num_bcs = [12, 0, *data.num_bcs[2:]]
+    with pytest.raises(ValueError, match="Condition 1, IC, has no points"):
+        Share(data, Batch(*data.train_next_batch()), 1, 2)

@@ -1,3 +1,5 @@
+import time
+
 import deepxde as dde
 import pytest
 import torch
@@ -25,6 +27,16 @@ def test_ranks_that_see_other_checkpoints_are_told(tmp_path):
         assert isinstance(error, ddb.RanksError)
         assert "the last checkpoint: None on rank 0" in str(error)
         assert "folder that all machines share" in str(error)
+
+
+def test_ranks_wait_for_a_checkpoint_that_is_being_written(tmp_path):
+    def look(ranks):
+        if ranks.is_first:
+            time.sleep(0.5)
+            (tmp_path / "a-3.pt").touch()
+        return ddb.last_checkpoint(tmp_path / "a")
+
+    assert on_ranks(2, tmp_path, look) == [str(tmp_path / "a-3.pt")] * 2
 
 
 @pytest.mark.usefixtures("float64")

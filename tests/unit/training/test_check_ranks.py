@@ -50,7 +50,29 @@ def test_what_differs_between_the_ranks_is_named(tmp_path):
     def rate(ranks):
         compile_(lr=1e-3 * (1 + ranks.rank))
 
-    attempts = (points, parameters, seed, strategy, rate)
+    def iterations(ranks):
+        compile_().train(iterations=1 + ranks.rank, verbose=0)
+
+    def callbacks(ranks):
+        resample = [dde.callbacks.PDEPointResampler(period=1)] if ranks.is_first else []
+        compile_().train(iterations=1, callbacks=resample, verbose=0)
+
+    def during_training(ranks):
+        model = compile_(loss_weights="dn")
+        change = dde.callbacks.Callback()
+        change.on_batch_end = lambda: model.net.linears[0].weight.data.add_(ranks.rank)
+        model.train(iterations=1, callbacks=[change], verbose=0)
+
+    attempts = (
+        points,
+        parameters,
+        seed,
+        strategy,
+        rate,
+        iterations,
+        callbacks,
+        during_training,
+    )
     told = messages(2, tmp_path, *attempts, kind=ddb.RanksError)
     expected = (
         "the training points: checksum",
@@ -58,10 +80,32 @@ def test_what_differs_between_the_ranks_is_named(tmp_path):
         "the random numbers: checksum",
         "the strategy: Norm(p=2.0)",
         "the optimizer: Adam [",
+        "the number of iterations: 1 on rank 0, 2 on rank 1",
+        "the callbacks: PDEPointResampler on rank 0, none on rank 1",
+        "the parameters: checksum",
     )
     for message, name in zip(told, expected, strict=True):
         assert f"The ranks differ in {name}" in message
-        assert "set_random_seed" in message
+        assert "on every rank" in message
+
+
+def test_callbacks_that_only_look_may_be_on_one_rank(tmp_path):
+    def train(ranks):
+        value = dde.Variable(1.0)
+        look = [dde.callbacks.VariableValue(value, period=1)] if ranks.is_first else []
+        compile_().train(iterations=1, callbacks=look, verbose=0)
+        return True
+
+    assert on_ranks(2, tmp_path, train) == [True, True]
+
+
+@pytest.mark.parametrize("weights", [None, "dn"])
+def test_a_model_that_was_compiled_before_is_refused(weights, tmp_path):
+    model = compile_(loss_weights=weights)
+    (message,) = messages(
+        2, tmp_path, lambda ranks: model.train(iterations=1, verbose=0), kind=RuntimeError
+    )
+    assert "compiled before ddb.distributed()" in message
 
 
 def test_what_can_not_be_shared_is_refused_by_name(tmp_path):
