@@ -178,9 +178,10 @@ class CheckedEngine(GradientEngine):
             few_points(self.model.data, batch) as few,
         ):
             weighed = _WeighedErrors()
+            ones = (1.0,) * len(self.groups.terms)  # a small static factor would hide differences
             try:
                 losses, loss_fn = deepxde_losses(self.model, few)
-                per_group = PerGroupEngine(self.model, self.groups, self.scale)
+                per_group = PerGroupEngine(self.model, self.groups, ones)
                 slopes = per_group.gradients(few, weighed).values
             except Exception as error:
                 return f"DeepXDE can't evaluate the losses at a part of the points ({error})"
@@ -190,9 +191,9 @@ class CheckedEngine(GradientEngine):
                     return (
                         f"the loss function of {self.groups.terms[i].name} is no mean over points"
                     )
-            made = (self.model, self.groups, self.scale, loss_fn)
-            engine = PassesEngine(*made, points)
-            at_few = PassesEngine(*made, min(points, _POINTS_OF_FEW))
+            engine = PassesEngine(self.model, self.groups, self.scale, loss_fn, points)
+            number = min(points, _POINTS_OF_FEW)
+            at_few = PassesEngine(self.model, self.groups, ones, loss_fn, number)
             difference = self._difference(at_few, few, expected)
             if difference is not None:
                 at_few.stacks = engine.stacks = False

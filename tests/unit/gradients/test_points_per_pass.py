@@ -141,6 +141,13 @@ def test_a_residual_that_needs_all_points_is_refused_at_the_first_iteration(data
         model.train(iterations=1, verbose=0)
 
 
+def test_a_small_static_factor_does_not_hide_a_difference():
+    weighting = ddb.weightings.get("gw-std", scale={"pde": 1e-9})
+    model = compiled(scripts.klein_gordon(pde=mixing_in_the_gradient), loss_weights=weighting)
+    with pytest.raises(RuntimeError, match=r"points_per_pass=7 .* the loss of pde"):
+        model.train(iterations=1, verbose=0)
+
+
 def test_small_passes_are_compared_in_that_size():
     model = compiled(values_of_one_dimension(), points=4)
     with pytest.raises(RuntimeError, match=r"points_per_pass=4 can't .* the loss of data3"):
