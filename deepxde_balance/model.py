@@ -117,8 +117,8 @@ class Model(StockModel):
         """Configures the model for training.
 
         Arguments that are not described here are those of ``dde.Model.compile``. The weights start
-        afresh, with 1 for all, in each compile except with ``"keep"``; a warning says so where
-        adapted weights are lost. A weighting object given as
+        afresh, with 1 for all, in each compile except with ``"keep"``; a warning says so where the
+        strategy stays and its weights are lost. A weighting object given as
         `loss_weights` is copied, and does not change.
 
         With a strategy, `loss_train` and `loss_test` hold the unweighted losses, so that losses of
@@ -229,8 +229,7 @@ class Model(StockModel):
         before = self.weighting
         if isinstance(before, (Equal, Fixed)):  # numbers, which "keep" takes as they are now
             self._follow_loss_weights()
-        adapted = before is not None and before.adapted
-        if loss_weights is None and adapted:
+        if loss_weights is None and before is not None and before.adapted:
             warnings.warn(
                 "Compiled without loss_weights, the model has weight 1 for all from now on: "
                 'give "keep" to go on with the weights of the phase before.',
@@ -247,7 +246,8 @@ class Model(StockModel):
         )
         if step is not None:
             check_optimizer(step.weighting, optimizer)
-            if adapted and step.weighting.dynamic:
+            lost = None if before is None or not before.adapted else before.strategy
+            if lost == step.weighting.strategy and step.weighting.dynamic:
                 warnings.warn(
                     f"Compiled again, the weights of {step.weighting.strategy} start afresh, with "
                     '1 for all: give "keep" to go on with the weights of the phase before.',
