@@ -118,7 +118,7 @@ def assert_same_as_stock(feature):
     )
 
 
-@pytest.mark.parametrize("weights", ["keep", "gw-std"])
+@pytest.mark.parametrize("weights", ["keep", "gw-mean"])
 def test_a_new_compile_takes_the_new_loss_function(weights, float64):
     model = ddb.Model(scripts.klein_gordon(), scripts.network())
     model.compile("adam", lr=1e-2, loss_weights="gw-std", verbose=0)

@@ -169,7 +169,7 @@ def test_records_keep_their_names():
     assert len(folders) > 100
     for folder in folders:
         record = json.loads(next(folder.glob("seed*.json")).read_text())
-        if folder.parents[1] != results / "suite":  # whose problems are no benchmark problems
+        if not folder.parents[1].name.startswith("suite"):  # its problems are no benchmark problems
             assert Run(record["problem"], record["weights"]).weights == record["weights"]
         assert words.file_name(record["weights"]) == folder.name
 
