@@ -2,7 +2,7 @@ VENV := .venv
 PYTHON ?= python3
 RUN := DDE_BACKEND=pytorch $(VENV)/bin/python
 
-.PHONY: demo test test-slow lint benchmark clean
+.PHONY: demo test test-slow test-oldest test-newest lint benchmark clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/deepxde-balance compare klein-gordon --weights equal auto --iterations 1300 --out out
@@ -13,6 +13,25 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(RUN) -m pytest -q -m slow
+
+# Python 3.10 with the oldest versions that setup.cfg allows.
+test-oldest: .venv-oldest/installed
+	DDE_BACKEND=pytorch .venv-oldest/bin/python -m pytest -q -n auto
+
+# The newest of everything, whatever that is today.
+test-newest: .venv-newest/installed
+	DDE_BACKEND=pytorch .venv-newest/bin/python -m pytest -q -n auto
+
+.venv-oldest/installed: requirements-oldest.txt
+	python3.10 -m venv .venv-oldest
+	.venv-oldest/bin/pip install -q -r requirements-oldest.txt
+	.venv-oldest/bin/pip install -q --no-deps -e .
+	touch $@
+
+.venv-newest/installed: setup.cfg
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/pip install -q --upgrade -e '.[test,tune]'
+	touch $@
 
 benchmark: $(VENV)/installed
 	$(RUN) benchmarks/step_time.py --out benchmarks/results/step_time.json
@@ -31,4 +50,4 @@ $(VENV)/installed: requirements.txt setup.cfg pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) .venv-oldest .venv-newest out

@@ -17,6 +17,12 @@ from ._deepxde.backend import check_backend, choose_backend
 choose_backend()
 check_backend()
 
+import deepxde as _dde
+
+from ._deepxde.version import warn_if_untested
+
+warn_if_untested(_dde.__version__)
+
 from . import problems, weightings
 from .callbacks.gradient_monitor import GradientMonitor
 from .callbacks.loss_weighting import LossWeighting

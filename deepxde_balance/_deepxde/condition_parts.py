@@ -58,6 +58,14 @@ def rows_of_errors(condition: Any, first: int, last: int, number: int) -> np.nda
     return np.concatenate([left, number // 2 + left])
 
 
+def batch_size(condition: Any) -> int | None:
+    """The size of the mini-batches of a PointSetBC or PointSetOperatorBC; ``None`` without.
+
+    DeepXDE 1.14 has no mini-batches for a PointSetOperatorBC.
+    """
+    return getattr(condition, "batch_size", None)
+
+
 def part_of(condition: Any, first: int, last: int) -> Any:
     """A condition whose values are those of some of the errors; the same if it has no values.
 
@@ -69,7 +77,7 @@ def part_of(condition: Any, first: int, last: int) -> Any:
     if not _is_any(condition, _WITH_VALUES):
         return condition
     part = copy.copy(condition)
-    if condition.batch_size is not None:
+    if batch_size(condition) is not None:
         part.batch_indices = condition.batch_indices[first:last]
     elif condition.values.dim() > 0 and len(condition.values) > 1:  # not one value for all
         part.values = condition.values[first:last]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import deepxde as dde
 import torch
 from deepxde.optimizers.config import LBFGS_options
 
 _ITERATIONS_PER_STEP = 100
+
+#: An end before so many iterations is told, unless the gradient is as small as was asked for.
+_FEW = 50
 
 
 def limit_iterations(iterations: int) -> None:
@@ -49,13 +53,33 @@ def train(model: dde.Model, start: int, verbose: int) -> None:
         model._train_step(state.X_train, state.y_train, state.train_aux_vars)
         new = iterations(model.opt) - done
         if new <= 1:
-            break  # converged
+            _warn_if_hardly_begun(model.opt, iterations(model.opt) - start)
+            break
         done += new
         state.iteration += new
         state.step += new
         model._test(verbose=verbose)
         model.callbacks.on_batch_end()
         model.callbacks.on_epoch_end()
+
+
+def _warn_if_hardly_begun(optimizer: torch.optim.LBFGS, made: int) -> None:
+    """Tells of a training that ended after few iterations with a gradient that is not small.
+
+    The line search then found no lower loss: in single precision, a loss has seven digits.
+    """
+    if made >= _FEW or LBFGS_options["iter_per_step"] == 1:  # 1: DeepXDE always ends at once
+        return
+    parameters = optimizer.param_groups[0]["params"]
+    largest = max(p.grad.abs().max().item() for p in parameters if p.grad is not None)
+    if largest > LBFGS_options["gtol"]:
+        warnings.warn(
+            f"L-BFGS ended after {made} iterations, of {LBFGS_options['maxiter']}: its line search "
+            f"found no lower loss, though a gradient is {largest:.2g} (gtol is "
+            f"{LBFGS_options['gtol']:.2g}). The loss may have too few digits: try "
+            "dde.config.set_default_float('float64'), or more iterations before L-BFGS.",
+            stacklevel=5,
+        )
 
 
 def iterations_per_step(optimizer: torch.optim.Optimizer) -> int | None:

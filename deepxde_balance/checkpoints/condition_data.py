@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .._deepxde.batch import problem_of
+from .._deepxde.condition_parts import batch_size
 from ..terms.term import condition_name
 
 #: The conditions at given points.
@@ -142,7 +143,7 @@ def _of(condition: Any) -> dict[str, Any] | None:
     return {
         "points": np.asarray(condition.points),
         "values": None if values.requires_grad else values,
-        "batch_size": condition.batch_size,
+        "batch_size": batch_size(condition),
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from deepxde.utils import get_num_args, isclose
 from scipy.stats import qmc
 
+from .._deepxde.condition_parts import batch_size
 from .groups import UNWEIGHTED
 from .term import REFERENCE
 
@@ -131,8 +132,9 @@ def _point_set_part(bc: Any, labels: Labels, k: int) -> Any:
     part.points = bc.points[chosen]
     if bc.values.ndim and len(bc.values) == len(bc.points):
         part.values = bc.values[chosen.tolist()]
-    if bc.batch_size is not None:
-        part.batch_size = max(round(bc.batch_size * len(chosen) / len(bc.points)), 1)
+    size = batch_size(bc)
+    if size is not None:
+        part.batch_size = max(round(size * len(chosen) / len(bc.points)), 1)
         part.batch_sampler = dde.data.BatchSampler(len(chosen), shuffle=bc.batch_sampler.shuffle)
     return part
 
@@ -140,7 +142,7 @@ def _point_set_part(bc: Any, labels: Labels, k: int) -> Any:
 def _refuse_empty(parts: Mapping[str, Any]) -> None:
     """Raises a ValueError for a part without points."""
     for name, part in parts.items():
-        if not len(part):
+        if not len(part.points):
             raise ValueError(f"The part {name!r} of the {type(part).__name__} has no points.")
 
 
@@ -151,7 +153,7 @@ def _by_component(bc: Any) -> dict[str, Any]:
         raise ValueError("by='component' is for a PointSetBC with a list of components.")
     if len(components) < 2:
         raise ValueError("This PointSetBC has one component: there is nothing to split.")
-    if bc.batch_size is not None:
+    if batch_size(bc) is not None:
         raise ValueError(
             "by='component' can't keep the components' batches together: leave out batch_size."
         )

@@ -329,7 +329,7 @@ def test_mf_data_with_a_chosen_reference():
     """A data class that gives a list of losses of its own."""
     x = np.linspace(0, 1, 8, dtype=np.float32)[:, None]
     data = dde.data.MfDataSet(x, x[:4], np.sin(x), np.cos(x[:4]), x, np.cos(x))
-    net = dde.nn.PFNN([1, [6, 6], [1, 1]], "tanh", "Glorot normal")
+    net = dde.nn.FNN([1, 6, 2], "tanh", "Glorot normal")
 
     class Pair(torch.nn.Module):
         regularizer = None

@@ -1,5 +1,7 @@
 """DeepXDE's loop of L-BFGS."""
 
+import warnings
+
 import deepxde as dde
 import pytest
 import torch
@@ -38,3 +40,27 @@ def test_it_ends_where_deepxde_ends(iter_per_step, optimizer_options):
     assert ours.train_state.step == stock.train_state.step == (10 if iter_per_step == 5 else 0)
     assert ours.losshistory.steps == stock.losshistory.steps
     torch.testing.assert_close(scripts.parameters_of(ours), scripts.parameters_of(stock))
+
+
+def trained_by_lbfgs(residual):
+    geometry = dde.geometry.Interval(0, 1)
+    data = dde.data.PDE(geometry, lambda x, y: residual(y), [], num_domain=50)
+    model = ddb.Model(data, dde.nn.FNN([1, 4, 1], "tanh", "Glorot normal"))
+    model.compile("L-BFGS", verbose=0)
+    model.train(verbose=0)
+    return model
+
+
+def test_an_end_at_the_beginning_is_told():
+    """The loss is 1e8: in single precision it can't show changes below 4."""
+    message = r"L-BFGS ended after \d iterations, of 15000: .* a gradient is .*float64"
+    with pytest.warns(UserWarning, match=message):
+        trained_by_lbfgs(lambda y: 1e4 + 1e-5 * torch.sin(1e3 * y))
+
+
+def test_a_minimum_is_an_end_like_any_other(float64):
+    """A gradient of at most gtol, 1e-8."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = trained_by_lbfgs(lambda y: y)
+    assert 0 < model.train_state.step < 100
