@@ -30,7 +30,7 @@ from .gradients.choose import (
 from .ranks import current, is_first
 from .terms.find_terms import find_terms
 from .terms.groups import LossGroups, group_terms
-from .terms.term import Term, name_terms
+from .terms.term import Term, TermNames, name_terms, rename
 from .training.build_step import (
     LossWeights,
     build_step,
@@ -46,8 +46,9 @@ from .training.check_ranks import (
     refuse_what_ranks_cannot_share,
 )
 from .training.given_optimizer import check_trains
+from .training.loss_units import follow_change
 from .training.run import TrainingRun, present_point_weights, run_of, unchanged_on_error
-from .training.step import TrainStep, has_l1
+from .training.step import TrainStep, factors_of, has_l1
 from .training.weigh_points import PointWeightsGiven
 from .weightings import Equal, Fixed, Weighting
 
@@ -113,6 +114,7 @@ class Model(StockModel):
         gradient_engine: EngineName | None = None,
         point_weights: PointWeightsGiven = None,
         points_per_pass: int | None = None,
+        term_names: TermNames | None = None,
     ) -> None:
         """Configures the model for training.
 
@@ -123,7 +125,8 @@ class Model(StockModel):
 
         With a strategy, `loss_train` and `loss_test` hold the unweighted losses, so that losses of
         different iterations can be compared. With a list of numbers they hold the weighted losses,
-        as in DeepXDE.
+        as in DeepXDE. A strategy's `scale` is a choice of units, and no weight: it is in these
+        losses, and so in the best step and in what ``EarlyStopping`` and ``ModelCheckpoint`` see.
 
         Under L-BFGS and NNCG, the weights do not change within a step of the optimizer (up to 1000
         L-BFGS iterations, see ``dde.optimizers.set_LBFGS_options``). A strategy updates them before
@@ -207,10 +210,18 @@ class Model(StockModel):
                 through at once. ``None``: on a CPU, 4096 above 20000 points, where it can be done;
                 else, and under NNCG, all points at once.
 
+            term_names: Names for PDE residuals, each with the residual's position:
+                ``{"momentum_x": 0, "momentum_y": 1, "continuity": 2}``. They stand for ``"pde0"``,
+                ``"pde1"``, ... wherever a loss term is named: in `loss_groups`, `loss_weights`,
+                `point_weights` and a strategy's `scale`, in `loss_terms`, diagnoses, records and
+                messages. Residuals without a name keep theirs. The reference, all residuals
+                together, stays ``"pde"``. With ``"keep"`` they stay.
+
         Raises:
             ValueError: If a name is unknown, an optimizer object has parameters of another network
                 only, the number of weights is not the number of terms, a weight is negative or not
-                finite, the groups don't fit the conditions, the strategy can't balance this problem
+                finite, the groups don't fit the conditions, a name of `term_names` is reserved or
+                taken, the strategy can't balance this problem
                 or work with this optimizer, a point weighting can't weigh these points, the
                 gradient engine can't be used, or points can't be divided into passes. The model
                 then does not change.
@@ -242,7 +253,7 @@ class Model(StockModel):
         check_engine(asked, self.data, self.net, optimizer, loss)
         check_trains(self, optimizer, external_trainable_variables, lr)
         step, numbers = build_step(
-            self, self._run, loss_weights, loss_groups, loss, asked, point_weights
+            self, self._run, loss_weights, loss_groups, loss, asked, point_weights, term_names
         )
         if step is not None:
             check_optimizer(step.weighting, optimizer)
@@ -253,6 +264,7 @@ class Model(StockModel):
                     '1 for all: give "keep" to go on with the weights of the phase before.',
                     stacklevel=2,
                 )
+        factors_before = factors_of(self._run.step)
         earlier = [] if self._run.step is None else self._run.step.rules_beside.items()
         weighed = any(rule.number(i) is not None for i, rule in earlier)
         if weighed and (step is None or not step.rules_beside):
@@ -280,6 +292,7 @@ class Model(StockModel):
             self._numbers = None if numbers is None else checked_numbers(numbers)
             run = self._run
             run.step, run.engine_asked = step, asked
+            run.term_names = term_names
             run.pending, run.lbfgs_start = None, 0
             if step is not None:
                 step.weighting.attach(self.opt)
@@ -291,6 +304,7 @@ class Model(StockModel):
             if ranks is not None:
                 assert run.step is not None
                 check_compiled(self, run.step, ranks)
+        follow_change(self, factors_before, factors_of(step))
         if verbose > 0 and step is not None and step.points is not None and step.rules_beside:
             print(f"Point weights: {step.points.in_words()}. Losses are shown without them.\n")
         if verbose > 0 and step is not None and step.weighting.dynamic:
@@ -321,7 +335,8 @@ class Model(StockModel):
     def _step_with_weight_1(self) -> TrainStep:
         """A step with weight 1 for all, or with the numbers that a script has assigned since."""
         engine = self._run.engine_asked
-        step = start_step(self, Equal(), group_terms(find_terms(self)), engine)
+        terms = rename(find_terms(self), self._run.term_names)
+        step = start_step(self, Equal(), group_terms(terms), engine)
         if self._numbers is not None:
             step = step_with_numbers(self, step, self._numbers, engine)
         return step
@@ -371,7 +386,8 @@ class Model(StockModel):
         """The names of the loss terms, in the order of the columns of `losshistory.loss_train`.
 
         With weight 1 for all, the list is empty until the losses are evaluated for the first time.
-        An L1 regularization, the last column, is no loss term.
+        An L1 regularization, the last column, is no loss term. A strategy's `scale` is in the
+        columns.
         """
         return [term.name for term in self._terms]
 
@@ -381,7 +397,8 @@ class Model(StockModel):
             return self._run.step.engine.groups.terms
         if self.train_state.loss_train is None:
             return ()
-        return name_terms(self.data, len(self.train_state.loss_train) - has_l1(self.net))
+        number = len(self.train_state.loss_train) - has_l1(self.net)
+        return rename(name_terms(self.data, number), self._run.term_names)
 
     @property
     def gradient_engine(self) -> str:
@@ -407,17 +424,20 @@ class Model(StockModel):
     def _outputs_losses(
         self, training: bool, inputs: Any, targets: Any, auxiliary_vars: Any
     ) -> list[np.ndarray]:
-        """DeepXDE's outputs and losses; the parameters' `requires_grad` does not change.
+        """DeepXDE's outputs and losses, with the strategy's static factors.
+
+        The parameters' `requires_grad` does not change.
 
         DeepXDE's own method leaves every parameter trainable, or frozen if it is interrupted.
         """
         trainable = [(p, p.requires_grad) for p in self.net.parameters()]
         in_passes = self._outputs_losses_in_passes(training, Batch(inputs, targets, auxiliary_vars))
-        both: list[np.ndarray]
+        step = self._run.step
         try:
             if in_passes is None:
-                both = super()._outputs_losses(training, inputs, targets, auxiliary_vars)
-                return both
+                outputs, losses = super()._outputs_losses(training, inputs, targets, auxiliary_vars)
+                return [outputs, losses if step is None else step.scaled(losses)]
+            assert step is not None
             outputs, losses = in_passes
             one = [None if values is None else values[:1] for values in (inputs, auxiliary_vars)]
             with given_losses(self.data, training, list(losses)):
@@ -425,7 +445,7 @@ class Model(StockModel):
             if auxiliary_vars is not None:  # a residual or callback may read those of all points
                 device = next(self.net.parameters()).device
                 self.net.auxiliary_vars = torch.as_tensor(auxiliary_vars, device=device)
-            return [outputs.numpy(force=True), as_shown]
+            return [outputs.numpy(force=True), step.scaled(as_shown)]
         finally:
             for parameter, was_trainable in trainable:
                 parameter.requires_grad_(was_trainable)

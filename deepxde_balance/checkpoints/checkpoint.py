@@ -22,18 +22,18 @@ from ..training.build_step import restored_keep_step
 from ..training.run import TrainingRun
 from ..training.step import TrainStep
 from ..weightings import Equal, Fixed
-from . import older_formats, run_state
+from . import older_formats, run_state, versions
 
 #: The key of this package's part of a checkpoint. The other keys are those of DeepXDE.
 _OURS = "deepxde_balance"
 
 #: The number of the format of this package's part. It goes up by one with every change of the
 #: content.
-FORMAT = 5
+FORMAT = 6
 
 #: The formats that can be read; a file with another number is refused. Format 4 does not have the
-#: points and values of conditions at given points.
-READABLE = (4, FORMAT)
+#: points and values of conditions at given points; 4 and 5 have losses without static factors.
+READABLE = (4, 5, FORMAT)
 
 #: Attributes of DeepXDE's NNCG that belong to its state but are not in its `state_dict`.
 _OPTIMIZER_ATTRIBUTES = ("n_iters", "U", "S", "rho", "old_dir")
@@ -137,6 +137,8 @@ def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path
         raise CheckpointError(f"{path} is damaged or no checkpoint: {error!r}") from error
     except ValueError as error:
         difference = str(error)
+    if difference is None and _OURS in checkpoint:
+        versions.tell_changed(checkpoint[_OURS].get("versions", {}), path)
     if difference is not None:
         hint = _network_hint(model, checkpoint)
         raise CheckpointError(f"{path} is a checkpoint of another model: {difference}{hint}")
@@ -177,8 +179,7 @@ def _check_format(ours: dict[str, Any] | None) -> None:
     """Raises a ValueError if our part of a checkpoint has a format that can't be read."""
     if ours is not None and ours["format"] not in READABLE:
         raise ValueError(
-            f"it has format {ours['format']}, this version reads the formats "
-            f"{' and '.join(map(str, READABLE))}."
+            f"it has format {ours['format']}, this version reads the formats {READABLE[0]} to {READABLE[-1]}."
         )
 
 
@@ -189,7 +190,7 @@ def _prepare_for_kept_weights(
     saved = None if ours is None else ours["weighting"]
     if saved is None or not (run.step is None or isinstance(run.step.weighting, Equal)):
         return
-    kept = restored_keep_step(model, saved, run.engine_asked)
+    kept = restored_keep_step(model, saved, run.engine_asked, run.term_names)
     if kept is not None:
         run.step = model.train_step = kept
 
@@ -202,6 +203,7 @@ def _capture(model: dde.Model, run: TrainingRun) -> dict[str, Any]:
         "optimizer_state_dict": model.opt.state_dict(),
         _OURS: {
             "format": FORMAT,
+            "versions": versions.present(),
             "optimizer": type(model.opt).__name__,
             "optimizer_attributes": {
                 name: getattr(model.opt, name)

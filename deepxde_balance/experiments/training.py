@@ -28,7 +28,7 @@ from ..problems import Problem
 from ..ranks import current
 from ..results.record import FORMAT, Record, write_json
 from ..terms.groups import group_terms
-from ..terms.term import name_terms
+from ..terms.term import name_terms, rename
 from ..training.run import run_of
 from .callbacks import Checkpoints, IterationsDone
 from .recorder import Recorder
@@ -249,7 +249,11 @@ def history_entries(model: Model) -> dict[str, Any]:
     history, terms = model.losshistory, model.loss_terms
     step = run_of(model).step
     # With weight 1 for all, DeepXDE's own step may have trained.
-    groups = group_terms(name_terms(model.data, len(terms))) if step is None else step.engine.groups
+    if step is None:
+        named = rename(name_terms(model.data, len(terms)), run_of(model).term_names)
+        groups = group_terms(named)
+    else:
+        groups = step.engine.groups
     members = dict(zip(groups.names, groups.members, strict=True))
     if groups.unweighted:
         members["unweighted"] = groups.unweighted

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import deepxde as dde
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from ..gradients.ntk_traces import kernel_traces
 from ..weightings import Weighting
 from ..weightings.base import Reads
 from ..weightings.kinds import FromKernel, FromLossesAndKernel
+from .loss_units import with_factors
 from .parameter_gradients import forget_gradients, parameter_gradients, set_gradients
 from .point_weights import PointWeights
 from .weigh_points import PointRules
@@ -174,7 +176,10 @@ class TrainStep:
             self.weighting.update_and_check(group_losses)
         elif self.weighting.reads is Reads.GRADIENTS:
             assert computed is not None
-            self.weighting.update_and_check(group_losses, computed.of_network(num_groups))
+            gradients = computed.of_network(num_groups)
+            if self.warnings.units.wants:
+                self.warnings.units.note(group_losses, gradients.max_abs())
+            self.weighting.update_and_check(group_losses, gradients)
 
     def _update_before(self, batch: Batch) -> None:
         """Updates the weights by an extra evaluation before the optimizer's step.
@@ -204,7 +209,10 @@ class TrainStep:
         with autocast():
             weigh = None if self.points is None else self.points.weigh
             traces = kernel_traces(self.engine, batch, exact, probes, weigh)
-        return traces.to(self._terms_to_rows)
+        traces = traces.to(self._terms_to_rows)
+        if self.warnings.units.wants:
+            self.warnings.units.note_traces(traces)
+        return traces
 
     def _loss(self, losses: Tensor) -> Tensor:
         """The loss to minimise, shape (): the weighted sum of the terms and the regularization."""
@@ -213,13 +221,22 @@ class TrainStep:
         )
 
     def term_weights(self) -> Tensor:
-        """Each term's weight times its static factor, in the order of DeepXDE's losses."""
-        return self._per_term(self.weighting.weights)
+        """Each term's weight, in the order of DeepXDE's losses; 0 for a static factor 0."""
+        rows = self._per_row(self.weighting.weights)
+        return (rows.unsqueeze(1) * (self._terms_to_rows != 0)).sum(dim=0)
 
     def _per_term(self, group_values: Tensor) -> Tensor:
         """For each term the value of its group times its static factor."""
         # Autocast would compute a matrix product in half precision.
         return (self._per_row(group_values).unsqueeze(1) * self._terms_to_rows).sum(dim=0)
+
+    def scaled(self, losses: np.ndarray) -> np.ndarray:
+        """A record's losses with the static factors, in the units in which they are balanced.
+
+        Args:
+            losses: The losses of the terms, and perhaps last an L1 regularization, which stays.
+        """
+        return with_factors(losses, self.engine.scale)
 
     def group_weights(self) -> dict[str, float]:
         """The present weights by group name, copied to the host."""
@@ -281,6 +298,11 @@ class TrainStep:
         strength: float = self.model.net.regularizer[1]
         norm: Tensor = sum(p.abs().sum() for p in self.model.net.parameters())
         return strength * norm
+
+
+def factors_of(step: TrainStep | None) -> tuple[float, ...]:
+    """The static factors of a step's terms; empty where DeepXDE's own step trains."""
+    return () if step is None else step.engine.scale
 
 
 def has_l1(net: torch.nn.Module) -> bool:
