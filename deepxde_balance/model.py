@@ -295,7 +295,7 @@ class Model(StockModel):
             run.term_names = term_names
             run.pending, run.lbfgs_start = None, 0
             if step is not None:
-                step.weighting.attach(self.opt)
+                step.attach(self.opt)
                 self.train_step = step
             elif ranks is not None:
                 run.step = self.train_step = self._step_with_weight_1()

@@ -187,7 +187,7 @@ class LossWeighting(dde.callbacks.Callback):
             step = self._step
         if self._optimizer is not model.opt:
             check_trains(model, model.opt_name, model.external_trainable_variables)
-            step.weighting.attach(model.opt)
+            step.attach(model.opt)
         self._step, self._groups, self._optimizer = step, step.engine.groups, model.opt
         step.replaced_step, step.hand_over = deepxde_step, self._hand_over
         run.step = model.train_step = step
@@ -218,7 +218,8 @@ class LossWeighting(dde.callbacks.Callback):
     def on_train_end(self) -> None:
         assert self._step is not None
         self.model.train_step = self._step.replaced_step
-        vars(self.model).pop("_outputs_losses", None)
+        if "_outputs_losses" in vars(self.model):
+            del self.model._outputs_losses
         self._step.check_weights()
 
     def _hand_over(self) -> bool:

@@ -179,7 +179,8 @@ def _check_format(ours: dict[str, Any] | None) -> None:
     """Raises a ValueError if our part of a checkpoint has a format that can't be read."""
     if ours is not None and ours["format"] not in READABLE:
         raise ValueError(
-            f"it has format {ours['format']}, this version reads the formats {READABLE[0]} to {READABLE[-1]}."
+            f"it has format {ours['format']}, this version reads the formats "
+            f"{READABLE[0]} to {READABLE[-1]}."
         )
 
 

@@ -16,9 +16,9 @@ def convert(ours: dict[str, Any]) -> None:
     Args:
         ours: The part, of a format that can be read.
     """
-    if ours["format"] < 6 and ours["weighting"] is not None:
-        if any(factor != 1 for factor in ours["weighting"]["scale"]):
-            _forget_losses_without_factors(ours)
+    factors = [] if ours["weighting"] is None else ours["weighting"]["scale"]
+    if ours["format"] < 6 and any(factor != 1 for factor in factors):
+        _forget_losses_without_factors(ours)
     if ours["format"] > 4:
         return
     for state in _states_of_points(ours):

@@ -11,8 +11,7 @@ import numpy as np
 from deepxde.utils import get_num_args, isclose
 from scipy.stats import qmc
 
-from .groups import UNWEIGHTED
-from .term import REFERENCE
+from .term import REFERENCE, UNWEIGHTED
 
 Predicate = Callable[..., Any]
 By = Literal["axis", "face", "component"] | Mapping[str, Predicate | None]

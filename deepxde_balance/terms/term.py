@@ -111,7 +111,8 @@ def rename(terms: Sequence[Term], term_names: TermNames | None) -> tuple[Term, .
             )
         if position in names:
             raise ValueError(
-                f"term_names gives the residual {position} two names: {names[position]!r} and {name!r}."
+                f"term_names gives the residual {position} two names: {names[position]!r} and "
+                f"{name!r}."
             )
         if not name or name in RESERVED:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._deepxde import lbfgs
 from .._deepxde.batch import Batch
 from .._deepxde.nncg import is_nncg
 from ..gradients.base import GradientEngine, IterationGradients
@@ -23,6 +25,9 @@ from .parameter_gradients import forget_gradients, parameter_gradients, set_grad
 from .point_weights import PointWeights
 from .weigh_points import PointRules
 from .weight_warnings import WeightWarnings
+
+#: Point weights below this are small beside weight 1. A convention.
+_SMALL = 0.1
 
 
 class TrainStep:
@@ -73,6 +78,27 @@ class TrainStep:
         self.hand_over: Callable[[], bool] | None = None
         #: DeepXDE's own step, which `LossWeighting` puts back when its training ends.
         self.replaced_step: Callable[..., None] | None = None
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Called at the end of a compile, with the network's optimizer.
+
+        Raises:
+            ValueError: If the weighting can't work with that optimizer.
+        """
+        self.weighting.attach(optimizer)
+        per_step = lbfgs.iterations_per_step(optimizer)
+        if per_step is None or not self.weighting.follows_drift:  # else they are put in proportion
+            return
+        for rule in dict.fromkeys(self.rules_beside.values()):
+            bound = rule.small_until_second_update
+            if bound is not None and bound < _SMALL:
+                warnings.warn(
+                    f"The point weights of {rule.rule} grow from 0 with each update, and this "
+                    f"optimizer has one in up to {per_step} iterations: until the second they are "
+                    f'at most {bound:g}, beside the other terms\' 1. Train with "adam" first, '
+                    'then with loss_weights="keep".',
+                    stacklevel=4,
+                )
 
     @property
     def rules_beside(self) -> PointRules:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -73,10 +73,17 @@ class UnitWarning:
         small, large = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
         factors = with_present(unit_factors(sizes, TOLD_BEYOND), self._scale)
         reads_losses = self._weighting.reads in (Reads.LOSSES, Reads.POINT_ERRORS)
+        times = f"{10.0 ** round(math.log10(sizes[large] / sizes[small])):.0e} times"
         if reads_losses or self._share_a_group(small, large):
-            what = f"the loss of {small!r} is about {_times(sizes, small, large)} times smaller than that of {large!r}. If the units are the reason and {small!r} is not just met, give"
+            what = (
+                f"the loss of {small!r} is about {times} smaller than that of {large!r}. If the "
+                f"units are the reason and {small!r} is not just met, give"
+            )
         else:
-            what = f"a change of the parameters changes {small!r} about {_times(sizes, small, large)} times less than {large!r} (squares). Give"
+            what = (
+                f"a change of the parameters changes {small!r} about {times} less than {large!r} "
+                "(squares). Give"
+            )
         warnings.warn(
             f"Terms in other units: {what} the strategy {in_words(factors)}, which makes them "
             "alike. Without it the weights, or the sum of losses by which the best step is "
@@ -114,7 +121,3 @@ class UnitWarning:
             {self._groups.terms[i].name for i in members} >= {*names}
             for members in self._groups.members
         )
-
-
-def _times(sizes: Mapping[str, float], small: str, large: str) -> str:
-    return f"{10.0 ** round(math.log10(sizes[large] / sizes[small])):.0e}"

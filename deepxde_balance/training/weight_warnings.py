@@ -94,10 +94,11 @@ class WeightWarnings:
             self._told_zero = True
             name = min(found, key=found.__getitem__)
             warnings.warn(
-                f"{self._weighting.strategy} gave {', '.join(map(repr, found))} a weight of exactly "
-                f"0, first {name!r} at iteration {found[name]} (since compile): a term without a "
-                "weight is not trained. Its softmax rounds to 0 where losses differ much: put them "
-                "into like units by `scale`, or take a beta (a temperature) that evens them out.",
+                f"{self._weighting.strategy} gave {', '.join(map(repr, found))} a weight of "
+                f"exactly 0, first {name!r} at iteration {found[name]} (since compile): a term "
+                "without a weight is not trained. Its softmax rounds to 0 where losses differ "
+                "much: put them into like units by `scale`, or take a beta (a temperature) that "
+                "evens them out.",
                 stacklevel=4,
             )
 

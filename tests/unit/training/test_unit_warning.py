@@ -108,7 +108,7 @@ def test_softadapt_with_a_weight_of_zero():
     again = model_of([1, 1, 1e3, 1], "softadapt")
     zeros = []
     step = again.train_step
-    for k in range(iteration + 1):
+    for _ in range(iteration + 1):
         step(*again.data.train_next_batch())
         zeros.append([name for name, weight in again.weights.items() if weight == 0])
     assert not any(zeros[:-1]) and zeros[-1]
