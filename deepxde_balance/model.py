@@ -18,6 +18,7 @@ from ._deepxde.stock_model import StockModel
 from ._deepxde.target_cache import mend_targets
 from ._deepxde.test_points import TestPoints
 from .checkpoints import checkpoint
+from .checkpoints.lock import alone
 from .gradients.base import external_variables
 from .gradients.checked import CheckedEngine
 from .gradients.choose import (
@@ -476,12 +477,30 @@ class Model(StockModel):
             self.losshistory.loss_weights = []
         self.losshistory.loss_weights.append(self.weights)
         run = self._run
-        if run.step is not None:
+        if run.step is None:
+            self._tell_not_finite()
+        else:
             run.step.check_at_record()
             # This may be the last record of the training (always, for a step of L-BFGS). The check
             # comes before callbacks, which may change points or weights.
             if run.in_training and run.last_step in (None, self.train_state.step):
                 run.step.engine.confirm()
+
+    def _tell_not_finite(self) -> None:
+        """Warns of a record with a loss that is not finite, where DeepXDE's own step trains."""
+        steps, losses = self.losshistory.steps, self.losshistory.loss_train
+        names = [
+            repr(name)
+            for name, loss in zip(self.loss_terms, losses[-1], strict=False)
+            if not np.isfinite(loss)
+        ]
+        if names and (len(losses) == 1 or np.isfinite(losses[-2]).all()):
+            after = f", after it was at iteration {steps[-2]}" if len(losses) > 1 else ""
+            warnings.warn(
+                f"The loss of {', '.join(names)} is not finite (nan or inf) at iteration "
+                f"{steps[-1]}{after}. A record comes every `display_every` iterations.",
+                stacklevel=4,
+            )
 
     @property
     def weighting(self) -> Weighting | None:
@@ -497,7 +516,8 @@ class Model(StockModel):
         data (``PointSetBC``, ``PointSetOperatorBC``) and the state of callbacks. A stock
         ``dde.Model`` can restore network and optimizer from the file. The file is written under a
         temporary name and then renamed, so that it is never incomplete. Where several processes
-        train together (:func:`deepxde_balance.distributed`), rank 0 writes it.
+        train together (:func:`deepxde_balance.distributed`), rank 0 writes it. A network with
+        parameters that are not finite is not saved: a warning says so, and a training ends.
 
         Args:
             save_path: Prefix of the file's name. The folder must exist.
@@ -508,6 +528,7 @@ class Model(StockModel):
             The path of the file: ``"{save_path}-{iteration}.pt"``.
 
         Raises:
+            OSError: If the file can't be written. Files that were there are whole.
             TypeError: If the state of a callback has values other than numbers, text, arrays and
                 tensors, or that of an optimizer has objects that can't be read again.
 
@@ -520,6 +541,9 @@ class Model(StockModel):
         """
         ending = "pkl" if protocol == "pickle" else "pt"
         path: str = f"{save_path}-{self.train_state.iteration}.{ending}"
+        if not self._is_finite():
+            self._refuse_to_save(path)
+            return path
         if not is_first():
             return path
         if protocol != "backend":
@@ -529,6 +553,21 @@ class Model(StockModel):
         if verbose > 0:
             print(f"Epoch {self.train_state.iteration}: saving model to {path} ...\n")
         return path
+
+    def _is_finite(self) -> bool:
+        return all(bool(parameter.isfinite().all()) for parameter in self.net.parameters())
+
+    def _refuse_to_save(self, path: str) -> None:
+        """Says that no checkpoint is written, and ends the training."""
+        if self._run.step is not None:
+            self._run.step.check_losses()
+        if self._run.in_training:
+            self.stop_training = True
+        warnings.warn(
+            f"{path} was not written: the network's parameters are not finite. The checkpoints "
+            "before it stay as they are.",
+            stacklevel=3,
+        )
 
     def restore(
         self,
@@ -615,9 +654,19 @@ class Model(StockModel):
         Args:
             iterations: Their number, if `train` was given one.
         """
-        run, ranks = self._run, current()
         # Checkpoints come last, to include what other callbacks do in the same iteration.
         self.callbacks.callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
+        checkpoints = [
+            callback.filepath
+            for callback in self.callbacks.callbacks
+            if isinstance(callback, dde.callbacks.ModelCheckpoint)
+        ]
+        with alone(checkpoints if is_first() else []):
+            yield from self._iterations(iterations)
+
+    def _iterations(self, iterations: int | None) -> Iterator[None]:
+        """What `_training` does around the iterations, once no other process is in the way."""
+        run, ranks = self._run, current()
         if run.pending is not None:
             run.pending.begin(self)
             run.pending = None

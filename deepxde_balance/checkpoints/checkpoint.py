@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import errno
 import io
 import os
 import pickle
+import shutil
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -65,11 +67,28 @@ def write(model: dde.Model, run: TrainingRun, path: str) -> None:
     """Writes a checkpoint. DeepXDE can restore the network and the optimizer from it.
 
     Raises:
+        OSError: If it can't be written.
         TypeError: If the state of the optimizer or of a callback could not be read again.
     """
-    with replaced(path) as temporary:
-        torch.save(_capture(model, run), temporary)
-        _check_readable(model.opt)  # before an older checkpoint is replaced
+    content = _capture(model, run)
+    try:
+        with replaced(path) as temporary:
+            torch.save(content, temporary)
+            _check_readable(model.opt)  # before an older checkpoint is replaced
+    except (OSError, RuntimeError) as error:  # PyTorch raises a RuntimeError on a full disk
+        reason = error.strerror if isinstance(error, OSError) else _reason_to_fail(path)
+        raise OSError(
+            getattr(error, "errno", None) or errno.EIO,
+            f"The checkpoint can't be written ({reason}). The checkpoints before it are whole",
+            path,
+        ) from error
+
+
+def _reason_to_fail(path: str) -> str:
+    free = shutil.disk_usage(os.path.dirname(path) or ".").free
+    return (
+        f"the disk is full or a limit of files' sizes is reached; {free / 2**20:.1f} MiB are free"
+    )
 
 
 def read(path: str, device: str | torch.device = "cpu") -> dict[str, Any]:

@@ -6,15 +6,17 @@ import dataclasses
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
 from tqdm.auto import tqdm
 
 from ..callbacks.progress import refresh_interval
+from ..callbacks.save_on_sigterm import Terminated, raise_on_sigterm
 from ..gradients.choose import EngineName
 from ..results.record import Record
 from .run import Recorded, Run, finished
@@ -164,11 +166,17 @@ def _where(backend: str | None, scheduler: str | None) -> Iterator[None]:
     if (backend == "dask") != (scheduler is not None):
         raise ValueError(f"backend={backend!r} and scheduler={scheduler!r}: give Dask both.")
     if backend is None:
+        undo = raise_on_sigterm()
         try:
             yield
-        except BaseException:
-            get_reusable_executor().shutdown(kill_workers=True)
+        except BaseException as error:
+            executor = get_reusable_executor()
+            if isinstance(error, Terminated):
+                _let_workers_save(executor)
+            executor.shutdown(kill_workers=True)
             raise
+        finally:
+            undo()
     elif scheduler is None:
         with joblib.parallel_config(backend=backend):
             yield
@@ -180,6 +188,21 @@ def _where(backend: str | None, scheduler: str | None) -> Iterator[None]:
         client = Client(scheduler, timeout=10)  # type: ignore[no-untyped-call]  # Dask has no types
         with client, joblib.parallel_config(backend="dask"):
             yield
+
+
+#: Seconds that workers have to save a checkpoint after SIGTERM. SLURM kills after 30 by default.
+_SECONDS_TO_SAVE = 20.0
+
+
+def _let_workers_save(executor: Any) -> None:
+    """Passes SIGTERM on to joblib's worker processes, and waits until they have ended."""
+    workers = list((getattr(executor, "_processes", None) or {}).values())
+    for worker in workers:
+        if worker.is_alive():
+            os.kill(worker.pid, signal.SIGTERM)
+    end = time.monotonic() + _SECONDS_TO_SAVE
+    while time.monotonic() < end and any(worker.is_alive() for worker in workers):
+        time.sleep(0.1)
 
 
 @contextmanager

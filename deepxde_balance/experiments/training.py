@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -30,7 +31,7 @@ from ..results.record import FORMAT, Record, write_json
 from ..terms.groups import group_terms
 from ..terms.term import name_terms, rename
 from ..training.run import run_of
-from .callbacks import Checkpoints, IterationsDone
+from .callbacks import Checkpoints, IterationsDone, SaveOnSigtermOnly
 from .recorder import Recorder
 from .run import Recorded, Run, finished
 
@@ -202,10 +203,12 @@ def train_phase(model: Model, saving: Checkpoints, callbacks: list[Any], iterati
     for path in checkpoints(Path(saving.filepath))[-1:]:
         model.restore(str(path))
         done = model.train_state.step - start
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    stopping = [SaveOnSigtermOnly(saving.filepath)] if in_main_thread else []
     model.train(
         iterations=iterations - done,
         display_every=max(iterations // RECORDS, min(_BETWEEN_RECORDS, iterations)),
-        callbacks=[*callbacks, saving],
+        callbacks=[*callbacks, saving, *stopping],
         verbose=0,
     )
 

@@ -140,7 +140,7 @@ def common_norm(errors: Sequence[np.ndarray]) -> LogNorm | None:
         return None
     largest = values.max()
     smallest = max(values.min(), _SMALLEST_ERROR * largest)
-    return LogNorm(smallest, largest) if smallest < largest else LogNorm(largest / 10, largest)
+    return LogNorm(smallest if smallest < largest else largest / 10, largest, clip=True)
 
 
 def _share_range(axes: Sequence[Axes], norm: LogNorm | None) -> None:

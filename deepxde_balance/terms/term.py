@@ -157,16 +157,21 @@ def check_points(data: dde.data.Data, terms: Sequence[Term]) -> None:
     Raises:
         ValueError: If a condition has no points; the message names it.
     """
+    for term in terms_without_points(data, terms):
+        raise ValueError(
+            f"The condition {term.name} ({type(term.condition).__name__}) has no points: its "
+            "loss would be nan. Sample more boundary or initial points, or leave it out."
+        )
+
+
+def terms_without_points(data: dde.data.Data, terms: Sequence[Term]) -> list[Term]:
+    """The conditions among the terms that have no points now."""
     problem = problem_of(data)
     conditions = [term for term in terms if term.condition is not None]
     if problem is None or not conditions:
-        return
-    for term, number in zip(conditions, problem.num_bcs, strict=True):
-        if number == 0:
-            raise ValueError(
-                f"The condition {term.name} ({type(term.condition).__name__}) has no points: its "
-                "loss would be nan. Sample more boundary or initial points, or leave it out."
-            )
+        return []
+    numbers = zip(conditions, problem.num_bcs, strict=True)
+    return [term for term, number in numbers if number == 0]
 
 
 def check_length(what: str, values: Sequence[float], terms: Sequence[Term]) -> None:

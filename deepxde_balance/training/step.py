@@ -20,6 +20,7 @@ from ..gradients.ntk_traces import kernel_traces
 from ..weightings import Weighting
 from ..weightings.base import Reads
 from ..weightings.kinds import FromKernel, FromLossesAndKernel
+from .loss_check import LossCheck, in_words
 from .loss_units import with_factors
 from .parameter_gradients import forget_gradients, parameter_gradients, set_gradients
 from .point_weights import PointWeights
@@ -65,6 +66,8 @@ class TrainStep:
         #: The point weights, inside the losses; ``None`` if there are none.
         self.points = PointWeights.of(model, weighting, engine, rules or {})
         self._measure = self.points
+        self._loss_check = LossCheck()
+        self._told_not_finite = False
         #: The matrix (rows, terms) that turns term losses into row losses: each term's static
         #: factor in its row.
         self._terms_to_rows = weighting.weights.new_tensor(
@@ -144,28 +147,38 @@ class TrainStep:
             batch: The points.
             due: Whether the weights are to be updated.
         """
-        needs_graph = is_nncg(self.model.opt)
+        needs_graph, first = is_nncg(self.model.opt), True
         if due and (needs_graph or self.weighting.reads is Reads.KERNEL_TRACES):
             self._update_before(batch)
             due = False
 
         def closure() -> Tensor:
-            nonlocal due
+            nonlocal due, first
             updates, due = due, False  # only the first evaluation in a step updates the weights
+            noted, first = first, False
             forget_gradients(self.model.opt)
             if needs_graph:
-                return self._loss(torch.stack(self.engine.losses(batch, self._measure)))
+                losses = torch.stack(self.engine.losses(batch, self._measure))
+                if noted:
+                    self._note(losses)
+                return self._loss(losses)
             reads_gradients = updates and self.weighting.reads is Reads.GRADIENTS
             if reads_gradients or self.engine.prefers_gradients:  # some engines have them anyway
-                return self._by_gradients(batch, updates)
-            return self._by_losses(batch, updates)
+                return self._by_gradients(batch, updates, noted)
+            return self._by_losses(batch, updates, noted)
 
         return closure
 
-    def _by_gradients(self, batch: Batch, updates: bool) -> Tensor:
+    def _note(self, losses: Tensor) -> None:
+        """Notes the losses of an iteration, to find one that is not finite."""
+        self._loss_check.note(self.model.train_state.step, losses)
+
+    def _by_gradients(self, batch: Batch, updates: bool, noted: bool) -> Tensor:
         """Sets the parameters' gradients to the weighted sum of the groups'; returns the loss."""
         with autocast():
             computed = self.engine.gradients(batch, self._measure)
+        if noted:  # a copy, since a compiled engine may write the next losses there
+            self._note(computed.losses.clone())
         row_losses = self._row_losses(computed.losses)
         if updates:
             self._update(row_losses, computed)
@@ -177,10 +190,12 @@ class TrainStep:
         loss = torch.sum(weights * row_losses)
         return loss + penalty if isinstance(penalty, Tensor) else loss
 
-    def _by_losses(self, batch: Batch, updates: bool) -> Tensor:
+    def _by_losses(self, batch: Batch, updates: bool, noted: bool) -> Tensor:
         """Sets the parameters' gradients by a backward of the weighted loss; returns the loss."""
         with autocast():
             losses = torch.stack(self.engine.losses(batch, self._measure))
+        if noted:
+            self._note(losses)
         if updates:
             self._update(self._row_losses(losses.detach()))
         with autocast():
@@ -282,6 +297,20 @@ class TrainStep:
         """
         self.weighting.check_weights(self.engine.groups.names)
 
+    def check_losses(self) -> None:
+        """Warns once of losses that were not finite. Copies to the host."""
+        if self._told_not_finite:
+            return
+        terms = self.engine.groups.terms
+        found = {
+            term.name: iteration
+            for term, iteration in zip(terms, self._loss_check.first_invalid(), strict=False)
+            if iteration is not None
+        }
+        if found:
+            self._told_not_finite = True
+            warnings.warn(in_words(found, self.model, terms), stacklevel=4)
+
     def follow_points_of(self, before: TrainStep) -> None:
         """Lets weights of points go on from the points that an earlier step has seen last."""
         if self.points is not None and before.points is not None:
@@ -293,6 +322,7 @@ class TrainStep:
         Raises:
             RuntimeError: If an update set a weight that is not allowed.
         """
+        self.check_losses()
         self.check_weights()
         self.warnings.warn(self.model.losshistory)
 
