@@ -104,15 +104,19 @@ class SaveOnSigterm(dde.callbacks.ModelCheckpoint):
         self._requested = True
 
 
-def raise_on_sigterm() -> Callable[[], object]:
+def raise_on_sigterm(first: Callable[[], None]) -> Callable[[], object]:
     """Lets SIGTERM raise :class:`Terminated`; returns a function that undoes it.
 
     Outside the main thread, where signals don't arrive, it does nothing.
+
+    Args:
+        first: What is called before.
     """
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
 
     def on_signal(number: int, frame: Any) -> None:
+        first()
         raise Terminated("SIGTERM")
 
     before = signal.signal(signal.SIGTERM, on_signal)

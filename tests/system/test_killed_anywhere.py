@@ -101,19 +101,22 @@ if __name__ == "__main__":
     seconds = time.monotonic() - begin
     expected = result(folder / "unbroken")
     random.seed(20)
-    same, killed = 0, 0
-    for k in range(kills):
-        where = folder / f"killed{k}"
+    same, killed, tries = 0, 0, 0
+    while killed < kills and tries < 3 * kills:
+        where = folder / f"killed{tries}"
+        tries += 1
         child = start(where)
-        time.sleep(random.uniform(0.02, 0.95) * seconds)
+        time.sleep(random.uniform(0.0, 0.9) * seconds)
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        killed += os.WIFSIGNALED(status)
+        if not os.WIFSIGNALED(status):  # it had ended before
+            continue
+        killed += 1
         os.waitpid(start(where), 0)
         found = result(where)
         same += len(found) == len(expected) and all(map(torch.equal, found, expected))
-    print(f"killed {killed}, same {same} of {kills}, {seconds:.1f} s unbroken")
-    sys.exit(same != kills or killed < kills // 2)
+    print(f"same {same} of {killed} killed, {tries} tries, {seconds:.1f} s unbroken")
+    sys.exit(not same == killed == kills)
 """
 
 
@@ -130,4 +133,4 @@ def test_killed_at_20_moments(how, tmp_path):
         text=True,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "same 20 of 20" in run.stdout
+    assert "same 20 of 20 killed" in run.stdout
