@@ -27,6 +27,7 @@ from . import problems, weightings
 from .callbacks.gradient_monitor import GradientMonitor
 from .callbacks.loss_weighting import LossWeighting
 from .callbacks.progress import Progress
+from .callbacks.save_on_sigterm import SaveOnSigterm
 from .checkpoints.checkpoint import CheckpointError
 from .checkpoints.last import last_checkpoint
 from .diagnostics.diagnose import Diagnosis, diagnose
@@ -104,6 +105,7 @@ __all__ = [
     "ReLoBRaLo",
     "Release",
     "RunningMean",
+    "SaveOnSigterm",
     "SelfAdaptiveTerms",
     "SoftAdapt",
     "TorchJD",

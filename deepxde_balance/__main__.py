@@ -12,6 +12,7 @@ from typing import Any, get_args
 from . import point_weightings, problems, weightings
 from ._checks import unknown_name
 from .callbacks.progress import Progress
+from .callbacks.save_on_sigterm import STATUS, Terminated
 from .experiments import Run, Sweep, check_device, train
 from .experiments.compare import compare
 from .experiments.optimizers import OPTIMIZERS
@@ -33,13 +34,21 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: The command and its arguments; ``None`` for those of the process.
 
     Returns:
-        The exit status: 0, or 1 if a run failed, 2 for wrong input, 130 after Ctrl-C.
+        The exit status: 0, or 1 if a run failed, 2 for wrong input, 130 after Ctrl-C, 143 after
+            SIGTERM.
     """
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
         status: int = given.command(given)
         return status
+    except Terminated:
+        print(
+            "Stopped by SIGTERM. Finished runs are kept, unfinished ones have a checkpoint; the "
+            "same command goes on where this one was.",
+            file=sys.stderr,
+        )
+        return STATUS
     except KeyboardInterrupt:
         print(
             "\nStopped. Finished runs are kept; the same command goes on where this one was.",

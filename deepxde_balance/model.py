@@ -18,6 +18,7 @@ from ._deepxde.stock_model import StockModel
 from ._deepxde.target_cache import mend_targets
 from ._deepxde.test_points import TestPoints
 from .checkpoints import checkpoint
+from .checkpoints.lock import alone
 from .gradients.base import external_variables
 from .gradients.checked import CheckedEngine
 from .gradients.choose import (
@@ -30,7 +31,7 @@ from .gradients.choose import (
 from .ranks import current, is_first
 from .terms.find_terms import find_terms
 from .terms.groups import LossGroups, group_terms
-from .terms.term import Term, name_terms
+from .terms.term import Term, TermNames, name_terms, rename
 from .training.build_step import (
     LossWeights,
     build_step,
@@ -46,8 +47,9 @@ from .training.check_ranks import (
     refuse_what_ranks_cannot_share,
 )
 from .training.given_optimizer import check_trains
+from .training.loss_units import follow_change
 from .training.run import TrainingRun, present_point_weights, run_of, unchanged_on_error
-from .training.step import TrainStep, has_l1
+from .training.step import TrainStep, factors_of, has_l1
 from .training.weigh_points import PointWeightsGiven
 from .weightings import Equal, Fixed, Weighting
 
@@ -113,6 +115,7 @@ class Model(StockModel):
         gradient_engine: EngineName | None = None,
         point_weights: PointWeightsGiven = None,
         points_per_pass: int | None = None,
+        term_names: TermNames | None = None,
     ) -> None:
         """Configures the model for training.
 
@@ -123,7 +126,8 @@ class Model(StockModel):
 
         With a strategy, `loss_train` and `loss_test` hold the unweighted losses, so that losses of
         different iterations can be compared. With a list of numbers they hold the weighted losses,
-        as in DeepXDE.
+        as in DeepXDE. A strategy's `scale` is a choice of units, and no weight: it is in these
+        losses, and so in the best step and in what ``EarlyStopping`` and ``ModelCheckpoint`` see.
 
         Under L-BFGS and NNCG, the weights do not change within a step of the optimizer (up to 1000
         L-BFGS iterations, see ``dde.optimizers.set_LBFGS_options``). A strategy updates them before
@@ -207,10 +211,18 @@ class Model(StockModel):
                 through at once. ``None``: on a CPU, 4096 above 20000 points, where it can be done;
                 else, and under NNCG, all points at once.
 
+            term_names: Names for PDE residuals, each with the residual's position:
+                ``{"momentum_x": 0, "momentum_y": 1, "continuity": 2}``. They stand for ``"pde0"``,
+                ``"pde1"``, ... wherever a loss term is named: in `loss_groups`, `loss_weights`,
+                `point_weights` and a strategy's `scale`, in `loss_terms`, diagnoses, records and
+                messages. Residuals without a name keep theirs. The reference, all residuals
+                together, stays ``"pde"``. With ``"keep"`` they stay.
+
         Raises:
             ValueError: If a name is unknown, an optimizer object has parameters of another network
                 only, the number of weights is not the number of terms, a weight is negative or not
-                finite, the groups don't fit the conditions, the strategy can't balance this problem
+                finite, the groups don't fit the conditions, a name of `term_names` is reserved or
+                taken, the strategy can't balance this problem
                 or work with this optimizer, a point weighting can't weigh these points, the
                 gradient engine can't be used, or points can't be divided into passes. The model
                 then does not change.
@@ -242,7 +254,7 @@ class Model(StockModel):
         check_engine(asked, self.data, self.net, optimizer, loss)
         check_trains(self, optimizer, external_trainable_variables, lr)
         step, numbers = build_step(
-            self, self._run, loss_weights, loss_groups, loss, asked, point_weights
+            self, self._run, loss_weights, loss_groups, loss, asked, point_weights, term_names
         )
         if step is not None:
             check_optimizer(step.weighting, optimizer)
@@ -253,6 +265,7 @@ class Model(StockModel):
                     '1 for all: give "keep" to go on with the weights of the phase before.',
                     stacklevel=2,
                 )
+        factors_before = factors_of(self._run.step)
         earlier = [] if self._run.step is None else self._run.step.rules_beside.items()
         weighed = any(rule.number(i) is not None for i, rule in earlier)
         if weighed and (step is None or not step.rules_beside):
@@ -280,9 +293,10 @@ class Model(StockModel):
             self._numbers = None if numbers is None else checked_numbers(numbers)
             run = self._run
             run.step, run.engine_asked = step, asked
+            run.term_names = term_names
             run.pending, run.lbfgs_start = None, 0
             if step is not None:
-                step.weighting.attach(self.opt)
+                step.attach(self.opt)
                 self.train_step = step
             elif ranks is not None:
                 run.step = self.train_step = self._step_with_weight_1()
@@ -291,6 +305,7 @@ class Model(StockModel):
             if ranks is not None:
                 assert run.step is not None
                 check_compiled(self, run.step, ranks)
+        follow_change(self, factors_before, factors_of(step))
         if verbose > 0 and step is not None and step.points is not None and step.rules_beside:
             print(f"Point weights: {step.points.in_words()}. Losses are shown without them.\n")
         if verbose > 0 and step is not None and step.weighting.dynamic:
@@ -321,7 +336,8 @@ class Model(StockModel):
     def _step_with_weight_1(self) -> TrainStep:
         """A step with weight 1 for all, or with the numbers that a script has assigned since."""
         engine = self._run.engine_asked
-        step = start_step(self, Equal(), group_terms(find_terms(self)), engine)
+        terms = rename(find_terms(self), self._run.term_names)
+        step = start_step(self, Equal(), group_terms(terms), engine)
         if self._numbers is not None:
             step = step_with_numbers(self, step, self._numbers, engine)
         return step
@@ -371,7 +387,8 @@ class Model(StockModel):
         """The names of the loss terms, in the order of the columns of `losshistory.loss_train`.
 
         With weight 1 for all, the list is empty until the losses are evaluated for the first time.
-        An L1 regularization, the last column, is no loss term.
+        An L1 regularization, the last column, is no loss term. A strategy's `scale` is in the
+        columns.
         """
         return [term.name for term in self._terms]
 
@@ -381,7 +398,8 @@ class Model(StockModel):
             return self._run.step.engine.groups.terms
         if self.train_state.loss_train is None:
             return ()
-        return name_terms(self.data, len(self.train_state.loss_train) - has_l1(self.net))
+        number = len(self.train_state.loss_train) - has_l1(self.net)
+        return rename(name_terms(self.data, number), self._run.term_names)
 
     @property
     def gradient_engine(self) -> str:
@@ -407,17 +425,20 @@ class Model(StockModel):
     def _outputs_losses(
         self, training: bool, inputs: Any, targets: Any, auxiliary_vars: Any
     ) -> list[np.ndarray]:
-        """DeepXDE's outputs and losses; the parameters' `requires_grad` does not change.
+        """DeepXDE's outputs and losses, with the strategy's static factors.
+
+        The parameters' `requires_grad` does not change.
 
         DeepXDE's own method leaves every parameter trainable, or frozen if it is interrupted.
         """
         trainable = [(p, p.requires_grad) for p in self.net.parameters()]
         in_passes = self._outputs_losses_in_passes(training, Batch(inputs, targets, auxiliary_vars))
-        both: list[np.ndarray]
+        step = self._run.step
         try:
             if in_passes is None:
-                both = super()._outputs_losses(training, inputs, targets, auxiliary_vars)
-                return both
+                outputs, losses = super()._outputs_losses(training, inputs, targets, auxiliary_vars)
+                return [outputs, losses if step is None else step.scaled(losses)]
+            assert step is not None
             outputs, losses = in_passes
             one = [None if values is None else values[:1] for values in (inputs, auxiliary_vars)]
             with given_losses(self.data, training, list(losses)):
@@ -425,7 +446,7 @@ class Model(StockModel):
             if auxiliary_vars is not None:  # a residual or callback may read those of all points
                 device = next(self.net.parameters()).device
                 self.net.auxiliary_vars = torch.as_tensor(auxiliary_vars, device=device)
-            return [outputs.numpy(force=True), as_shown]
+            return [outputs.numpy(force=True), step.scaled(as_shown)]
         finally:
             for parameter, was_trainable in trainable:
                 parameter.requires_grad_(was_trainable)
@@ -456,12 +477,30 @@ class Model(StockModel):
             self.losshistory.loss_weights = []
         self.losshistory.loss_weights.append(self.weights)
         run = self._run
-        if run.step is not None:
+        if run.step is None:
+            self._tell_not_finite()
+        else:
             run.step.check_at_record()
             # This may be the last record of the training (always, for a step of L-BFGS). The check
             # comes before callbacks, which may change points or weights.
             if run.in_training and run.last_step in (None, self.train_state.step):
                 run.step.engine.confirm()
+
+    def _tell_not_finite(self) -> None:
+        """Warns of a record with a loss that is not finite, where DeepXDE's own step trains."""
+        steps, losses = self.losshistory.steps, self.losshistory.loss_train
+        names = [
+            repr(name)
+            for name, loss in zip(self.loss_terms, losses[-1], strict=False)
+            if not np.isfinite(loss)
+        ]
+        if names and (len(losses) == 1 or np.isfinite(losses[-2]).all()):
+            after = f", after it was at iteration {steps[-2]}" if len(losses) > 1 else ""
+            warnings.warn(
+                f"The loss of {', '.join(names)} is not finite (nan or inf) at iteration "
+                f"{steps[-1]}{after}. A record comes every `display_every` iterations.",
+                stacklevel=4,
+            )
 
     @property
     def weighting(self) -> Weighting | None:
@@ -477,7 +516,8 @@ class Model(StockModel):
         data (``PointSetBC``, ``PointSetOperatorBC``) and the state of callbacks. A stock
         ``dde.Model`` can restore network and optimizer from the file. The file is written under a
         temporary name and then renamed, so that it is never incomplete. Where several processes
-        train together (:func:`deepxde_balance.distributed`), rank 0 writes it.
+        train together (:func:`deepxde_balance.distributed`), rank 0 writes it. A network with
+        parameters that are not finite is not saved: a warning says so, and a training ends.
 
         Args:
             save_path: Prefix of the file's name. The folder must exist.
@@ -488,6 +528,7 @@ class Model(StockModel):
             The path of the file: ``"{save_path}-{iteration}.pt"``.
 
         Raises:
+            OSError: If the file can't be written. Files that were there are whole.
             TypeError: If the state of a callback has values other than numbers, text, arrays and
                 tensors, or that of an optimizer has objects that can't be read again.
 
@@ -500,6 +541,9 @@ class Model(StockModel):
         """
         ending = "pkl" if protocol == "pickle" else "pt"
         path: str = f"{save_path}-{self.train_state.iteration}.{ending}"
+        if not self._is_finite():
+            self._refuse_to_save(path)
+            return path
         if not is_first():
             return path
         if protocol != "backend":
@@ -509,6 +553,21 @@ class Model(StockModel):
         if verbose > 0:
             print(f"Epoch {self.train_state.iteration}: saving model to {path} ...\n")
         return path
+
+    def _is_finite(self) -> bool:
+        return all(bool(parameter.isfinite().all()) for parameter in self.net.parameters())
+
+    def _refuse_to_save(self, path: str) -> None:
+        """Says that no checkpoint is written, and ends the training."""
+        if self._run.step is not None:
+            self._run.step.check_losses()
+        if self._run.in_training:
+            self.stop_training = True
+        warnings.warn(
+            f"{path} was not written: the network's parameters are not finite. The checkpoints "
+            "before it stay as they are.",
+            stacklevel=3,
+        )
 
     def restore(
         self,
@@ -595,9 +654,19 @@ class Model(StockModel):
         Args:
             iterations: Their number, if `train` was given one.
         """
-        run, ranks = self._run, current()
         # Checkpoints come last, to include what other callbacks do in the same iteration.
         self.callbacks.callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
+        checkpoints = [
+            callback.filepath
+            for callback in self.callbacks.callbacks
+            if isinstance(callback, dde.callbacks.ModelCheckpoint)
+        ]
+        with alone(checkpoints if is_first() else []):
+            yield from self._iterations(iterations)
+
+    def _iterations(self, iterations: int | None) -> Iterator[None]:
+        """What `_training` does around the iterations, once no other process is in the way."""
+        run, ranks = self._run, current()
         if run.pending is not None:
             run.pending.begin(self)
             run.pending = None

@@ -51,10 +51,10 @@ class GradientMonitor(dde.callbacks.Callback):
 
     Attributes:
         steps: The iterations of the observations. Each list below has one value for each of them.
-        losses: The losses by group, without weights and static factors.
+        losses: The losses by group, without weights, with the factors of the strategy's `scale`.
         gradient_norms: The 2-norms of the gradients of these losses with respect to the network's
             parameters, by group.
-        weights: The weights by group, static factors included.
+        weights: The weights by group, those of `model.weights` where the groups are the strategy's.
         shares: ||lambda_i g_i|| / sum_j ||lambda_j g_j|| by group, the share of the group's
             weighted gradient norm.
         cosines: The cosine between the gradients of two groups, by pair of names.

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import deepxde as dde
+import numpy as np
 
 from .. import weightings
 from .._checks import positive_int
@@ -17,11 +18,13 @@ from ..model import Model
 from ..ranks import current
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms
+from ..terms.term import TermNames, rename
 from ..training.build_step import check_points, go_on_step, keep_step, start_step
 from ..training.check_reads import check_reads
 from ..training.given_optimizer import check_trains
+from ..training.loss_units import follow_change, with_factors
 from ..training.run import run_of
-from ..training.step import TrainStep
+from ..training.step import TrainStep, factors_of
 from ..training.weigh_points import PointWeightsGiven, refuse_as_strategy
 from ..weightings import Keep, StrategyName, Weighting
 
@@ -32,7 +35,7 @@ class LossWeighting(dde.callbacks.Callback):
     The strategies, their weights and their cost are those of :class:`~deepxde_balance.Model`.
     Compile the model without `loss_weights` and pass this callback to ``model.train``. During that
     training it replaces the model's training step. `losshistory.loss_train` has the unweighted
-    losses, and `losshistory.loss_weights` the weights.
+    losses, with the factors of the weighting's `scale`, and `losshistory.loss_weights` the weights.
 
     The same object may be given to a later ``train`` of the same model. Its weights then go on
     from where they were, even if the model has been compiled with another optimizer in between.
@@ -48,6 +51,7 @@ class LossWeighting(dde.callbacks.Callback):
         points_per_pass: The largest number of points that go through the network together, see
             :meth:`deepxde_balance.Model.compile`. A record in the loss history is DeepXDE's own
             evaluation of all points at once.
+        term_names: Names for PDE residuals, see :meth:`deepxde_balance.Model.compile`.
 
     Raises:
         ValueError: If the name is unknown, or `points_per_pass` is no integer of at least 1. At the
@@ -81,6 +85,7 @@ class LossWeighting(dde.callbacks.Callback):
         loss_groups: LossGroups | None = None,
         point_weights: PointWeightsGiven = None,
         points_per_pass: int | None = None,
+        term_names: TermNames | None = None,
     ):
         super().__init__()
         refuse_as_strategy(weighting)
@@ -94,6 +99,9 @@ class LossWeighting(dde.callbacks.Callback):
         if points_per_pass is not None:
             positive_int("points_per_pass", points_per_pass)
         self.points_per_pass = points_per_pass
+        if isinstance(self.weighting, Keep) and term_names is not None:
+            raise ValueError('"keep" keeps the names of the phase before: leave term_names out.')
+        self.term_names = term_names
         self._step: TrainStep | None = None
         #: The groups and the optimizer that the step was made for.
         self._groups: TermGroups | None = None
@@ -109,6 +117,42 @@ class LossWeighting(dde.callbacks.Callback):
         problem = problem_of(model.data)
         if problem is not None and model.opt is not None:
             mend_targets(problem, external_variables(model))
+        if not isinstance(model, Model):
+            self._record_with_factors(model)
+
+    def _record_with_factors(self, model: dde.Model) -> None:
+        """Lets the model record its losses with the weighting's static factors.
+
+        The first record of a training is made before `on_train_begin`.
+        """
+        run, evaluate = run_of(model), type(model)._outputs_losses
+        factors: tuple[float, ...] | None = None
+
+        def outputs_losses(*args: Any) -> list[np.ndarray]:
+            nonlocal factors
+            outputs, losses = evaluate(model, *args)
+            if self not in model.callbacks.callbacks:  # after a training that was interrupted
+                return [outputs, losses]
+            if factors is None:
+                factors = self._factors()
+                follow_change(model, factors_of(run.step), factors)
+            return [outputs, with_factors(losses, factors)]
+
+        model._outputs_losses = outputs_losses
+
+    def _factors(self) -> tuple[float, ...]:
+        """The static factors of the coming training's losses."""
+        if isinstance(self.weighting, Keep):
+            return factors_of(run_of(self.model).step)
+        if self.weighting.scale is None:
+            return ()
+        asked = EngineAsked(points_per_pass=self.points_per_pass)
+        groups = self._present_groups(takes_passes(asked, self.model.data, self.model.net))
+        return groups.scale_factors(self.weighting.scale)
+
+    def _present_groups(self, in_passes: bool) -> TermGroups:
+        terms = rename(find_terms(self.model, in_passes), self.term_names)
+        return group_terms(terms, self.loss_groups)
 
     def on_train_begin(self) -> None:
         model, run = self.model, run_of(self.model)
@@ -118,7 +162,7 @@ class LossWeighting(dde.callbacks.Callback):
         asked = EngineAsked(points_per_pass=self.points_per_pass)
         check_engine(asked, model.data, model.net, model.opt)
         in_passes = takes_passes(asked, model.data, model.net)
-        groups = group_terms(find_terms(model, in_passes), self.loss_groups)
+        groups = self._present_groups(in_passes)
         this_record = len(model.losshistory.steps) - 1  # DeepXDE has recorded the initial losses
         if isinstance(self.weighting, Keep):
             before = self._step_before(run.step)
@@ -143,7 +187,7 @@ class LossWeighting(dde.callbacks.Callback):
             step = self._step
         if self._optimizer is not model.opt:
             check_trains(model, model.opt_name, model.external_trainable_variables)
-            step.weighting.attach(model.opt)
+            step.attach(model.opt)
         self._step, self._groups, self._optimizer = step, step.engine.groups, model.opt
         step.replaced_step, step.hand_over = deepxde_step, self._hand_over
         run.step = model.train_step = step
@@ -174,6 +218,8 @@ class LossWeighting(dde.callbacks.Callback):
     def on_train_end(self) -> None:
         assert self._step is not None
         self.model.train_step = self._step.replaced_step
+        if "_outputs_losses" in vars(self.model):
+            del self.model._outputs_losses
         self._step.check_weights()
 
     def _hand_over(self) -> bool:

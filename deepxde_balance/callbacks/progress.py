@@ -27,7 +27,8 @@ class Progress(dde.callbacks.Callback):
     The bar ends with the sum of the losses, the metrics if the model has any, and the largest
     weight, each as DeepXDE last recorded it (see `display_every` of ``train``); with causal point
     weights also with the smallest of them, which is 1 when all times are learned. It works on a
-    terminal, in a notebook and, with fewer updates, in a log file.
+    terminal, in a notebook and, with fewer updates, in a log file; the lines of DeepXDE's table
+    stand above it.
 
     The bar goes on where it was if training goes on from a checkpoint of
     :class:`~deepxde_balance.Model`, or if the same object is given to the next ``train`` after
@@ -58,6 +59,8 @@ class Progress(dde.callbacks.Callback):
         self._start: int | None = None
         #: The number of DeepXDE's records when the losses were last shown.
         self._shown = 0
+        #: When the bar had last been written, when its line in a log file was ended.
+        self._ended_line_at = 0.0
 
     def init(self) -> None:
         """Called by DeepXDE with a new model: the next training starts a new bar."""
@@ -90,6 +93,26 @@ class Progress(dde.callbacks.Callback):
             disable=not is_first(),
         )
         self._show_record()
+        self._make_way_for_the_table()
+
+    def _make_way_for_the_table(self) -> None:
+        """Lets each line of DeepXDE's table be a line of its own, until the bar is closed."""
+        test = type(self.model)._test
+
+        def beside_bar(verbose: int = 1) -> None:
+            if self._bar is None or verbose == 0 or _IN_NOTEBOOK:
+                test(self.model, verbose=verbose)
+            elif _on_terminal():
+                with tqdm.external_write_mode():  # clears the bar, and shows it again after
+                    test(self.model, verbose=verbose)
+            else:
+                if self._bar.last_print_t != self._ended_line_at:
+                    self._bar.fp.write("\n")
+                    self._bar.fp.flush()
+                    self._ended_line_at = self._bar.last_print_t
+                test(self.model, verbose=verbose)
+
+        self.model._test = beside_bar
 
     def on_batch_end(self) -> None:
         assert self._bar is not None and self._start is not None
@@ -104,6 +127,8 @@ class Progress(dde.callbacks.Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+            if "_test" in vars(self.model):  # not that of another model, after an exception
+                del self.model._test
 
     def _show_record(self) -> None:
         """Shows DeepXDE's last record after the bar, without waiting for the device."""
@@ -137,4 +162,8 @@ def _last_record(model: dde.Model) -> dict[str, str]:
 
 def refresh_interval() -> float:
     """Seconds between two updates of a bar; longer in a log file, where each is a new line."""
-    return 0.1 if _IN_NOTEBOOK or sys.stderr.isatty() else LOG_INTERVAL
+    return 0.1 if _IN_NOTEBOOK or _on_terminal() else LOG_INTERVAL
+
+
+def _on_terminal() -> bool:
+    return sys.stderr.isatty()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import errno
 import io
 import os
 import pickle
+import shutil
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -22,18 +24,18 @@ from ..training.build_step import restored_keep_step
 from ..training.run import TrainingRun
 from ..training.step import TrainStep
 from ..weightings import Equal, Fixed
-from . import older_formats, run_state
+from . import older_formats, run_state, versions
 
 #: The key of this package's part of a checkpoint. The other keys are those of DeepXDE.
 _OURS = "deepxde_balance"
 
 #: The number of the format of this package's part. It goes up by one with every change of the
 #: content.
-FORMAT = 5
+FORMAT = 6
 
 #: The formats that can be read; a file with another number is refused. Format 4 does not have the
-#: points and values of conditions at given points.
-READABLE = (4, FORMAT)
+#: points and values of conditions at given points; 4 and 5 have losses without static factors.
+READABLE = (4, 5, FORMAT)
 
 #: Attributes of DeepXDE's NNCG that belong to its state but are not in its `state_dict`.
 _OPTIMIZER_ATTRIBUTES = ("n_iters", "U", "S", "rho", "old_dir")
@@ -65,11 +67,28 @@ def write(model: dde.Model, run: TrainingRun, path: str) -> None:
     """Writes a checkpoint. DeepXDE can restore the network and the optimizer from it.
 
     Raises:
+        OSError: If it can't be written.
         TypeError: If the state of the optimizer or of a callback could not be read again.
     """
-    with replaced(path) as temporary:
-        torch.save(_capture(model, run), temporary)
-        _check_readable(model.opt)  # before an older checkpoint is replaced
+    content = _capture(model, run)
+    try:
+        with replaced(path) as temporary:
+            torch.save(content, temporary)
+            _check_readable(model.opt)  # before an older checkpoint is replaced
+    except (OSError, RuntimeError) as error:  # PyTorch raises a RuntimeError on a full disk
+        reason = error.strerror if isinstance(error, OSError) else _reason_to_fail(path)
+        raise OSError(
+            getattr(error, "errno", None) or errno.EIO,
+            f"The checkpoint can't be written ({reason}). The checkpoints before it are whole",
+            path,
+        ) from error
+
+
+def _reason_to_fail(path: str) -> str:
+    free = shutil.disk_usage(os.path.dirname(path) or ".").free
+    return (
+        f"the disk is full or a limit of files' sizes is reached; {free / 2**20:.1f} MiB are free"
+    )
 
 
 def read(path: str, device: str | torch.device = "cpu") -> dict[str, Any]:
@@ -137,6 +156,8 @@ def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path
         raise CheckpointError(f"{path} is damaged or no checkpoint: {error!r}") from error
     except ValueError as error:
         difference = str(error)
+    if difference is None and _OURS in checkpoint:
+        versions.tell_changed(checkpoint[_OURS].get("versions", {}), path)
     if difference is not None:
         hint = _network_hint(model, checkpoint)
         raise CheckpointError(f"{path} is a checkpoint of another model: {difference}{hint}")
@@ -178,7 +199,7 @@ def _check_format(ours: dict[str, Any] | None) -> None:
     if ours is not None and ours["format"] not in READABLE:
         raise ValueError(
             f"it has format {ours['format']}, this version reads the formats "
-            f"{' and '.join(map(str, READABLE))}."
+            f"{READABLE[0]} to {READABLE[-1]}."
         )
 
 
@@ -189,7 +210,7 @@ def _prepare_for_kept_weights(
     saved = None if ours is None else ours["weighting"]
     if saved is None or not (run.step is None or isinstance(run.step.weighting, Equal)):
         return
-    kept = restored_keep_step(model, saved, run.engine_asked)
+    kept = restored_keep_step(model, saved, run.engine_asked, run.term_names)
     if kept is not None:
         run.step = model.train_step = kept
 
@@ -202,6 +223,7 @@ def _capture(model: dde.Model, run: TrainingRun) -> dict[str, Any]:
         "optimizer_state_dict": model.opt.state_dict(),
         _OURS: {
             "format": FORMAT,
+            "versions": versions.present(),
             "optimizer": type(model.opt).__name__,
             "optimizer_attributes": {
                 name: getattr(model.opt, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,11 +16,31 @@ def convert(ours: dict[str, Any]) -> None:
     Args:
         ours: The part, of a format that can be read.
     """
+    factors = [] if ours["weighting"] is None else ours["weighting"]["scale"]
+    if ours["format"] < 6 and any(factor != 1 for factor in factors):
+        _forget_losses_without_factors(ours)
     if ours["format"] > 4:
         return
     for state in _states_of_points(ours):
         if state.keys() == {"w", "fourth", "updates"}:  # BRDR's average of e^4, now its root
             state["root"] = state.pop("fourth").sqrt()
+
+
+def _forget_losses_without_factors(ours: dict[str, Any]) -> None:
+    """Lets nothing compare the recorded losses, which lack the static factors, with new ones."""
+    run = ours["run"]
+    run["train_state"]["best_loss_train"] = math.inf
+    for callback in run.get("callbacks", []):
+        if callback["state"].keys() & {"best"}:  # ModelCheckpoint, EarlyStopping
+            callback["state"]["best"] = math.inf
+    if ours["step"] is not None:
+        ours["step"]["first_record"] = len(run["losshistory"]["steps"])
+    warnings.warn(
+        "The checkpoint is of an earlier version, whose loss history is without the factors of "
+        "`scale`: losses up to here can't be compared with those to come, and the best step, and "
+        "that of callbacks, is looked for afresh.",
+        stacklevel=4,
+    )
 
 
 def _states_of_points(ours: dict[str, Any]) -> Iterator[dict[str, Any]]:

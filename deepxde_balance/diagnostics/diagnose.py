@@ -25,10 +25,11 @@ class Diagnosis:
     Args:
         names: Names of the terms or groups, residuals first.
         points: Number of points of each; ``None`` where the data object does not tell.
-        losses: The losses L_i, without weights and static factors, shape (K,).
+        losses: The losses L_i, without weights, with the factors of the strategy's `scale`, shape
+            (K,).
         gradient_norms: The 2-norms of the gradients g_i of these losses with respect to the
             network's parameters, shape (K,).
-        weights: The weights lambda_i, static factors included, shape (K,).
+        weights: The weights lambda_i, shape (K,).
         ratios: ||lambda_i g_i|| divided by the norm of the reference's weighted gradient, shape
             (K,). The reference is the sum of all residuals.
         reference: The name of the reference: ``"residual"``, or ``names[0]`` where the data object
@@ -128,6 +129,7 @@ def diagnose(
         tuple(tuple(groups.terms[i].name for i in row) for row in groups.rows),
         observer.term_traces(),
         residual_known=reference == "residual",
+        present=observer.present_factors(),
     )
     advice = recommend(model, strategy_groups(model, groups, loss_groups), findings)
     sentences = findings.sentences()
@@ -154,7 +156,7 @@ def _reference(groups: TermGroups) -> tuple[str, list[int]]:
     """The name of the reference, and its rows among those of `groups`."""
     if REFERENCE in groups.names:
         return "residual", [groups.names.index(REFERENCE)]
-    if not groups.terms[0].name.startswith(REFERENCE):  # no term is known to be a residual
+    if not groups.terms[0].is_residual:  # no term is known to be a residual
         return groups.names[0], [0]
     residual = [groups.terms[row[0]].condition is None for row in groups.rows]
     return "residual", [k for k, is_residual in enumerate(residual) if is_residual]
@@ -163,7 +165,7 @@ def _reference(groups: TermGroups) -> tuple[str, list[int]]:
 def _number_of_points(model: dde.Model, groups: TermGroups, row: tuple[int, ...]) -> int | None:
     """The number of points of a row's terms. All residuals have the same points."""
     data = model.data
-    if not isinstance(data, dde.data.PDE) or not groups.terms[0].name.startswith(REFERENCE):
+    if not isinstance(data, dde.data.PDE) or not groups.terms[0].is_residual:
         return None
     conditions = [i for i, term in enumerate(groups.terms) if term.condition is not None]
     of_condition = dict(zip(conditions, data.num_bcs, strict=True))

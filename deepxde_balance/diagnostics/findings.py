@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from ..terms.groups import TermGroups
+from ..training.units import OTHER_UNITS, apart, in_words, unit_factors, with_present
 from .measures import Measures, rounded
 
 #: Gradient norms within this factor of each other are called balanced: Adam's first steps then
@@ -19,10 +20,6 @@ BALANCED_WITHIN = 10.0
 #: Gradient norms beyond this factor are called unbalanced: the weaker term then adds less than a
 #: hundredth to the direction of the first steps. The number is a convention.
 STARVED_BEYOND = 100.0
-
-#: Terms are called in other units when their kernel traces differ by more than this factor. Those
-#: of untrained networks are 1 to 1e5 in one system of units. The number is a convention.
-OTHER_UNITS = 1e8
 
 #: A condition is called met when its loss is below this fraction of its kernel's trace: a change of
 #: the parameters by 1e-4 would then remove the loss. The number is a convention.
@@ -48,6 +45,7 @@ class Findings:
         traces: The kernel's traces by term, without weights, means over the points; ``None`` where
             the losses are not computed from errors at points.
         residual_known: Whether the reference consists of PDE residuals.
+        present: The static factors of the terms, by name, that are in all of these.
     """
 
     measures: Measures
@@ -57,6 +55,7 @@ class Findings:
     terms: tuple[tuple[str, ...], ...]
     traces: Mapping[str, float] | None
     residual_known: bool = True
+    present: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,22 +78,20 @@ class Findings:
 
     @cached_property
     def factors(self) -> dict[str, float]:
-        """Powers of ten that give the losses of terms in other units the units of most others."""
-        if not _apart(self.sizes.values()):
+        """Powers of ten that give the losses of terms in other units the units of most others.
+
+        Where there are any, the present factors are in them.
+        """
+        if not apart(self.sizes.values(), OTHER_UNITS):
             return {}
-        ordered = sorted(self.sizes.values())
-        middle = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
-        common = min(middle, key=lambda size: abs(math.log10(size)))
-        logs = {name: math.log10(common / size) for name, size in self.sizes.items()}
-        limit = math.log10(OTHER_UNITS) / 2
-        return {name: 10.0 ** round(log) for name, log in logs.items() if abs(log) > limit}
+        return with_present(unit_factors(self.sizes, OTHER_UNITS), self.present)
 
     def apart_within(self, groups: TermGroups) -> set[str]:
         """The terms of the groups whose own terms, which share a weight, are in other units."""
         found: set[str] = set()
         for members in groups.members:
             own = {groups.terms[i].name for i in members} & self.sizes.keys()
-            if _apart(self.sizes[name] for name in own):
+            if apart((self.sizes[name] for name in own), OTHER_UNITS):
                 found |= own
         return found
 
@@ -135,7 +132,9 @@ class Findings:
             return self._conditions
         reference = self._trace(self.reference)
         traces = {k: self._trace([k]) for k in self._conditions}
-        return [k for k, own in traces.items() if own == 0 or not _apart([reference, own])]
+        return [
+            k for k, own in traces.items() if own == 0 or not apart([reference, own], OTHER_UNITS)
+        ]
 
     def _trace(self, rows: Sequence[int]) -> float:
         """The trace of rows together; their terms' traces are added up, as their losses are."""
@@ -192,15 +191,15 @@ class Findings:
         small = min(self.sizes, key=self.sizes.__getitem__)
         large = max(self.sizes, key=self.sizes.__getitem__)
         times = f"{10.0 ** round(math.log10(self.sizes[large] / self.sizes[small])):.0e} times"
-        factors = ", ".join(f'"{name}": {factor:g}' for name, factor in self.factors.items())
+        factors = in_words(self.factors)
         if self.traces is None:
             return [
                 f"Other units, or met: {small}'s loss is about {times} smaller than {large}'s. "
-                f"If the units are the reason, scale={{{factors}}} gives the losses like ones."
+                f"If the units are the reason, {factors} gives the losses like ones."
             ]
         return [
             f"Other units: a change of the parameters changes {small} about {times} less than "
-            f"{large} (squares, by the kernel's traces). scale={{{factors}}} gives the losses like "
+            f"{large} (squares, by the kernel's traces). {factors} gives the losses like "
             'units; "auto" needs that only for terms that share a weight.'
         ]
 
@@ -261,9 +260,3 @@ def listed(words: Sequence[str]) -> str:
     """Words in a sentence: "a", "a and b", "a, b and c"."""
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last
-
-
-def _apart(sizes: Iterable[float]) -> bool:
-    """Whether sizes are too far apart for one system of units."""
-    ordered = sorted(sizes)
-    return bool(ordered) and ordered[-1] > OTHER_UNITS * ordered[0]

@@ -46,7 +46,7 @@ class GradientLog:
 
     Args:
         steps: The iterations.
-        losses: The losses by group, without weights and static factors.
+        losses: The losses by group, without weights, with static factors.
         gradient_norms: The 2-norms of the gradients of these losses by group.
         weights: The weights by group.
         shares: ||lambda_i g_i|| / sum_j ||lambda_j g_j|| by group.

@@ -15,7 +15,7 @@ class Measures(NamedTuple):
 
     Args:
         names: Names of the groups.
-        losses: The losses L_i, without weights and static factors, shape (K,).
+        losses: The losses L_i, without weights, with static factors, shape (K,).
         norms: The 2-norms ||g_i|| of the gradients of these losses, shape (K,).
         weights: The weights lambda_i, shape (K,), see
             :class:`~deepxde_balance.diagnostics.observation.Observation`.

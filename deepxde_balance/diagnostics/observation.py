@@ -15,11 +15,11 @@ from ..gradients.choose import EngineAsked, choose_engine
 from ..gradients.ntk_traces import kernel_traces
 from ..gradients.per_group import PerGroupEngine
 from ..terms.find_terms import find_terms
-from ..terms.groups import UNWEIGHTED, LossGroups, TermGroups, group_terms, ungrouped
-from ..terms.term import Term
+from ..terms.groups import LossGroups, TermGroups, group_terms, ungrouped
+from ..terms.term import UNWEIGHTED, Term, rename
 from ..training.check_reads import check_reads
 from ..training.run import run_of
-from ..training.step import TrainStep, autocast
+from ..training.step import TrainStep, autocast, factors_of
 from ..weightings import Auto, Equal
 from ..weightings.group_gradients import GroupGradients
 
@@ -34,9 +34,9 @@ class Observation(NamedTuple):
     Args:
         names: Names of the groups, the reference first; the last is ``"unweighted"`` if
             `loss_groups` lists unweighted terms.
-        losses: The groups' losses, without weights and static factors, shape (K,).
+        losses: The groups' losses, without weights, with static factors, shape (K,).
         gradients: The gradients of these losses with respect to the network's parameters.
-        weights: The present weights of the groups, static factors included, shape (K,). If the
+        weights: The present weights of the groups, shape (K,); 0 for a static factor 0. If the
             terms of a group have different weights, its weight is ||weighted gradient|| /
             ||gradient||. If points have weights (SA), it is the mean of their squares.
     """
@@ -110,13 +110,16 @@ class Observer:
         gradients = computed.of_network(len(rows))
         term_weights = self._term_weights().to(computed.losses)
         weights = torch.stack([term_weights[row[0]] for row in rows])
-        losses = torch.stack([computed.losses[list(row)].sum() for row in plan.groups.rows])
+        scaled = computed.losses * computed.losses.new_tensor(plan.engine.scale)
+        losses = torch.stack([scaled[list(row)].sum() for row in plan.groups.rows])
         if len(plan.pieces) < len(rows):
             gradients, weights = _gathered(gradients, weights, plan.pieces)
         return Observation(plan.names, losses, gradients, weights)
 
     def term_traces(self) -> dict[str, float] | None:
-        """The kernel's traces of the terms by name, without weights, means over the points.
+        """The kernel's traces of the terms by name, means over the points.
+
+        They are without weights and with static factors.
 
         They are estimated, and the estimate is the same in each call. ``None`` if the losses are
         not computed from errors at points.
@@ -134,6 +137,11 @@ class Observer:
             net.auxiliary_vars = auxiliary_vars
         return dict(zip((term.name for term in terms), traces.tolist(), strict=True))
 
+    def present_factors(self) -> dict[str, float]:
+        """The static factors of the terms that have one other than 1 and 0, by name."""
+        factors = zip(self.groups.terms, factors_of(training_step(self.model)), strict=False)
+        return {term.name: factor for term, factor in factors if factor not in (0, 1)}
+
     @property
     def groups(self) -> TermGroups:
         """The groups that the next call observes."""
@@ -147,7 +155,11 @@ class Observer:
         return self._plan
 
     def _make_plan(self, weighted: tuple[TermGroups, tuple[float, ...]] | None) -> _Plan:
-        terms = find_terms(self.model) if weighted is None else weighted[0].terms
+        terms = (
+            rename(find_terms(self.model), run_of(self.model).term_names)
+            if weighted is None
+            else weighted[0].terms
+        )
         if self.loss_groups is not None:
             groups = group_terms(terms, self.loss_groups)
             not_empty = [k for k, members in enumerate(groups.members) if members]
@@ -176,14 +188,14 @@ class Observer:
         if weighted is not None:
             groups, scale = weighted
             row_of = {i: number for number, row in enumerate(groups.rows) for i in row}
-            return [(row_of[i], scale[i]) for i in range(len(terms))]
+            return [(row_of[i], scale[i] == 0) for i in range(len(terms))]
         return list(self._numbers() or [1.0] * len(terms))
 
     def _engine(self, rows: TermGroups) -> GradientEngine:
         """The training step's engine if it has these rows, or else a new one of the same kind."""
         step = training_step(self.model)
-        ones = (1.0,) * len(rows.terms)
-        if step is not None and step.engine.scale == ones and step.engine.groups.rows == rows.rows:
+        scale = (1.0,) * len(rows.terms) if step is None else step.engine.scale
+        if step is not None and step.engine.groups.rows == rows.rows:
             return step.engine
         name = getattr(self.model, "gradient_engine", "per-group")
         if step is not None:
@@ -191,8 +203,8 @@ class Observer:
         if name == "per-group":
             # It evaluates on DeepXDE's own arrays of points. DeepXDE caches targets by the ids of
             # such arrays, and a stock model must not cache those of other arrays.
-            return PerGroupEngine(self.model, rows, ones)
-        return choose_engine(self.model, rows, ones, self._asked())
+            return PerGroupEngine(self.model, rows, scale)
+        return choose_engine(self.model, rows, scale, self._asked())
 
     def _asked(self) -> EngineAsked:
         """What was asked of the engine, but for its name."""

@@ -8,7 +8,6 @@ import deepxde as dde
 
 from ..model import Model
 from ..terms.groups import LossGroups, TermGroups, group_terms
-from ..terms.term import REFERENCE
 from ..weightings import Fixed, Keep, StrategyName
 from .findings import Findings, listed
 from .observation import tells_errors, training_step, weighted_groups
@@ -62,7 +61,8 @@ def recommend(model: dde.Model, groups: TermGroups, findings: Findings) -> Recom
     scale = {} if findings.traces is None else dict(findings.factors)
     if strategy == "auto":
         shared = findings.apart_within(groups)
-        scale = {name: factor for name, factor in scale.items() if name in shared}
+        needed = shared | findings.present.keys() if shared else shared
+        scale = {name: factor for name, factor in scale.items() if name in needed}
     text = f"{_how(model, strategy, scale, groups)}{_why(strategy, reason, groups)}"
     present = _of_present_strategy(model, findings)
     for_what = " for a fresh training" if present else ""
@@ -90,7 +90,7 @@ def _against_auto(
 ) -> tuple[str | None, bool]:
     """Why `"auto"` can't be used, if so; and whether a strategy that reads losses can."""
     num_residuals = sum(term.condition is None for term in groups.terms)
-    if num_residuals and not groups.terms[0].name.startswith(REFERENCE):
+    if num_residuals and groups.terms[0].untold:
         return _of_untold_terms(model, groups), False
     if not num_residuals and not groups.has_reference:
         return "there is no PDE residual to weigh the conditions against", False

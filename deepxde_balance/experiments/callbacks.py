@@ -7,6 +7,7 @@ from pathlib import Path
 
 import deepxde as dde
 
+from ..callbacks.save_on_sigterm import SaveOnSigterm
 from ..checkpoints.last import checkpoints
 from ..model import Model
 
@@ -35,6 +36,14 @@ class Checkpoints(dde.callbacks.ModelCheckpoint):
             self._last = time.monotonic()
 
 
+class SaveOnSigtermOnly(SaveOnSigterm):
+    """As :class:`SaveOnSigterm`, and deletes older checkpoints."""
+
+    def save(self) -> str:
+        save_only(self.model, self.filepath)
+        return f"{self.filepath}-{self.model.train_state.iteration}.pt"
+
+
 class IterationsDone(dde.callbacks.Callback):
     """Writes the number of finished iterations to a file once a second, for a progress bar.
 
@@ -57,6 +66,8 @@ class IterationsDone(dde.callbacks.Callback):
 def save_only(model: Model, prefix: str) -> None:
     """Saves a checkpoint, then deletes the older ones of the same prefix."""
     newest = Path(model.save(prefix))
+    if not newest.exists():  # the network is not finite
+        return
     for path in checkpoints(Path(prefix)):
         if path != newest:
             path.unlink()

@@ -51,7 +51,7 @@ def compare(
 
             - ``"compile"``: a dict of more arguments of :meth:`deepxde_balance.Model.compile`:
               `loss`, `metrics`, `decay`, `external_trainable_variables`, `loss_groups`,
-              `points_per_pass`, and `point_weights`, which all strategies then have;
+              `term_names`, `points_per_pass`, and `point_weights`, which all strategies then have;
             - ``"solution"``: a function from points (N, d) to the solution's values (N, k);
             - ``"points"``: the points to compare at; by default the test points, or the residual
               points where there are no others;

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -15,6 +17,7 @@ from joblib.externals.loky import get_reusable_executor
 from tqdm.auto import tqdm
 
 from ..callbacks.progress import refresh_interval
+from ..callbacks.save_on_sigterm import STATUS, Terminated, raise_on_sigterm
 from ..gradients.choose import EngineName
 from ..results.record import Record
 from .run import Recorded, Run, finished
@@ -148,11 +151,16 @@ def _train(run: RunT, train_one: Callable[[RunT], object], parent: int) -> tuple
     Returns:
         The run, and the message of its error; ``None`` without an error.
     """
-    if os.getpid() != parent and threading.current_thread() is threading.main_thread():
+    is_worker = os.getpid() != parent
+    if is_worker and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # after Ctrl-C the parent ends its workers
     try:
         with _ONE_AT_A_TIME:
             train_one(run)
+    except Terminated:
+        if is_worker:
+            os._exit(STATUS)  # else joblib would give it the next run
+        raise
     except Exception as error:
         return run, f"{type(error).__name__}: {error}"
     return run, None
@@ -164,11 +172,14 @@ def _where(backend: str | None, scheduler: str | None) -> Iterator[None]:
     if (backend == "dask") != (scheduler is not None):
         raise ValueError(f"backend={backend!r} and scheduler={scheduler!r}: give Dask both.")
     if backend is None:
+        undo = raise_on_sigterm(_let_workers_save)
         try:
             yield
         except BaseException:
             get_reusable_executor().shutdown(kill_workers=True)
             raise
+        finally:
+            undo()
     elif scheduler is None:
         with joblib.parallel_config(backend=backend):
             yield
@@ -180,6 +191,21 @@ def _where(backend: str | None, scheduler: str | None) -> Iterator[None]:
         client = Client(scheduler, timeout=10)  # type: ignore[no-untyped-call]  # Dask has no types
         with client, joblib.parallel_config(backend="dask"):
             yield
+
+
+#: Seconds that workers have to save a checkpoint after SIGTERM. SLURM kills after 30 by default.
+_SECONDS_TO_SAVE = 20.0
+
+
+def _let_workers_save() -> None:
+    """Passes SIGTERM on to the worker processes, and waits until they have saved and ended."""
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        if worker.pid is not None:
+            os.kill(worker.pid, signal.SIGTERM)
+    end = time.monotonic() + _SECONDS_TO_SAVE
+    while time.monotonic() < end and any(worker.is_alive() for worker in workers):
+        time.sleep(0.05)
 
 
 @contextmanager

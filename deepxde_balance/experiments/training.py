@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -28,9 +29,9 @@ from ..problems import Problem
 from ..ranks import current
 from ..results.record import FORMAT, Record, write_json
 from ..terms.groups import group_terms
-from ..terms.term import name_terms
+from ..terms.term import name_terms, rename
 from ..training.run import run_of
-from .callbacks import Checkpoints, IterationsDone
+from .callbacks import Checkpoints, IterationsDone, SaveOnSigtermOnly
 from .recorder import Recorder
 from .run import Recorded, Run, finished
 
@@ -202,10 +203,12 @@ def train_phase(model: Model, saving: Checkpoints, callbacks: list[Any], iterati
     for path in checkpoints(Path(saving.filepath))[-1:]:
         model.restore(str(path))
         done = model.train_state.step - start
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    stopping = [SaveOnSigtermOnly(saving.filepath)] if in_main_thread else []
     model.train(
         iterations=iterations - done,
         display_every=max(iterations // RECORDS, min(_BETWEEN_RECORDS, iterations)),
-        callbacks=[*callbacks, saving],
+        callbacks=[*callbacks, saving, *stopping],
         verbose=0,
     )
 
@@ -249,7 +252,11 @@ def history_entries(model: Model) -> dict[str, Any]:
     history, terms = model.losshistory, model.loss_terms
     step = run_of(model).step
     # With weight 1 for all, DeepXDE's own step may have trained.
-    groups = group_terms(name_terms(model.data, len(terms))) if step is None else step.engine.groups
+    if step is None:
+        named = rename(name_terms(model.data, len(terms)), run_of(model).term_names)
+        groups = group_terms(named)
+    else:
+        groups = step.engine.groups
     members = dict(zip(groups.names, groups.members, strict=True))
     if groups.unweighted:
         members["unweighted"] = groups.unweighted

@@ -29,6 +29,7 @@ COMPILE = (
     "loss_groups",
     "point_weights",
     "points_per_pass",
+    "term_names",
 )
 
 _OF_COMPARE = ("optimizer", "lr", "loss_weights", "gradient_engine")

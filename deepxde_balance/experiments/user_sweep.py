@@ -18,6 +18,7 @@ from .._checks import in_interval, positive_int
 from ..gradients.choose import EngineName
 from ..terms.find_terms import find_terms
 from ..terms.groups import TermGroups, group_terms
+from ..terms.term import rename
 from .optimizers import check_optimizer_name
 from .run import OtherRunError, check_same
 from .strategies import Strategy
@@ -152,7 +153,8 @@ class UserSweep:
         """
         with on_device(self.device):
             model = model_of(self.start, "equal", **self._compile_args)
-            return group_terms(find_terms(model), self.start.compile.get("loss_groups"))
+            terms = rename(find_terms(model), self.start.compile.get("term_names"))
+            return group_terms(terms, self.start.compile.get("loss_groups"))
 
     def train(self, runs: Sequence[UserRun], title: str | None = None) -> list[tuple[UserRun, str]]:
         """Trains runs to their ends and records them.

@@ -13,6 +13,9 @@ from ..results.record import Record
 from . import sources
 from .style import axes_or_new, styled
 
+#: With more records than this, marks would hide a curve.
+MARKED = 100
+
 Band = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
@@ -47,6 +50,10 @@ def plot_losses(source: Any, ax: Axes | None = None) -> Axes:
 def plot_weights(source: Any, ax: Axes | None = None) -> Axes:
     """Plots the weight of each group over the iterations, with a log axis.
 
+    What is known are the weights at DeepXDE's records (or a monitor's observations), which dots
+    mark where there are at most :data:`MARKED`. Each is drawn as held until the next one, since a
+    weight stays until it is updated; an update between two records is drawn at the later one.
+
     Args:
         source: A model, its `losshistory`, a GradientMonitor, ...; see
             :func:`deepxde_balance.plots.sources.weights`.
@@ -64,7 +71,9 @@ def plot_weights(source: Any, ax: Axes | None = None) -> Axes:
         >>> plots.plot_weights({"pde": [1.0, 1.0], "bc": [1.0, 30.0]}).get_yscale()
         'log'
     """
-    return _log_curves(sources.weights(source), "weight", ax)
+    curves = sources.weights(source)
+    marker = "." if len(curves.steps) <= MARKED else ""
+    return _log_curves(curves, "weight", ax, drawstyle="steps-post", marker=marker)
 
 
 def min_max(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -243,10 +252,10 @@ def _together(runs: Sequence[Record], quantity: str) -> tuple[np.ndarray, np.nda
     return steps[has_error], values[:, has_error]
 
 
-def _log_curves(curves: sources.Curves, ylabel: str, ax: Axes | None) -> Axes:
+def _log_curves(curves: sources.Curves, ylabel: str, ax: Axes | None, **style: Any) -> Axes:
     ax = axes_or_new(ax)
     for name, values in curves.values.items():
-        ax.plot(curves.steps, values, label=name)
+        ax.plot(curves.steps, values, label=name, **style)
     return _finish(ax, "iteration", ylabel, log="y")
 
 

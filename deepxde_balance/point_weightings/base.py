@@ -130,6 +130,11 @@ class PointWeighting(ABC):
             errors: The detached errors of each term, by position, shape (N,) or (N, components).
         """
 
+    @property
+    def small_until_second_update(self) -> float | None:
+        """A small bound of all weights until the second update; ``None`` if there is none."""
+        return None
+
     def weights(self, term: int) -> Tensor:
         """The present weights of a term's points, shape (N,)."""
         return self.weights_of(self._state[term])

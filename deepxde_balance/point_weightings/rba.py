@@ -45,6 +45,11 @@ class RBA(PointWeighting):
     def fresh(self, term: int, points: Tensor) -> PointState:
         return {"inner": torch.zeros_like(points[:, 0])}
 
+    @property
+    def small_until_second_update(self) -> float | None:
+        grown = any(bool(state["inner"].any()) for state in self._state.values())
+        return None if grown else self.eta**2
+
     def weights_of(self, state: PointState) -> Tensor:
         return state["inner"].square()
 

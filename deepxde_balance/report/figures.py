@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from .. import plots
@@ -108,18 +110,56 @@ def _fields(case: Case) -> Iterator[Figure]:
     runs = [shown(runs) for runs in case.strategies.values()]
     for output in range(runs[0].fields.solution.shape[1]):
         figure = Figure((10.8, 2.3 * len(runs)), layout="constrained")
-        for row, run in zip(figure.subplots(len(runs), 3, squeeze=False), runs, strict=True):
-            _solution_prediction_error(row, run, output)
+        norm = common_norm([run.fields.error[:, output] for run in runs])
+        rows = figure.subplots(len(runs), 3, squeeze=False)
+        for row, run in zip(rows, runs, strict=True):
+            _solution_prediction_error(row, run, output, norm)
+        if runs[0].fields.points.shape[1] == 1:
+            _share_range([row[2] for row in rows], norm)
         yield figure
 
 
-def _solution_prediction_error(row: Sequence[Axes], run: Record, output: int) -> None:
+#: Errors below this fraction of the largest of all strategies have one colour.
+_SMALLEST_ERROR = 1e-4
+
+
+def common_norm(errors: Sequence[np.ndarray]) -> LogNorm | None:
+    """The colours of the error maps of several strategies: one logarithmic scale for all.
+
+    On a linear scale, a strategy with a hundredth of another's error would be of one colour.
+
+    Args:
+        errors: The absolute errors of each strategy; those that are not finite are left out.
+
+    Returns:
+        The scale; ``None`` if there is no error.
+    """
+    values = np.concatenate([np.ravel(of_one) for of_one in errors])
+    values = values[np.isfinite(values) & (values > 0)]
+    if not len(values):
+        return None
+    largest = values.max()
+    smallest = max(values.min(), _SMALLEST_ERROR * largest)
+    return LogNorm(smallest if smallest < largest else largest / 10, largest, clip=True)
+
+
+def _share_range(axes: Sequence[Axes], norm: LogNorm | None) -> None:
+    """Gives panels of errors in one dimension the same logarithmic axis."""
+    for ax in axes:
+        if norm is not None and ax.lines:
+            ax.set(yscale="log", ylim=(norm.vmin, norm.vmax))
+
+
+def _solution_prediction_error(
+    row: Sequence[Axes], run: Record, output: int, norm: LogNorm | None
+) -> None:
     fields = run.fields
     styles: Sequence[dict[str, Any]] = ({}, {}, {})
     if fields.points.shape[1] == 2:  # the same colours for solution and prediction
         solution = fields.solution[:, output]
         colors = {"vmin": solution.min(), "vmax": solution.max()}
-        styles = (colors, colors, {"cmap": "inferno"})
+        errors = {"cmap": "inferno", "norm": None if norm is None else copy.copy(norm)}
+        styles = (colors, colors, errors)
     columns = (fields.solution, fields.prediction, fields.error)
     for ax, field, style in zip(row, columns, styles, strict=True):
         if np.isfinite(field[:, output]).any():
@@ -173,7 +213,7 @@ _FIGURES: tuple[tuple[str, str, Callable[[Case], Iterable[Figure]]], ...] = (
     ),
     ("losses", "Unweighted losses", _by_strategy(plots.plot_losses, share=True)),
     ("weights", "Loss weights", _by_strategy(plots.plot_weights, share=True)),
-    ("fields", "Solution, prediction by strategy, absolute error", _fields),
+    ("fields", "Solution, prediction by strategy, absolute error (one colour scale)", _fields),
     ("snapshots", "Snapshots: solution (wide) and prediction (dashed)", _snapshots),
     (
         "gradients",

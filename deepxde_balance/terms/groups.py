@@ -9,14 +9,9 @@ from typing import Any
 import numpy as np
 
 from .._checks import unknown_name
-from .term import REFERENCE, Term, check_length
+from .term import CONDITIONS_AS_REFERENCE, REFERENCE, UNWEIGHTED, Term, check_length
 
 LossGroups = Mapping[str, Any]
-
-UNWEIGHTED = "unweighted"
-
-#: The key that makes conditions the reference where there are no residuals.
-CONDITIONS_AS_REFERENCE = "reference"
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from deepxde.utils import get_num_args, isclose
 from scipy.stats import qmc
 
 from .._deepxde.condition_parts import batch_size
-from .groups import UNWEIGHTED
-from .term import REFERENCE
+from .term import REFERENCE, UNWEIGHTED
 
 Predicate = Callable[..., Any]
 By = Literal["axis", "face", "component"] | Mapping[str, Predicate | None]

@@ -17,7 +17,7 @@ from .._deepxde.stock_model import StockModel
 from ..gradients.choose import ANY_ENGINE, EngineAsked, choose_engine, takes_passes
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms, ungrouped
-from ..terms.term import Term, check_length
+from ..terms.term import Term, TermNames, check_length, rename
 from ..weightings import Equal, Fixed, Keep, StrategyName, Weighting
 from ..weightings.base import Reads
 from ..weightings.per_point import KeptPoints
@@ -55,6 +55,7 @@ def build_step(
     loss: Any,
     engine: EngineAsked,
     point_weights: PointWeightsGiven = None,
+    term_names: TermNames | None = None,
 ) -> tuple[TrainStep | None, list[float] | None]:
     """Makes the training step for the arguments of `compile`; the model does not change.
 
@@ -66,6 +67,7 @@ def build_step(
         loss: DeepXDE's loss function or its name, or a list of these, one per term.
         engine: What was asked of the gradient engine.
         point_weights: See :meth:`deepxde_balance.Model.compile`.
+        term_names: See :meth:`deepxde_balance.Model.compile`.
 
     Returns:
         The step, and the numbers for DeepXDE's own `loss_weights`. The step is ``None`` where
@@ -86,6 +88,7 @@ def build_step(
                 "A list of numbers weighs each loss term by itself: leave loss_groups out."
             )
         other, terms = _find_terms(model, loss, Fixed(numbers), point_weights is not None, engine)
+        terms = rename(terms, term_names)
         if isinstance(loss_weights, Mapping):
             numbers = _by_name(dict(zip(loss_weights, numbers, strict=True)), terms)
         check_length("loss_weights", numbers, terms)
@@ -102,6 +105,8 @@ def build_step(
             raise ValueError(
                 '"keep" keeps the point weights of the phase before, too: leave point_weights out.'
             )
+        if term_names is not None:
+            raise ValueError('"keep" keeps the names of the phase before: leave term_names out.')
         _check_phase_before(model, run.step)
         before = run.step
         if before is None:
@@ -110,11 +115,12 @@ def build_step(
             # Raises if it can't read them.
             _find_terms(model, loss, before.weighting, bool(before.rules_beside), engine)
         return keep_step(model, before, engine), model.loss_weights
-    plain = loss_groups is None and weighting.scale is None and point_weights is None
+    others = (loss_groups, weighting.scale, point_weights, term_names)
+    plain = all(given is None for given in others)
     if isinstance(weighting, Equal) and plain and not takes_passes(engine, model.data, model.net):
         return None, None
     other, terms = _find_terms(model, loss, weighting, point_weights is not None, engine)
-    groups = group_terms(terms, loss_groups)
+    groups = group_terms(rename(terms, term_names), loss_groups)
     step = start_step(model, weighting, groups, engine, point_weights=point_weights)
     check_points(other, step)
     return step, None
@@ -219,7 +225,10 @@ def go_on_step(
 
 
 def restored_keep_step(
-    model: dde.Model, saved: Mapping[str, Any], engine: EngineAsked
+    model: dde.Model,
+    saved: Mapping[str, Any],
+    engine: EngineAsked,
+    term_names: TermNames | None = None,
 ) -> TrainStep | None:
     """Makes a step for the kept weights in a checkpoint, which are loaded into it later.
 
@@ -227,6 +236,7 @@ def restored_keep_step(
         model: A compiled model.
         saved: The part of the checkpoint that describes the weighting.
         engine: What was asked of the gradient engine.
+        term_names: The names of residuals that the model was compiled with.
 
     Returns:
         The step; ``None`` if the saved run did not have ``"keep"``.
@@ -236,7 +246,8 @@ def restored_keep_step(
     """
     if saved["strategy"] not in _KEPT:
         return None
-    terms = find_terms(model, takes_passes(engine, model.data, model.net))
+    in_passes = takes_passes(engine, model.data, model.net)
+    terms = rename(find_terms(model, in_passes), term_names)
     position = {term.name: i for i, term in enumerate(terms)}
     named = {name for own in saved["groups"].values() for name in own} | {*saved["unweighted"]}
     if not named <= position.keys():

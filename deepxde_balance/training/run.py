@@ -12,6 +12,7 @@ import numpy as np
 
 from .._deepxde.test_points import TestPoints
 from ..gradients.choose import ANY_ENGINE, EngineAsked
+from ..terms.term import TermNames
 from .step import TrainStep
 
 _ATTRIBUTE = "_training_run"
@@ -34,6 +35,7 @@ class TrainingRun:
     Args:
         step: The training step; ``None`` while DeepXDE's own step trains.
         engine_asked: What `compile` was asked of the gradient engine.
+        term_names: The names of residuals that `compile` was given.
         pending: A restored state that is to be applied when training begins.
         in_training: Whether a `train` is in progress.
         last_step: The iteration at which this `train` ends; ``None`` if unknown.
@@ -43,6 +45,7 @@ class TrainingRun:
 
     step: TrainStep | None = None
     engine_asked: EngineAsked = ANY_ENGINE
+    term_names: TermNames | None = None
     pending: Pending | None = None
     in_training: bool = False
     last_step: int | None = None

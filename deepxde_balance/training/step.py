@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import deepxde as dde
+import numpy as np
 import torch
 from torch import Tensor
 
+from .._deepxde import lbfgs
 from .._deepxde.batch import Batch
 from .._deepxde.nncg import is_nncg
 from ..gradients.base import GradientEngine, IterationGradients
@@ -17,10 +20,15 @@ from ..gradients.ntk_traces import kernel_traces
 from ..weightings import Weighting
 from ..weightings.base import Reads
 from ..weightings.kinds import FromKernel, FromLossesAndKernel
+from .loss_check import LossCheck, in_words
+from .loss_units import with_factors
 from .parameter_gradients import forget_gradients, parameter_gradients, set_gradients
 from .point_weights import PointWeights
 from .weigh_points import PointRules
 from .weight_warnings import WeightWarnings
+
+#: Point weights below this are small beside weight 1. A convention.
+_SMALL = 0.1
 
 
 class TrainStep:
@@ -58,6 +66,8 @@ class TrainStep:
         #: The point weights, inside the losses; ``None`` if there are none.
         self.points = PointWeights.of(model, weighting, engine, rules or {})
         self._measure = self.points
+        self._loss_check = LossCheck()
+        self._told_not_finite = False
         #: The matrix (rows, terms) that turns term losses into row losses: each term's static
         #: factor in its row.
         self._terms_to_rows = weighting.weights.new_tensor(
@@ -71,6 +81,27 @@ class TrainStep:
         self.hand_over: Callable[[], bool] | None = None
         #: DeepXDE's own step, which `LossWeighting` puts back when its training ends.
         self.replaced_step: Callable[..., None] | None = None
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Called at the end of a compile, with the network's optimizer.
+
+        Raises:
+            ValueError: If the weighting can't work with that optimizer.
+        """
+        self.weighting.attach(optimizer)
+        per_step = lbfgs.iterations_per_step(optimizer)
+        if per_step is None or not self.weighting.follows_drift:  # else they are put in proportion
+            return
+        for rule in dict.fromkeys(self.rules_beside.values()):
+            bound = rule.small_until_second_update
+            if bound is not None and bound < _SMALL:
+                warnings.warn(
+                    f"The point weights of {rule.rule} grow from 0 with each update, and this "
+                    f"optimizer has one in up to {per_step} iterations: until the second they are "
+                    f'at most {bound:g}, beside the other terms\' 1. Train with "adam" first, '
+                    'then with loss_weights="keep".',
+                    stacklevel=4,
+                )
 
     @property
     def rules_beside(self) -> PointRules:
@@ -116,28 +147,38 @@ class TrainStep:
             batch: The points.
             due: Whether the weights are to be updated.
         """
-        needs_graph = is_nncg(self.model.opt)
+        needs_graph, first = is_nncg(self.model.opt), True
         if due and (needs_graph or self.weighting.reads is Reads.KERNEL_TRACES):
             self._update_before(batch)
             due = False
 
         def closure() -> Tensor:
-            nonlocal due
+            nonlocal due, first
             updates, due = due, False  # only the first evaluation in a step updates the weights
+            noted, first = first, False
             forget_gradients(self.model.opt)
             if needs_graph:
-                return self._loss(torch.stack(self.engine.losses(batch, self._measure)))
+                losses = torch.stack(self.engine.losses(batch, self._measure))
+                if noted:
+                    self._note(losses)
+                return self._loss(losses)
             reads_gradients = updates and self.weighting.reads is Reads.GRADIENTS
             if reads_gradients or self.engine.prefers_gradients:  # some engines have them anyway
-                return self._by_gradients(batch, updates)
-            return self._by_losses(batch, updates)
+                return self._by_gradients(batch, updates, noted)
+            return self._by_losses(batch, updates, noted)
 
         return closure
 
-    def _by_gradients(self, batch: Batch, updates: bool) -> Tensor:
+    def _note(self, losses: Tensor) -> None:
+        """Notes the losses of an iteration, to find one that is not finite."""
+        self._loss_check.note(self.model.train_state.step, losses)
+
+    def _by_gradients(self, batch: Batch, updates: bool, noted: bool) -> Tensor:
         """Sets the parameters' gradients to the weighted sum of the groups'; returns the loss."""
         with autocast():
             computed = self.engine.gradients(batch, self._measure)
+        if noted:  # a copy, since a compiled engine may write the next losses there
+            self._note(computed.losses.clone())
         row_losses = self._row_losses(computed.losses)
         if updates:
             self._update(row_losses, computed)
@@ -149,10 +190,12 @@ class TrainStep:
         loss = torch.sum(weights * row_losses)
         return loss + penalty if isinstance(penalty, Tensor) else loss
 
-    def _by_losses(self, batch: Batch, updates: bool) -> Tensor:
+    def _by_losses(self, batch: Batch, updates: bool, noted: bool) -> Tensor:
         """Sets the parameters' gradients by a backward of the weighted loss; returns the loss."""
         with autocast():
             losses = torch.stack(self.engine.losses(batch, self._measure))
+        if noted:
+            self._note(losses)
         if updates:
             self._update(self._row_losses(losses.detach()))
         with autocast():
@@ -174,7 +217,10 @@ class TrainStep:
             self.weighting.update_and_check(group_losses)
         elif self.weighting.reads is Reads.GRADIENTS:
             assert computed is not None
-            self.weighting.update_and_check(group_losses, computed.of_network(num_groups))
+            gradients = computed.of_network(num_groups)
+            if self.warnings.units.wants:
+                self.warnings.units.note(group_losses, gradients.max_abs())
+            self.weighting.update_and_check(group_losses, gradients)
 
     def _update_before(self, batch: Batch) -> None:
         """Updates the weights by an extra evaluation before the optimizer's step.
@@ -204,7 +250,10 @@ class TrainStep:
         with autocast():
             weigh = None if self.points is None else self.points.weigh
             traces = kernel_traces(self.engine, batch, exact, probes, weigh)
-        return traces.to(self._terms_to_rows)
+        traces = traces.to(self._terms_to_rows)
+        if self.warnings.units.wants:
+            self.warnings.units.note_traces(traces)
+        return traces
 
     def _loss(self, losses: Tensor) -> Tensor:
         """The loss to minimise, shape (): the weighted sum of the terms and the regularization."""
@@ -213,13 +262,22 @@ class TrainStep:
         )
 
     def term_weights(self) -> Tensor:
-        """Each term's weight times its static factor, in the order of DeepXDE's losses."""
-        return self._per_term(self.weighting.weights)
+        """Each term's weight, in the order of DeepXDE's losses; 0 for a static factor 0."""
+        rows = self._per_row(self.weighting.weights)
+        return (rows.unsqueeze(1) * (self._terms_to_rows != 0)).sum(dim=0)
 
     def _per_term(self, group_values: Tensor) -> Tensor:
         """For each term the value of its group times its static factor."""
         # Autocast would compute a matrix product in half precision.
         return (self._per_row(group_values).unsqueeze(1) * self._terms_to_rows).sum(dim=0)
+
+    def scaled(self, losses: np.ndarray) -> np.ndarray:
+        """A record's losses with the static factors, in the units in which they are balanced.
+
+        Args:
+            losses: The losses of the terms, and perhaps last an L1 regularization, which stays.
+        """
+        return with_factors(losses, self.engine.scale)
 
     def group_weights(self) -> dict[str, float]:
         """The present weights by group name, copied to the host."""
@@ -239,6 +297,20 @@ class TrainStep:
         """
         self.weighting.check_weights(self.engine.groups.names)
 
+    def check_losses(self) -> None:
+        """Warns once of losses that were not finite. Copies to the host."""
+        if self._told_not_finite:
+            return
+        terms = self.engine.groups.terms
+        found = {
+            term.name: iteration
+            for term, iteration in zip(terms, self._loss_check.first_invalid(), strict=False)
+            if iteration is not None
+        }
+        if found:
+            self._told_not_finite = True
+            warnings.warn(in_words(found, self.model, terms), stacklevel=4)
+
     def follow_points_of(self, before: TrainStep) -> None:
         """Lets weights of points go on from the points that an earlier step has seen last."""
         if self.points is not None and before.points is not None:
@@ -250,6 +322,7 @@ class TrainStep:
         Raises:
             RuntimeError: If an update set a weight that is not allowed.
         """
+        self.check_losses()
         self.check_weights()
         self.warnings.warn(self.model.losshistory)
 
@@ -281,6 +354,11 @@ class TrainStep:
         strength: float = self.model.net.regularizer[1]
         norm: Tensor = sum(p.abs().sum() for p in self.model.net.parameters())
         return strength * norm
+
+
+def factors_of(step: TrainStep | None) -> tuple[float, ...]:
+    """The static factors of a step's terms; empty where DeepXDE's own step trains."""
+    return () if step is None else step.engine.scale
 
 
 def has_l1(net: torch.nn.Module) -> bool:

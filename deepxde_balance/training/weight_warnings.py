@@ -9,6 +9,7 @@ from typing import Any
 from ..terms.groups import TermGroups
 from ..weightings import Weighting
 from .driven_on import RunawayWatch
+from .unit_warning import UnitWarning
 
 #: A condition is said to be let go when its weight is below 1 in at least this number of successive
 #: records, over at least this number of iterations. Both are conventions.
@@ -20,7 +21,7 @@ LEARNED = 0.1
 
 
 class WeightWarnings:
-    """Warns about skipped groups, and about conditions that the weights let go or drive on.
+    """Warns about skipped groups, other units, and conditions that are let go or driven on.
 
     Args:
         weighting: The weighting.
@@ -36,8 +37,10 @@ class WeightWarnings:
         self.first_record = first_record
         self._weighting = weighting
         self._groups = groups
-        self._scale = scale
+        #: Warns of terms in other units, from what it is told of the first update.
+        self.units = UnitWarning(weighting, groups, scale)
         self._told_skipped: set[str] = set()
+        self._told_zero = False
         self._told_let_go = False
         self._told_driven_on = False
         self._watch = RunawayWatch(groups.names[0])
@@ -56,6 +59,8 @@ class WeightWarnings:
         if not history.steps[self.first_record :]:  # a script has replaced the history by a new one
             self.first_record = 0
             return
+        self.units.warn(history.loss_train[self.first_record])
+        self._warn_zero()
         if self._weighting.can_let_go and not self._told_let_go:
             self._warn_let_go(history)
         if self._groups.has_reference and not self._told_driven_on:
@@ -72,6 +77,28 @@ class WeightWarnings:
                 "update: what it is made from (a gradient statistic, a loss or a kernel trace) was "
                 "0, infinite or nan. The loss may not depend on the network (frozen layers, a hard "
                 "constraint), or be exactly 0.",
+                stacklevel=4,
+            )
+
+    def _warn_zero(self) -> None:
+        """Warns of weights that have become exactly 0 by rounding."""
+        if self._told_zero or not self._weighting.rounds_to_zero:
+            return
+        zeros = self._weighting.first_zeros()
+        found = {
+            name: first
+            for name, first in zip(self._groups.names, zeros, strict=False)
+            if first is not None
+        }
+        if found:
+            self._told_zero = True
+            name = min(found, key=found.__getitem__)
+            warnings.warn(
+                f"{self._weighting.strategy} gave {', '.join(map(repr, found))} a weight of "
+                f"exactly 0, first {name!r} at iteration {found[name]} (since compile): a term "
+                "without a weight is not trained. Its softmax rounds to 0 where losses differ "
+                "much: put them into like units by `scale`, or take a beta (a temperature) that "
+                "evens them out.",
                 stacklevel=4,
             )
 
@@ -119,11 +146,9 @@ class WeightWarnings:
         )
 
     def _group_losses(self, record: Sequence[float], names: Sequence[str]) -> dict[str, float]:
-        """Losses of groups in a record of the loss history, with the static factors."""
+        """Losses of groups in a record of the loss history, which has the static factors."""
         members = dict(zip(self._groups.names, self._groups.members, strict=True))
-        return {
-            name: sum(self._scale[i] * float(record[i]) for i in members[name]) for name in names
-        }
+        return {name: sum(float(record[i]) for i in members[name]) for name in names}
 
 
 def let_go(

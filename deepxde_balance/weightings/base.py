@@ -59,7 +59,8 @@ class Weighting(nn.Module, ABC):
             at the first iteration. Under L-BFGS and NNCG an iteration is one outer step.
         scale: Static factors on the losses, applied before the weighting sees them: one number
             per loss term in DeepXDE's order, or a mapping from names of terms or groups to
-            factors (1 for those not named).
+            factors (1 for those not named). They put terms of other units into like ones; the
+            losses in the loss history are those with the factors.
 
     Raises:
         ValueError: If `update_every` is not an integer of at least 1, or a factor is negative
@@ -82,6 +83,9 @@ class Weighting(nn.Module, ABC):
 
     #: Whether a small weight leads to still smaller ones, until its condition is no longer learned.
     can_let_go: ClassVar[bool] = False
+
+    #: Whether weights may round to exactly 0, which is told then.
+    rounds_to_zero: ClassVar[bool] = False
 
     #: Whether the weights can change; if not, `update` is never called.
     dynamic: bool = True
@@ -121,7 +125,7 @@ class Weighting(nn.Module, ABC):
 
     def _start_notes(self, weights: Tensor) -> None:
         """Forgets which groups were skipped and which weights were not allowed."""
-        self._weight_check = WeightCheck(self.may_be_negative)
+        self._weight_check = WeightCheck(self.may_be_negative, self.rounds_to_zero)
         self.register_buffer("_ever_skipped", torch.zeros_like(weights, dtype=torch.bool))
 
     def check(self, group_names: Sequence[str]) -> None:
@@ -238,6 +242,10 @@ class Weighting(nn.Module, ABC):
                     f"{iteration} (since compile) that is not allowed: weights must be {allowed}."
                 )
 
+    def first_zeros(self) -> list[int | None]:
+        """For each group the first iteration with a weight of exactly 0; copies to the host."""
+        return self._weight_check.first_zeros()
+
     def ever_skipped(self) -> Tensor:
         """The groups whose weight at least one update left unchanged, for want of a usable value.
 
@@ -260,7 +268,7 @@ class Weighting(nn.Module, ABC):
         weights = state_dict["weights"]
         if len(weights) != len(self.weights):
             self.reset(len(weights), like=weights.to(self.weights.device))
-        self._weight_check = WeightCheck(self.may_be_negative)
+        self._weight_check = WeightCheck(self.may_be_negative, self.rounds_to_zero)
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def get_extra_state(self) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class ReLoBRaLo(FromLosses):
     """
 
     needs_reference = False
+    rounds_to_zero = True
 
     #: L_i(0) and L_i(t-1), shape (K,); 0 before there is one.
     initial_losses: Tensor

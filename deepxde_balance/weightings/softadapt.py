@@ -45,6 +45,7 @@ class SoftAdapt(FromLosses):
     """
 
     needs_reference = False
+    rounds_to_zero = True
 
     #: The last losses, oldest first, shape (order + 1, K); nan where there is none yet.
     last_losses: Tensor

@@ -21,16 +21,20 @@ class WeightCheck:
 
     Args:
         may_be_negative: Whether negative weights are allowed.
+        finds_zeros: Whether it also looks for weights that are exactly 0.
     """
 
-    def __init__(self, may_be_negative: bool):
+    def __init__(self, may_be_negative: bool, finds_zeros: bool = False):
         self._may_be_negative = may_be_negative
+        self._finds_zeros = finds_zeros
         #: The noted updates: the iteration, the weights and what was read.
         self._iterations: list[int] = []
         self._weights: list[Tensor] = []
         self._read: list[Tensor] = []
-        #: For each group the first iteration among those that were looked at.
+        #: For each group the first iteration among those that were looked at, of a weight that is
+        #: not allowed and of one that is 0.
         self._first: Tensor | None = None
+        self._first_zero: Tensor | None = None
 
     def note(self, iteration: int, weights: Tensor, read: Tensor) -> None:
         """Notes an update.
@@ -56,8 +60,13 @@ class WeightCheck:
         """
         if self._iterations:
             self._look()
-        first = [] if self._first is None else self._first.tolist()
-        return [None if iteration == _NEVER else iteration for iteration in first]
+        return _iterations_of(self._first)
+
+    def first_zeros(self) -> list[int | None]:
+        """For each group the first iteration with a weight of exactly 0, as `first_invalid`."""
+        if self._iterations:
+            self._look()
+        return _iterations_of(self._first_zero)
 
     def _look(self) -> None:
         """Looks at the noted updates, and forgets them."""
@@ -68,6 +77,18 @@ class WeightCheck:
         wrong = wrong & torch.stack(self._read).isfinite().flatten(1).all(dim=1, keepdim=True)
         start, step = self._iterations[0], self._iterations[-1] - self._iterations[-2:][0]
         iterations = start + step * torch.arange(len(weights), device=weights.device)
-        first = torch.where(wrong, iterations.unsqueeze(1), _NEVER).amin(dim=0)
-        self._first = first if self._first is None else torch.minimum(self._first, first)
+        self._first = _earliest(self._first, wrong, iterations)
+        if self._finds_zeros:
+            self._first_zero = _earliest(self._first_zero, weights == 0, iterations)
         self._iterations, self._weights, self._read = [], [], []
+
+
+def _earliest(known: Tensor | None, found: Tensor, iterations: Tensor) -> Tensor:
+    """For each group the first iteration where `found` is true, or one that is known."""
+    first = torch.where(found, iterations.unsqueeze(1), _NEVER).amin(dim=0)
+    return first if known is None else torch.minimum(known, first)
+
+
+def _iterations_of(first: Tensor | None) -> list[int | None]:
+    numbers = [] if first is None else first.tolist()
+    return [None if iteration == _NEVER else iteration for iteration in numbers]

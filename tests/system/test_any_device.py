@@ -177,6 +177,7 @@ def test_fixed_weights_do_not_wait_for_the_device(weights):
 
 
 @pytest.mark.device
+@pytest.mark.filterwarnings("ignore:The point weights of RBA grow from 0")
 def test_several_evaluations_in_a_step_do_not_wait_for_the_device():
     script = klein_gordon()
     optimizer = SeveralEvaluations(script.net.parameters())

@@ -89,7 +89,8 @@ def test_other_groups_than_the_strategys(float64):
     monitor = ddb.GradientMonitor(4, loss_groups={"all": [0, 2], "ic": [1]})
     model.train(iterations=4, verbose=0, callbacks=[monitor])
     losses, g = autograd(model)
-    w = np.array(list(model.weights.values())) * [1, 1, 1, 5]
+    losses, g = losses * [1, 1, 1, 5], g * np.array([[1, 1, 1, 5]]).T
+    w = np.array(list(model.weights.values()))
     together = g[1] + g[3]
     effective = np.linalg.norm(w[1] * g[1] + w[3] * g[3]) / np.linalg.norm(together)
     check(

@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 from typing import Any
 
 import deepxde as dde
@@ -143,3 +144,38 @@ def test_it_changes_nothing():
 def test_bad_argument():
     with pytest.raises(ValueError, match="iterations=0 is not allowed"):
         ddb.Progress(0)
+
+
+class Screen(io.StringIO):
+    """What stdout and stderr write together, on a terminal or in a file."""
+
+    def __init__(self, terminal):
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self):
+        return self.terminal
+
+    def lines(self):
+        """The lines as a terminal shows them, where a carriage return goes to the line's start."""
+        shown = []
+        for line in self.getvalue().split("\n"):
+            row = ""
+            for part in line.split("\r"):
+                row = part + row[len(part) :]
+            shown.append(row.rstrip())
+        return shown
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_table_has_lines_of_its_own(terminal, monkeypatch):
+    screen = Screen(terminal)
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
+    model = ddb.problems.get("harmonic").model("equal", verbose=0)
+    model.train(iterations=30, display_every=10, callbacks=[ddb.Progress(30)])
+    records = [line for line in screen.lines() if "[" in line and "]    [" in line]
+    assert [line.split()[0] for line in records] == ["0", "10", "20", "30"]
+    assert not any("it/s" in line for line in records)
+    assert any("30/30" in line for line in screen.lines())
+    assert "_test" not in vars(model)

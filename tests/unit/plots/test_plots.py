@@ -295,3 +295,10 @@ def test_axes_of_the_user_get_our_colours():
     ax = plt.figure().add_subplot()
     plots.plot_gradient_norms([0, 1], {"a": [1.0, 2.0], "b": [2.0, 3.0]}, ax=ax)
     assert [line.get_color() for line in ax.lines] == ["#0072B2", "#D55E00"]
+
+
+def test_weights_are_drawn_as_held_between_records():
+    (line,) = plots.plot_weights({"bc": [1.0, 30.0, 5.0]}).lines
+    assert line.get_drawstyle() == "steps-post" and line.get_marker() == "."
+    (line,) = plots.plot_weights({"bc": np.ones(101)}).lines
+    assert line.get_drawstyle() == "steps-post" and line.get_marker() in ("", "None")

@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from deepxde_balance.report import report
 from deepxde_balance.report.case import cases, summary, verdict
-from deepxde_balance.report.figures import shown
+from deepxde_balance.report.figures import common_norm, shown
 from deepxde_balance.report.tables import case_table, notes, percent, statement, summary_table
 from deepxde_balance.results.record import Record, RecordError, read, write_json
 
@@ -350,3 +350,14 @@ def test_without_the_arrays_their_figures_are_left_out(tmp_path):
     assert "klein-gordon-losses.png" in text and "klein-gordon-trajectories.png" in text
     for name in ("fields", "snapshots", "gradients"):
         assert f"klein-gordon-{name}" not in text
+
+
+def test_error_maps_have_one_scale():
+    errors = [np.array([1e-9, 2e-3, np.nan]), np.array([5.0, 0.1, 0.0])]
+    norm = common_norm(errors)
+    assert norm is not None
+    assert norm.vmin == pytest.approx(5e-4) and norm.vmax == 5.0
+    assert common_norm([np.array([0.0, np.nan])]) is None
+    alone = common_norm([np.array([2.0, 2.0])])
+    assert alone is not None
+    assert alone.vmin == pytest.approx(0.2) and alone.vmax == 2.0

@@ -799,3 +799,17 @@ def test_errors_of_zero_from_the_start_leave_weights_finite():
     assert np.isfinite(model.losshistory.loss_train).all()
     assert all(np.isfinite(list(model.weights.values())))
     assert all(torch.isfinite(p).all() for p in model.net.parameters())
+
+
+def test_rba_that_starts_under_lbfgs_is_told(float64):
+    """Its weights are at most eta^2 until the second step: (eta |e| / max |e|)^2."""
+    model = ddb.Model(klein_gordon(), network())
+    with pytest.warns(UserWarning, match=r"RBA grow from 0.*up to 1000 iter.*at most 0.0025, b"):
+        model.compile("L-BFGS", point_weights=ddb.RBA(eta=0.05), verbose=0)
+    model = compiled(ddb.RBA(eta=0.05))
+    model.train(iterations=1, verbose=0)
+    assert max(model.point_weights["pde"]) == pytest.approx(0.0025)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.compile("L-BFGS", loss_weights="keep", verbose=0)
+        model.compile("L-BFGS", loss_weights="auto", point_weights="rba", verbose=0)
