@@ -1,0 +1,46 @@
+"""How the site is built: `make docs`."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["DDE_BACKEND"] = "pytorch"
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+
+import deepxde_balance
+
+project = "deepxde-balance"
+author = "The deepxde-balance developers"
+copyright = author
+version = release = deepxde_balance.__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml"]
+html_math_renderer = "mathml"
+exclude_patterns = ["build", "figures", "extensions"]
+# Links into the package's own pages only, and none that leads nowhere.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!deepxde_balance).*"),  # types of other packages, and TypeVars
+    (r"py:.*", r"deepxde_balance\.(?!weightings\.|problems\.|plots\.)\w+\..*"),  # not public
+]
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
+myst_heading_anchors = 4
+nb_execution_mode = "off"
+suppress_warnings = ["mystnb.unknown_mime_type"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": False}
+autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_preprocess_types = False
+
+html_theme = "furo"
+html_title = "deepxde-balance"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
