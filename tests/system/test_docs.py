@@ -1,0 +1,94 @@
+"""README.md and the site: the code runs, shortened, and every public name has its place."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from unittest.mock import create_autospec
+
+import deepxde as dde
+import matplotlib.pyplot as plt
+import pytest
+from _support.pages import ITERATIONS, pages, problem, short_training, shortened
+from sybil.document import Document
+from sybil.parsers.myst import PythonCodeBlockParser
+
+import deepxde_balance as ddb
+from deepxde_balance import plots
+from deepxde_balance.weightings import registry
+
+ROOT = Path(__file__).parents[2]
+MODULES = {"": ddb, "weightings.": ddb.weightings, "problems.": ddb.problems, "plots.": plots}
+WITH_CODE = [path for path in pages(ROOT) if "```python" in path.read_text(encoding="utf-8")]
+
+
+@pytest.fixture
+def short(monkeypatch, optimizer_options):
+    """Trainings of a few iterations, one seed, one process, two calls of a search."""
+    one = {"iterations": ITERATIONS, "seeds": 1, "jobs": 1}
+    monkeypatch.setattr(dde.Model, "train", short_training(dde.Model.train))
+    monkeypatch.setattr(ddb, "compare", shortened(ddb.compare, **one, out="compared"))
+    tunings = iter(range(10))
+    tune = ddb.tune
+    monkeypatch.setattr(
+        ddb,
+        "tune",
+        lambda *args, **kwargs: shortened(
+            tune, **one, calls=2, out=f"tuned{next(tunings)}"
+        )(*args, **kwargs),
+    )
+    monkeypatch.setattr(ddb, "distributed", create_autospec(ddb.distributed))
+    dde.optimizers.set_LBFGS_options(maxiter=ITERATIONS)
+
+
+@pytest.mark.filterwarnings("ignore")  # pages compile again and again, and train too briefly
+@pytest.mark.parametrize("path", WITH_CODE, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_code_of_a_page_runs(path, short, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "_REGISTERED", {})
+    Path("run").mkdir()
+    document = Document.parse(str(path), PythonCodeBlockParser())
+    document.namespace.update(problem())
+    examples = list(document.examples())
+    assert examples
+    for example in examples:
+        example.evaluate()
+    plt.close("all")
+
+
+@pytest.mark.parametrize("prefix", MODULES)
+def test_every_public_name_has_a_place_in_the_api(prefix):
+    api = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs/api").glob("*.md"))
+    documented = set(re.findall(r"^\.\. (?:auto|py:)\w+:: deepxde_balance\.(\S+)$", api, re.M))
+    names = {name for name in MODULES[prefix].__all__ if not inspect.ismodule(getattr(ddb, name, 0))}
+    if prefix == "weightings.":  # most are documented as names of the package
+        names -= set(ddb.__all__)
+    assert {prefix + name for name in names} <= documented
+
+
+@pytest.mark.parametrize("prefix", MODULES)
+def test_the_docstring_of_every_public_name_has_an_example(prefix):
+    found = vars(MODULES[prefix])
+    things = {name: found[name] for name in MODULES[prefix].__all__}
+    without = [
+        name
+        for name, thing in things.items()
+        if (inspect.isclass(thing) or inspect.isroutine(thing))
+        and not re.search(r"\n *Example:", thing.__doc__ or "")
+    ]
+    assert without == []
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    """A link to a page, a heading or a name that is not there is one."""
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", str(tmp_path)]
+    environment = {**os.environ, "DDE_BACKEND": "pytorch", "PYTHONPATH": str(ROOT)}
+    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    front = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "loss_weights" in front
+    for page in tmp_path.rglob("*.html"):  # nothing is loaded from elsewhere
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r'<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?//', text), page
