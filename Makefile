@@ -2,9 +2,12 @@ VENV := .venv
 PYTHON ?= python3
 RUN := DDE_BACKEND=pytorch $(VENV)/bin/python
 
-.PHONY: demo test test-slow lint benchmark clean
+.PHONY: demo demo-full test test-slow lint docs docs-figures benchmark clean
 
 demo: $(VENV)/installed
+	$(RUN) docs/figures/demo.py
+
+demo-full: $(VENV)/installed
 	$(VENV)/bin/deepxde-balance compare klein-gordon --weights equal auto --iterations 1300 --out out
 	$(VENV)/bin/deepxde-balance report out
 
@@ -16,6 +19,14 @@ test-slow: $(VENV)/installed
 
 benchmark: $(VENV)/installed
 	$(RUN) benchmarks/step_time.py --out benchmarks/results/step_time.json
+
+docs: $(VENV)/installed
+	$(RUN) -m sphinx -q -W --keep-going docs docs/build
+	@echo Site: docs/build/index.html
+
+docs-figures: $(VENV)/installed
+	for script in full_settings families suite oscillator; do $(RUN) docs/figures/$$script.py || exit 1; done
+	$(RUN) docs/figures/demo.py --image docs/images/klein-gordon.png
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -149,9 +149,10 @@ def few(problems: Mapping[str, str], out: Path) -> str:
     rows: dict[str, list[str]] = {title: [] for title in ("problem", "`equal`", "`auto`", "best")}
     for name, title in problems.items():
         found = {s: error(r) for s, r in records(name, out).items() if not has_points(s)}
-        best = min(found, key=found.__getitem__)
-        cells = (title, percent(found["equal"]), percent(found["auto"]))
-        for column, text in zip(rows.values(), (*cells, f"{percent(found[best])} `{best}`"), strict=True):
+        two = (percent(found[s]) if s in found else "" for s in ("equal", "auto"))
+        best = min(found, key=found.__getitem__, default=None)
+        cells = (title, *two, "" if best is None else f"{percent(found[best])} `{best}`")
+        for column, text in zip(rows.values(), cells, strict=True):
             column.append(text)
     return table(rows)
 

@@ -1,7 +1,8 @@
 """Plots of a training and of its results, with matplotlib.
 
 Every function but :func:`summary` draws into the axes `ax`, or into those of a new figure, and
-returns the axes. No function changes matplotlib's backend or its global settings. Public are the names in `__all__`.
+returns the axes. No function changes matplotlib's backend or its global settings. Public are the
+names in `__all__`.
 """
 
 from .curves import (

@@ -1,8 +1,7 @@
 """Trains a small Klein-Gordon problem with equal weights and with `auto`: `make demo`, a minute.
 
-    python docs/figures/demo.py                                    # into out/demo
+    python docs/figures/demo.py                                         # into out/demo
     python docs/figures/demo.py --image docs/images/klein-gordon.png    # README's figure
-    python docs/figures/demo.py --full                              # all points: `make demo-full`
 
 Finished runs are not trained again.
 """
@@ -23,20 +22,20 @@ from deepxde_balance.experiments import Run, Sweep
 from deepxde_balance.results.record import Record
 
 STRATEGIES = ("equal", "auto")
+POINTS = 0.1  # factor on the paper's numbers of points
+ITERATIONS = 2500
 NEXT = "deepxde-balance compare my_script.py:build --weights equal auto --iterations 5000 --jobs 2"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="the paper's number of points")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
-    parser.add_argument("--out", type=Path, help="default: out/demo, or out/demo-full")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the records")
     parser.add_argument("--image", type=Path, help="default: demo.png in that folder")
     given = parser.parse_args()
-    out = given.out or Path("out/demo-full" if given.full else "out/demo")
-    points, iterations = (1.0, 1300) if given.full else (0.1, 2500)
+    out = given.out
     runs = [
-        Run("klein-gordon", strategy, 0, points, {"iterations": iterations})
+        Run("klein-gordon", strategy, 0, POINTS, {"iterations": ITERATIONS})
         for strategy in STRATEGIES
     ]
     failed = Sweep(runs, out, threads=1).train(given.jobs)
@@ -45,7 +44,7 @@ def main() -> None:
     records = [Record.load(run.record(out)) for run in runs]
     image = given.image or out / "demo.png"
     draw(records, image)
-    print(f"\nKlein-Gordon after {iterations} iterations, from the same network:\n")
+    print(f"\nKlein-Gordon after {ITERATIONS} iterations, from the same network:\n")
     print("| loss_weights | relative L2 error | weights at the end |\n|---|---:|---|")
     for record in records:
         weights = ", ".join(f"{name} {value:.3g}" for name, value in record.weights_now.items())

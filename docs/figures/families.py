@@ -33,9 +33,7 @@ def main() -> None:
     records = [r for r in read(ROOT / "benchmarks/results/papers") if r.problem == "harmonic"]
     with plt.rc_context(plots.STYLE):
         for family, strategies in FAMILIES.items():
-            figure, (errors, weights) = plt.subplots(
-                1, 2, figsize=(8.4, 3.3), layout="constrained"
-            )
+            figure, (errors, weights) = plt.subplots(1, 2, figsize=(8.4, 3.3), layout="constrained")
             for strategy in strategies:
                 runs = [r for r in records if r.weights == strategy]
                 band = None if len(strategies) > 4 else plots.min_max

@@ -1,4 +1,4 @@
-"""Draws the figure of "Reproducing the papers": errors over the iterations at the papers' full settings.
+"""Draws the figure of "Reproducing the papers": errors over the iterations at full settings.
 
     python docs/figures/full_settings.py
 

@@ -5,6 +5,7 @@
 Reads `benchmarks/results/suite`, writes `docs/images/suite.png`.
 """
 
+# ruff: noqa: E402 - the suite is no package that is installed
 from __future__ import annotations
 
 import sys
