@@ -21,6 +21,7 @@ exclude_patterns = ["build", "figures", "extensions"]
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!deepxde_balance).*"),  # types of other packages, and TypeVars
+    (r"py:.*", r"deepxde_balance\.plots\.sources\..*"),
     (r"py:.*", r"deepxde_balance\.(?!weightings\.|problems\.|plots\.)\w+\..*"),  # not public
 ]
 

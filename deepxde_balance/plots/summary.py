@@ -20,7 +20,7 @@ from ..diagnostics.measures import Measures, measure
 from ..diagnostics.observation import Observer
 from ..terms.groups import TermGroups
 from . import sources
-from .style import STYLE
+from .style import COLORS, STYLE
 
 #: The residual is evaluated at so many points at most.
 _MOST_POINTS = 5000
@@ -134,8 +134,9 @@ def _draw(
 
 
 def _draw_cosines(ax: Axes, steps: np.ndarray, cosines: Mapping[tuple[str, str], Any]) -> None:
-    for pair, values in cosines.items():
-        ax.plot(steps, values, label=", ".join(pair))
+    colors = itertools.cycle(COLORS[:2:-1])  # pairs are no groups, and have other colours
+    for (pair, values), color in zip(cosines.items(), colors, strict=False):
+        ax.plot(steps, values, color=color, label=", ".join(pair))
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(title="cosines between gradients", xlabel="iteration", ylim=(-1.05, 1.05))
     if 0 < len(cosines) <= 6:

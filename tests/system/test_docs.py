@@ -11,8 +11,10 @@ from unittest.mock import create_autospec
 
 import deepxde as dde
 import matplotlib.pyplot as plt
+import nbformat
 import pytest
 from _support.pages import ITERATIONS, pages, problem, short_training, shortened
+from nbclient import NotebookClient
 from sybil.document import Document
 from sybil.parsers.myst import PythonCodeBlockParser
 
@@ -57,6 +59,21 @@ def test_the_code_of_a_page_runs(path, short, monkeypatch, tmp_path):
     for example in examples:
         example.evaluate()
     plt.close("all")
+
+
+@pytest.mark.parametrize("name", ["forward", "inverse"])
+def test_a_tutorial_runs(name, monkeypatch, tmp_path):
+    """As a notebook, in a process of its own, with a few iterations."""
+    monkeypatch.setenv("TUTORIAL_ITERATIONS", "60")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.read(ROOT / f"docs/tutorials/{name}.ipynb", as_version=4)
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    ).execute()
+    printed = "".join(
+        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    )
+    assert "term" in printed and "auto: " in printed
 
 
 @pytest.mark.parametrize("prefix", MODULES)
