@@ -21,11 +21,11 @@ benchmark: $(VENV)/installed
 	$(RUN) benchmarks/step_time.py --out benchmarks/results/step_time.json
 
 docs: $(VENV)/installed
-	$(RUN) -m sphinx -q -W --keep-going docs docs/build
-	@echo Site: docs/build/index.html
+	$(RUN) -m sphinx -q -E -a -W --keep-going docs docs/build/html
+	@echo Site: docs/build/html/index.html
 
 docs-figures: $(VENV)/installed
-	for script in full_settings families suite oscillator; do $(RUN) docs/figures/$$script.py || exit 1; done
+	for script in full_settings families suite_ratios oscillator; do $(RUN) docs/figures/$$script.py || exit 1; done
 	$(RUN) docs/figures/demo.py --image docs/images/klein-gordon.png
 
 lint: $(VENV)/installed

@@ -11,11 +11,14 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("DDE_BACKEND", "pytorch")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 
 from deepxde_balance import plots
 from deepxde_balance.experiments import Run, Sweep
@@ -66,7 +69,7 @@ def draw(records: list[Record], path: Path) -> None:
             2, 3, figsize=(9.6, 5.2), sharex=True, sharey=True, layout="constrained"
         )
 
-        def field(ax, values, style):
+        def field(ax: Axes, values: np.ndarray, style: dict[str, Any]) -> QuadMesh:
             shape = (len(x), len(t))
             return ax.pcolormesh(x, t, values.reshape(shape).T, rasterized=True, **style)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 os.environ.setdefault("DDE_BACKEND", "pytorch")
 
@@ -27,10 +28,11 @@ OMEGA = 2 * np.pi
 
 
 def ode(t: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    return dde.grad.hessian(u, t) + OMEGA**2 * u
+    residual: torch.Tensor = dde.grad.hessian(u, t) + OMEGA**2 * u
+    return residual
 
 
-def trained(strategy: str) -> tuple[ddb.Model, ddb.GradientMonitor]:
+def trained(strategy: Literal["equal", "auto"]) -> tuple[ddb.Model, ddb.GradientMonitor]:
     dde.config.set_random_seed(0)
     geom = dde.geometry.TimeDomain(0, 1)
     start = dde.icbc.IC(geom, lambda t: np.ones((len(t), 1)), lambda t, on: on)
@@ -56,7 +58,7 @@ def trained(strategy: str) -> tuple[ddb.Model, ddb.GradientMonitor]:
 
 
 def main() -> None:
-    runs = {strategy: trained(strategy) for strategy in ("equal", "auto")}
+    runs = {"equal": trained("equal"), "auto": trained("auto")}
     with plt.rc_context(plots.STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), sharey=True, layout="constrained")
         for ax, (strategy, (_, monitor)) in zip(axes, runs.items(), strict=True):

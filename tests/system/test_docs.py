@@ -118,12 +118,13 @@ def test_help_begins_with_what_is_ours(name):
 
 def test_the_site_builds_without_a_warning(tmp_path):
     """A link to a page, a heading or a name that is not there is one."""
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", str(tmp_path)]
+    html = tmp_path / "html"
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", str(html)]
     environment = {**os.environ, "DDE_BACKEND": "pytorch", "PYTHONPATH": str(ROOT)}
     built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    front = (tmp_path / "index.html").read_text(encoding="utf-8")
+    front = (html / "index.html").read_text(encoding="utf-8")
     assert "loss_weights" in front
-    for page in tmp_path.rglob("*.html"):  # nothing is loaded from elsewhere
+    for page in html.rglob("*.html"):  # nothing is loaded from elsewhere
         text = page.read_text(encoding="utf-8")
         assert not re.search(r'<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?//', text), page

@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+import suite
 from _support.records import content
 from suite import PROBLEMS, criterion, run, tables
 
@@ -230,7 +231,7 @@ def test_what_is_written(with_points, folder, tmp_path, monkeypatch):
     run.write()
     assert tables.added(list(PROBLEMS), with_points) in path.read_text()
     assert "as before" not in path.read_text() and "+rba" not in which.read_text()
-    assert tables.summary(run.names("judging"), with_points, points=False) in which.read_text()
+    assert tables.summary(suite.names("judging"), with_points, points=False) in which.read_text()
     assert tables.few({"wave": "the wave"}, with_points) in top.read_text()
     assert "as then" in path.read_text()
     soap = with_points.with_name(f"{with_points.name}-soap")

@@ -1,6 +1,6 @@
 """Draws the suite's ratios to equal weights, a row for each problem: "Which strategy?".
 
-    python docs/figures/suite.py
+    python docs/figures/suite_ratios.py
 
 Reads `benchmarks/results/suite`, writes `docs/images/suite.png`.
 """
