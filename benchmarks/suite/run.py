@@ -48,7 +48,7 @@ FEW = {
 }
 
 #: The strategies that have run on all problems, beside `equal`.
-_ON_ALL = ("auto", "ntk", "db-kurtosis", "capu")
+ON_ALL = ("auto", "ntk", "db-kurtosis", "capu")
 
 #: With fewer residual points the compiler does not pay; and integro-differential problems have
 #: losses of their own, which the one-pass engine can't take apart.
@@ -133,7 +133,7 @@ def write() -> None:
     kinds = {name: PROBLEMS[name].kind for name in names()}
     marked.write(
         WHICH_STRATEGY,
-        kinds=by_kind(kinds, RESULTS, _ON_ALL),
+        kinds=by_kind(kinds, RESULTS, ON_ALL),
         **{half: summary(names(half), RESULTS, points=False) for half in halves},
     )
     marked.write(TOP_README, few=few(FEW, RESULTS))

@@ -23,6 +23,12 @@ from deepxde_balance import plots
 from deepxde_balance.weightings import registry
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    **os.environ,
+    "DDE_BACKEND": "pytorch",
+    "MPLBACKEND": "Agg",
+    "PYTHONPATH": str(ROOT),
+}
 MODULES = {"": ddb, "weightings.": ddb.weightings, "problems.": ddb.problems, "plots.": plots}
 WITH_CODE = [path for path in pages(ROOT) if "```python" in path.read_text(encoding="utf-8")]
 
@@ -59,6 +65,22 @@ def test_the_code_of_a_page_runs(path, short, monkeypatch, tmp_path):
     for example in examples:
         example.evaluate()
     plt.close("all")
+
+
+def test_the_demo_ends_with_a_table_a_figure_and_the_line_to_try_next(tmp_path):
+    script = (ROOT / "docs/figures/demo.py").read_text(encoding="utf-8")
+    for name, small in {"ITERATIONS": 5, "POINTS": 0.01}.items():
+        script, found = re.subn(rf"^{name} = [\d.]+", f"{name} = {small}", script, flags=re.M)
+        assert found == 1
+    (tmp_path / "demo.py").write_text(script, encoding="utf-8")
+    command = [sys.executable, "demo.py", "--jobs", "1"]
+    ran = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    table, last = ran.stdout.split("Figure: out/demo/demo.png")
+    assert re.search(r"\| equal \| [\d.]+% \| pde 1, bc 1, ic 1 \|\n\| auto \| ", table)
+    assert "deepxde-balance compare my_script.py:build" in last
+    assert (tmp_path / "out/demo/demo.png").stat().st_size > 10_000
+    assert "2 runs: 100%" in ran.stderr  # the bar
 
 
 @pytest.mark.parametrize("name", ["forward", "inverse"])
@@ -120,8 +142,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
     """A link to a page, a heading or a name that is not there is one."""
     html = tmp_path / "html"
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", str(html)]
-    environment = {**os.environ, "DDE_BACKEND": "pytorch", "PYTHONPATH": str(ROOT)}
-    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    built = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     front = (html / "index.html").read_text(encoding="utf-8")
     assert "loss_weights" in front

@@ -59,6 +59,15 @@ def test_ratios_to_equal(folder):
     assert found == {name: pytest.approx(of) for name, of in expected.items()}
 
 
+def test_the_pages_show_the_records_that_are_there():
+    kinds = {name: PROBLEMS[name].kind for name in PROBLEMS}
+    page = run.WHICH_STRATEGY.read_text(encoding="utf-8")
+    assert tables.by_kind(kinds, run.RESULTS, run.ON_ALL) in page
+    for half in ("choosing", "judging"):
+        assert tables.summary(suite.names(half), run.RESULTS, points=False) in page
+    assert tables.few(run.FEW, run.RESULTS) in run.TOP_README.read_text(encoding="utf-8")
+
+
 def test_the_short_table(folder):
     """In %: `equal` has 0.4 and 0.1, of which the geometric mean is 0.2."""
     rows = tables.few({"helmholtz": "Helmholtz", "advection": "not run"}, folder).splitlines()
