@@ -1,8 +1,10 @@
 """How the site is built: `make docs`."""
 
 import os
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ["DDE_BACKEND"] = "pytorch"
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
@@ -33,7 +35,22 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": False}
+# Long unions by their names.
+autodoc_type_aliases = {
+    name: name
+    for name in (
+        "StrategyName",
+        "StatisticName",
+        "AllocationName",
+        "AverageName",
+        "GuardName",
+        "EngineName",
+        "LossWeights",
+        "LossGroups",
+        "PointWeightsGiven",
+        "Scale",
+    )
+}
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
@@ -45,3 +62,16 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
+
+
+def _plain_aliases(
+    app: Any, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: Any
+) -> tuple[str | None, Any]:
+    """Writes the names in `autodoc_type_aliases` as they are."""
+    if signature is not None:
+        signature = re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", signature)
+    return signature, returns
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-signature", _plain_aliases)

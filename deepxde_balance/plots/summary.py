@@ -40,8 +40,8 @@ def summary(
     Args:
         model: A compiled and trained :class:`~deepxde_balance.Model` or stock ``dde.Model``.
         monitor: The :class:`~deepxde_balance.GradientMonitor` of the training, or its CSV file.
-            Without one, losses and weights are those of the loss history, and shares and cosines
-            those of now.
+            Without one, losses and weights are those of the loss history (with a list of numbers,
+            its losses are weighted, as in DeepXDE), and shares and cosines those of now.
         coordinates: Names of the coordinates, with units if you like, ``("x in m", "t in s")``; by
             default x, y, z, and t for time.
 
