@@ -101,9 +101,7 @@ def test_a_tutorial_runs(name, monkeypatch, tmp_path):
 @pytest.mark.parametrize("prefix", MODULES)
 def test_every_public_name_has_a_place_in_the_api(prefix):
     api = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs/api").glob("*.md"))
-    documented = set(
-        re.findall(r"^\.\. (?:auto|py:)\w+:: deepxde_balance\.([\w.]+)(?:\(\))?$", api, re.M)
-    )
+    documented = set(re.findall(r"^\.\. (?:auto|py:)\w+:: deepxde_balance\.([\w.]+)", api, re.M))
     names = set(MODULES[prefix].__all__) - {"problems", "weightings"}
     if prefix == "weightings.":  # most are documented as names of the package
         names -= set(ddb.__all__)
@@ -140,6 +138,7 @@ def test_help_begins_with_what_is_ours(name):
     assert others is None or ours.start() < others.start()
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="an older Sphinx links other names")
 def test_the_site_builds_without_a_warning(tmp_path):
     """A link to a page, a heading or a name that is not there is one."""
     html = tmp_path / "html"
