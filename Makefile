@@ -8,8 +8,8 @@ demo: $(VENV)/installed
 	$(RUN) docs/figures/demo.py
 
 demo-full: $(VENV)/installed
-	$(VENV)/bin/deepxde-balance compare klein-gordon --weights equal auto --iterations 1300 --out out
-	$(VENV)/bin/deepxde-balance report out
+	$(VENV)/bin/deepxde-balance compare klein-gordon --weights equal auto --iterations 1300 --out out/full
+	$(VENV)/bin/deepxde-balance report out/full
 
 test: $(VENV)/installed
 	$(RUN) -m pytest -q -n auto

@@ -79,9 +79,7 @@ def main() -> None:
         ax.legend(loc="lower left", bbox_to_anchor=(0.3, 0.6))
         figure.savefig(IMAGES / "get-started.png")
 
-    if hasattr(plots, "summary"):
-        figure = plots.summary(*runs["auto"])
-        figure.savefig(IMAGES / "summary.png")
+    plots.summary(*runs["auto"]).savefig(IMAGES / "summary.png")
 
 
 if __name__ == "__main__":
