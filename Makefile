@@ -2,11 +2,14 @@ VENV := .venv
 PYTHON ?= python3
 RUN := DDE_BACKEND=pytorch $(VENV)/bin/python
 
-.PHONY: demo test test-slow test-oldest test-newest lint benchmark clean
+.PHONY: demo demo-full test test-slow test-oldest test-newest lint docs docs-figures benchmark clean
 
 demo: $(VENV)/installed
-	$(VENV)/bin/deepxde-balance compare klein-gordon --weights equal auto --iterations 1300 --out out
-	$(VENV)/bin/deepxde-balance report out
+	$(RUN) docs/figures/demo.py
+
+demo-full: $(VENV)/installed
+	$(VENV)/bin/deepxde-balance compare klein-gordon --weights equal auto --iterations 1300 --out out/full
+	$(VENV)/bin/deepxde-balance report out/full
 
 test: $(VENV)/installed
 	$(RUN) -m pytest -q -n auto
@@ -35,6 +38,14 @@ test-newest: .venv-newest/installed
 
 benchmark: $(VENV)/installed
 	$(RUN) benchmarks/step_time.py --out benchmarks/results/step_time.json
+
+docs: $(VENV)/installed
+	$(RUN) -m sphinx -q -E -a -W --keep-going docs docs/build/html
+	@echo Site: docs/build/html/index.html
+
+docs-figures: $(VENV)/installed
+	for script in full_settings families suite_ratios oscillator; do $(RUN) docs/figures/$$script.py || exit 1; done
+	$(RUN) docs/figures/demo.py --image docs/images/klein-gordon.png
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

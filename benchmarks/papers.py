@@ -3,7 +3,7 @@
     python benchmarks/papers.py --jobs 2 --engine compiled   # all, about 20 core hours
     python benchmarks/papers.py --only poisson harmonic
     python benchmarks/papers.py --show                       # the tables only, trains nothing
-    python benchmarks/papers.py --show --write               # into README.md, and the report
+    python benchmarks/papers.py --show --write               # into docs/papers.md, and the report
 
 Four problems have their papers' full settings, five are shortened. Finished runs are skipped, and
 a run that was killed goes on. The runs with seed 0 come first, then those with seed 1, and so on.
@@ -32,10 +32,10 @@ from deepxde_balance.report.tables import final, percent, printed, table
 from deepxde_balance.results.record import Record, read
 
 RESULTS = Path(__file__).parent / "results" / "papers"
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "papers.md"
 
-#: The problems at full settings whose tables are in the README.
-_IN_README = ("klein-gordon", "poisson", "burgers-inverse")
+#: The problems at full settings whose tables are in that page.
+_IN_PAGE = ("klein-gordon", "poisson", "burgers-inverse")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--engine", choices=get_args(EngineName), help="of gradients")
     parser.add_argument("--show", action="store_true", help="only show what is finished")
-    parser.add_argument("--write", action="store_true", help="README's tables and the report, too")
+    parser.add_argument("--write", action="store_true", help="the page's tables, the report")
     given = parser.parse_args()
     plans = [plan for plan in PLANS if plan.problem in given.only]
     if not given.show:
@@ -179,8 +179,8 @@ def main() -> None:
             parser.exit(1, f"{len(failed)} runs failed, see above; the others are finished.\n")
     records = read(given.out)
     if given.write:
-        full = [plan for plan in PLANS if plan.problem in _IN_README]
-        marked.write(README, papers=cell_table(full, records), orders=order_table(full, records))
+        full = [plan for plan in PLANS if plan.problem in _IN_PAGE]
+        marked.write(PAGE, papers=cell_table(full, records), orders=order_table(full, records))
         report(given.out)
     print(cell_table(plans, records))
     print(f"\n{order_table(plans, records)}")

@@ -33,7 +33,13 @@ TIMEOUT = 300.0
 
 
 class RanksError(RuntimeError):
-    """Raised on every rank if the ranks differ, and on the others if one has ended or hangs."""
+    """Raised on every rank if the ranks differ, and on the others if one has ended or hangs.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> issubclass(ddb.RanksError, RuntimeError)
+        True
+    """
 
 
 class Ranks:

@@ -3,7 +3,7 @@
     cd benchmarks
     python -m suite.run equal db-kurtosis --half choosing --jobs 2      # into results/suite
     python -m suite.run --half choosing --show                          # the table, trains nothing
-    python -m suite.run --show --write                                  # and into README.md
+    python -m suite.run --show --write                                  # and into the pages
     python -m suite.run equal equal+rba auto auto+rba --only advection  # with point weights
     python -m suite.run equal auto --optimizer soap --lr 3e-3           # into results/suite-soap
 
@@ -31,11 +31,24 @@ from deepxde_balance.experiments.user_problem import make, model_of
 
 from . import PROBLEMS, Entry, Half, names
 from .setup import Setup
-from .tables import added, beside_adam, summary, tables
+from .tables import added, beside_adam, by_kind, few, summary, tables
 
 README = Path(__file__).with_name("README.md")
 TOP_README = Path(__file__).parents[2] / "README.md"
+WHICH_STRATEGY = TOP_README.with_name("docs") / "which-strategy.md"
 RESULTS = Path(__file__).parents[1] / "results" / "suite"
+
+#: The problems of the short table in README.md, of five kinds, and what they are called there.
+FEW = {
+    "klein-gordon-plain": "Klein-Gordon",
+    "helmholtz": "Helmholtz",
+    "elasticity": "linear elasticity",
+    "diffusion-inverse": "inverse diffusion",
+    "laplace-mixed": "Laplace, mixed conditions",
+}
+
+#: The strategies that have run on all problems, beside `equal`.
+ON_ALL = ("auto", "ntk", "db-kurtosis", "capu")
 
 #: With fewer residual points the compiler does not pay; and integro-differential problems have
 #: losses of their own, which the one-pass engine can't take apart.
@@ -114,12 +127,16 @@ def folder(optimizer: str, lbfgs: int) -> Path:
 
 
 def write() -> None:
-    """Writes the tables of both halves into the READMEs."""
+    """Writes the tables into the suite's README, "Which strategy?" and the first README."""
     halves = get_args(Half)
     marked.write(README, **{half: tables(names(half), RESULTS) for half in halves})
+    kinds = {name: PROBLEMS[name].kind for name in names()}
     marked.write(
-        TOP_README, **{half: summary(names(half), RESULTS, points=False) for half in halves}
+        WHICH_STRATEGY,
+        kinds=by_kind(kinds, RESULTS, ON_ALL),
+        **{half: summary(names(half), RESULTS, points=False) for half in halves},
     )
+    marked.write(TOP_README, few=few(FEW, RESULTS))
     of_points = added(names(), RESULTS)
     if of_points is not None:
         marked.write(README, what_point_weights_add=of_points)
@@ -140,7 +157,7 @@ def main() -> None:
     parser.add_argument("--lbfgs", type=int, default=0, help="iterations of L-BFGS after that")
     parser.add_argument("--out", type=Path, help="default: results/suite, suite-soap, suite-lbfgs")
     parser.add_argument("--show", action="store_true", help="only show what is finished")
-    parser.add_argument("--write", action="store_true", help="both halves, into the READMEs")
+    parser.add_argument("--write", action="store_true", help="both halves, into the pages")
     given = parser.parse_args()
     if given.write and (given.out or folder(given.optimizer, given.lbfgs) != RESULTS):
         parser.error("--write is for results/suite: leave --out and --lbfgs out, and --optimizer")

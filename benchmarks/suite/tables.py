@@ -109,6 +109,59 @@ def summary(problems: Sequence[str], out: Path, points: bool = True) -> str:
     )
 
 
+def by_kind(kinds: Mapping[str, str], out: Path, strategies: Sequence[str]) -> str:
+    """A table of the ratios to `equal`, a row for each kind of problem.
+
+    A cell has the geometric mean, and in brackets the smallest and the largest ratio.
+
+    Args:
+        kinds: The kind of each problem.
+        out: The folder of the runs.
+        strategies: The strategies, in the order of the columns.
+    """
+    found = ratios(list(kinds), out)
+
+    def cell(strategy: str, kind: str) -> str:
+        of = found.get(strategy, {})
+        values = [of[name] for name, its in kinds.items() if its == kind and name in of]
+        if not values:
+            return ""
+        mean = float(np.exp(np.log(values).mean()))
+        return f"{mean:.2g} ({min(values):.2g} to {max(values):.2g})"
+
+    rows = list(dict.fromkeys(kinds.values()))
+    columns = {
+        "kind": rows,
+        "problems": [str(list(kinds.values()).count(kind)) for kind in rows],
+    }
+    return table(columns | {f"`{s}`": [cell(s, kind) for kind in rows] for s in strategies})
+
+
+def few(problems: Mapping[str, str], out: Path) -> str:
+    """A short table: the errors of `equal`, of `auto` and of the best strategy on each problem.
+
+    In % of the solution; the best is without point weights.
+
+    Args:
+        problems: What a problem is called, by its name.
+        out: The folder of the runs.
+    """
+    rows: dict[str, list[str]] = {title: [] for title in ("problem", "`equal`", "`auto`", "best")}
+    for name, title in problems.items():
+        found = {s: error(r) for s, r in records(name, out).items() if not has_points(s)}
+        two = (percent(found[s]) if s in found else "" for s in ("equal", "auto"))
+        best = min(found, key=found.__getitem__, default=None)
+        cells = (title, *two, "" if best is None else f"{percent(found[best])} `{best}`")
+        for column, text in zip(rows.values(), cells, strict=True):
+            column.append(text)
+    return table(rows)
+
+
+def percent(ratio: float) -> str:
+    """A ratio in %, with two digits."""
+    return f"{float(f'{100 * ratio:.2g}'):g} %"
+
+
 def tables(problems: Sequence[str], out: Path) -> str:
     """:func:`cells`, of the strategies with point weights, too, if there are any, and `summary`."""
     parts = [cells(problems, out)]

@@ -40,6 +40,12 @@ class Diagnosis:
         scale: Factors on the losses of terms in other units, by name, that the recommended
             strategy needs; as a rule there are none. See `scale` of
             :class:`~deepxde_balance.weightings.base.Weighting`.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> diagnosis = ddb.diagnose(ddb.problems.get("harmonic").model("equal", verbose=0))
+        >>> diagnosis.reference, diagnosis.scale
+        ('residual', {})
     """
 
     names: tuple[str, ...]

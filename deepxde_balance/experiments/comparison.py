@@ -35,6 +35,13 @@ class Comparison:
     Args:
         runs: The finished runs of each strategy, by ascending seed.
         failed: The runs that failed: of each strategy the errors' messages by seed.
+
+    Example:
+        What :func:`deepxde_balance.compare` returns::
+
+            results = ddb.compare(build, ["equal", "auto"], iterations=5000)
+            print(results)  # a table
+            model.compile("adam", lr=1e-3, loss_weights=results.best)
     """
 
     runs: Mapping[str, Sequence[UserRecord]]

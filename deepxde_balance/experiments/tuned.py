@@ -50,6 +50,13 @@ class Tuned:
 
     Args:
         calls: The calls in their order. At least one has a finite value.
+
+    Example:
+        What :func:`deepxde_balance.tune` returns::
+
+            found = ddb.tune(build, {"bc0": (1, 1e4)}, calls=20, iterations=5000)
+            print(found)  # a table
+            model.compile("adam", lr=1e-3, loss_weights=found.best)
     """
 
     calls: Sequence[Call]

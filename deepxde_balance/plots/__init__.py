@@ -1,7 +1,8 @@
 """Plots of a training and of its results, with matplotlib.
 
-Every function draws into the axes `ax`, or into those of a new figure, and returns the axes. No
-function changes matplotlib's backend or its global settings. Public are the names in `__all__`.
+Every function but :func:`summary` draws into the axes `ax`, or into those of a new figure, and
+returns the axes. No function changes matplotlib's backend or its global settings. Public are the
+names in `__all__`.
 """
 
 from .curves import (
@@ -17,6 +18,7 @@ from .fields import plot_field, plot_snapshots
 from .gradients import plot_cosines, plot_gradient_histograms, plot_gradient_norms
 from .points import plot_point_weights
 from .style import COLORS, STYLE
+from .summary import summary
 
 __all__ = [
     "COLORS",
@@ -34,4 +36,5 @@ __all__ = [
     "plot_point_weights",
     "plot_snapshots",
     "plot_weights",
+    "summary",
 ]

@@ -69,6 +69,11 @@ def plot_cosines(
     Raises:
         TypeError: If `steps` is not a monitor or a file, and `cosines_by_pair` is missing.
         ValueError: If cosines and steps differ in length.
+
+    Example:
+        >>> from deepxde_balance import plots
+        >>> plots.plot_cosines([0, 100], {("pde", "bc"): [0.1, -0.9]}).get_ylabel()
+        'cosine of the gradients'
     """
     if cosines_by_pair is None:
         log = sources.gradient_log(steps)
@@ -110,6 +115,10 @@ def plot_gradient_histograms(
 
     Raises:
         ValueError: If the shapes don't fit.
+
+    Example:
+        >>> from deepxde_balance import plots
+        >>> ax = plots.plot_gradient_histograms([[-1, 0, 1]], [[10, 30]], ["pde"])
     """
     edges, counts = np.asarray(edges, dtype=float), np.asarray(counts, dtype=float)
     if edges.shape != (len(names), counts.shape[-1] + 1) or len(counts) != len(names):

@@ -16,8 +16,8 @@ class RBA(PointWeighting):
     """Residual-based attention: weights that follow the size of a point's residual (`"rba"`).
 
     With the inner value v_p, which starts at 0, each iteration sets
-    v_p = gamma v_p + eta |e_p| / max |e|, and the weight is w_p = v_p^2 (Anagnostopoulos, Toscano,
-    Stergiopulos & Karniadakis 2024, "Residual-based attention in physics-informed neural
+    ``v_p = gamma v_p + eta |e_p| / max |e|``, and the weight is w_p = v_p^2 (Anagnostopoulos,
+    Toscano, Stergiopulos & Karniadakis 2024, "Residual-based attention in physics-informed neural
     networks"). v_p is below eta / (1 - gamma). The maximum is over the points of one term.
 
     Args:

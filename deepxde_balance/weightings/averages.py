@@ -23,7 +23,19 @@ def usable(values: Tensor) -> Tensor:
 
 
 class Average(nn.Module, ABC):
-    """Smooths the weights of M groups over the updates; each buffer of its state has shape (M,)."""
+    """Smooths the weights of M groups over the updates; each buffer of its state has shape (M,).
+
+    Example:
+        An average of one's own, which remembers nothing:
+
+        >>> import deepxde_balance as ddb
+        >>> class Latest(ddb.weightings.Average):
+        ...     def reset(self, num_conditions, like):
+        ...         pass
+        ...     def forward(self, weights, instantaneous):
+        ...         return instantaneous.where(instantaneous > 0, weights)
+        >>> weighting = ddb.DB("kurtosis", average=Latest())
+    """
 
     @abstractmethod
     def reset(self, num_conditions: int, like: Tensor) -> None:

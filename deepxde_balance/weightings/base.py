@@ -66,6 +66,11 @@ class Weighting(nn.Module, ABC):
         ValueError: If `update_every` is not an integer of at least 1, or a factor is negative
             or not finite.
         TypeError: If `scale` is neither a sequence nor a mapping.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> isinstance(ddb.weightings.get("dn:beta=0.9"), ddb.weightings.Weighting)
+        True
     """
 
     #: What an update reads.
@@ -292,6 +297,15 @@ class Keep(Static):
 
     Zhou et al. 2025 (supplement) use frozen weights for the inverse Burgers problem: Adam trains
     with a dynamic strategy, then L-BFGS with the weights at the end of Adam.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> model = ddb.problems.get("harmonic").model("dn", verbose=0)
+        >>> losshistory, train_state = model.train(iterations=10, verbose=0)
+        >>> found = model.weights
+        >>> model.compile("L-BFGS", loss_weights="keep", verbose=0)
+        >>> model.weights == found
+        True
     """
 
     adapted = True

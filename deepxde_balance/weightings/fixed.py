@@ -10,7 +10,13 @@ from .base import Static
 
 
 class Equal(Static):
-    """Weight 1 for every group: the baseline (`"equal"`)."""
+    """Weight 1 for every group: the baseline (`"equal"`).
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> ddb.problems.get("harmonic").model(ddb.weightings.Equal(), verbose=0).weights
+        {'pde': 1.0, 'ic': 1.0}
+    """
 
 
 class Fixed(Static):

@@ -140,13 +140,17 @@ class GW(GradientWeighting):
     weighting of Vemuri & Denzler 2023.
 
     Args:
-        statistic: See :class:`GradientWeighting`.
+        statistic: ``"mean"``, ``"std"``, ``"kurtosis"``, ``"norm"`` or a
+            :class:`~deepxde_balance.weightings.statistics.Statistic`.
         alpha: Share of the newest weights in the EMA, in (0, 1].
         update_every: Iterations from one update to the next.
-        max_weight: Upper bound of the weights.
-        scale: Static factors on the losses, see :class:`Weighting`.
-        min_weight: Lower bound of the weights, see :class:`GradientWeighting`.
-        guard: See :class:`GradientWeighting`.
+        max_weight: Upper bound of the weights, at least 1; ``None`` for none.
+        scale: Static factors on the losses before they are weighed: one number per loss term, or a
+            mapping from names to factors, ``{"bc0": 100}``.
+        min_weight: Lower bound of the weights, in (0, 1]; ``None`` for none. With 1, no condition
+            counts less than with equal weights.
+        guard: ``"growth"`` raises weights of conditions that are let go, ``"release"`` lowers those
+            of conditions that are met; ``None`` for neither, as in the paper.
 
     Raises:
         ValueError, TypeError: As :class:`GradientWeighting`.
@@ -181,10 +185,13 @@ class DN(GradientWeighting):
         bias_correction: Whether the average starts from 0 and is corrected for that (eq. 26), or
             starts from weight 1 (eq. 23).
         update_every: Iterations from one update to the next (tau).
-        max_weight: Upper bound of the weights.
-        scale: Static factors on the losses, see :class:`Weighting`.
-        min_weight: Lower bound of the weights, see :class:`GradientWeighting`.
-        guard: See :class:`GradientWeighting`.
+        max_weight: Upper bound of the weights, at least 1; ``None`` for none.
+        scale: Static factors on the losses before they are weighed: one number per loss term, or a
+            mapping from names to factors, ``{"bc0": 100}``.
+        min_weight: Lower bound of the weights, in (0, 1]; ``None`` for none. With 1, no condition
+            counts less than with equal weights.
+        guard: ``"growth"`` raises weights of conditions that are let go, ``"release"`` lowers those
+            of conditions that are met; ``None`` for neither, as in the paper.
 
     Raises:
         ValueError, TypeError: As :class:`GradientWeighting`.
@@ -226,13 +233,18 @@ class DB(GradientWeighting):
     the difficulty allocation, their average the running mean.
 
     Args:
-        statistic: See :class:`GradientWeighting`.
-        average: See :class:`GradientWeighting`.
+        statistic: ``"mean"``, ``"std"``, ``"kurtosis"``, ``"norm"`` or a
+            :class:`~deepxde_balance.weightings.statistics.Statistic`.
+        average: ``"running-mean"``, ``"geometric-mean"``, ``"ema"``, ``"bias-corrected-ema"`` or an
+            :class:`~deepxde_balance.weightings.averages.Average`, e.g. ``ddb.EMA(0.5)``.
         update_every: Iterations from one update to the next.
-        max_weight: Upper bound of the weights.
-        scale: Static factors on the losses, see :class:`Weighting`.
-        min_weight: Lower bound of the weights, see :class:`GradientWeighting`.
-        guard: See :class:`GradientWeighting`.
+        max_weight: Upper bound of the weights, at least 1; ``None`` for none.
+        scale: Static factors on the losses before they are weighed: one number per loss term, or a
+            mapping from names to factors, ``{"bc0": 100}``.
+        min_weight: Lower bound of the weights, in (0, 1]; ``None`` for none. With 1, no condition
+            counts less than with equal weights.
+        guard: ``"growth"`` raises weights of conditions that are let go, ``"release"`` lowers those
+            of conditions that are met; ``None`` for neither, as in the paper.
 
     Raises:
         ValueError, TypeError: As :class:`GradientWeighting`.

@@ -20,8 +20,8 @@ class GradNorm(FromGradients):
 
     Chen et al. 2018, eqs. 1, 2 and algorithm 1. Let G_i = ||w_i g_i||, G the mean of all G_i and
     r_i = (L_i / L_i(0)) / mean_j(L_j / L_j(0)). An update is one step of Adam on
-    sum_i |G_i - G r_i^alpha|, with the target G r_i^alpha held constant, so that the gradient of
-    w_i is sign(G_i - G r_i^alpha) ||g_i||. Then weights below `min_weight` are raised to it, and
+    ``sum_i |G_i - G r_i^alpha|``, with the target G r_i^alpha held constant, so that the gradient
+    of w_i is sign(G_i - G r_i^alpha) ||g_i||. Then weights below `min_weight` are raised to it, and
     all weights are scaled to sum to K. Norms are over all parameters of the network, not over a
     last shared layer. The iteration applies the weights from before the step.
 

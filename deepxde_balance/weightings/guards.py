@@ -28,6 +28,15 @@ class Guard(nn.Module, ABC):
 
     Derive from it to write a guard of your own: `reset` sets the state by ``self.register_buffer``,
     `forward` returns the guarded weights.
+
+    Example:
+        >>> import deepxde_balance as ddb
+        >>> class AtLeastEqual(ddb.Guard):
+        ...     def reset(self, num_conditions, like):
+        ...         pass
+        ...     def forward(self, weights, losses):
+        ...         return weights.clamp(min=1)
+        >>> weighting = ddb.DN(guard=AtLeastEqual())
     """
 
     @abstractmethod

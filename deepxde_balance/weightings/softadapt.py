@@ -18,7 +18,7 @@ class SoftAdapt(FromLosses):
     """lambda_i = softmax_i(beta s_i), where s_i is the rate of change of loss i.
 
     Heydari, Thompson & Mehmood 2019, algorithm 1. s_i is a backward difference over the last
-    losses, per update. In the variant ``"normalized"``, s_i / sum_j |s_j| takes the place of s_i.
+    losses, per update. In the variant ``"normalized"``, ``s_i / sum_j |s_j|`` takes its place.
     In ``"loss-weighted"``, the softmax is multiplied by the mean of the last losses, and scaled
     to sum to 1.
 

@@ -279,15 +279,15 @@ def test_sigterm_saves_and_ends_with_143(tmp_path):
     assert_goes_on(tmp_path / "model", step, iterations=step + 5)
 
 
-def test_sigterm_without_a_training_ends_the_process_as_before():
+def test_sigterm_without_a_training_ends_the_process_as_before(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     model = Faulty().compiled()
-    model.train(iterations=1, verbose=0, callbacks=[ddb.SaveOnSigterm("unused")])
+    model.train(iterations=1, verbose=0, callbacks=[ddb.SaveOnSigterm(str(tmp_path / "model"))])
     assert signal.getsignal(signal.SIGTERM) is before
     with pytest.raises(ValueError, match="not a stock"):
         stock = dde.Model(model.data, model.net)
         stock.compile("adam", lr=1e-3, verbose=0)
-        stock.train(iterations=1, verbose=0, callbacks=[ddb.SaveOnSigterm("unused")])
+        stock.train(iterations=1, verbose=0, callbacks=[ddb.SaveOnSigterm(str(tmp_path / "model"))])
 
 
 def test_a_clock_that_jumps(tmp_path, monkeypatch):

@@ -73,8 +73,8 @@ def test_the_order_of_the_strategies_and_the_papers(papers, tmp_path):
     ]
 
 
-def test_the_readme_shows_the_records_that_are_there(papers):
+def test_the_page_shows_the_records_that_are_there(papers):
     plans = [p for p in papers.PLANS if p.problem in ("klein-gordon", "poisson", "burgers-inverse")]
-    readme = papers.README.read_text(encoding="utf-8")
+    page = papers.PAGE.read_text(encoding="utf-8")
     for table in (papers.cell_table, papers.order_table):
-        assert table(plans, read(papers.RESULTS)) in readme
+        assert table(plans, read(papers.RESULTS)) in page

@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+import suite
 from _support.records import content
 from suite import PROBLEMS, criterion, run, tables
 
@@ -56,6 +57,33 @@ def test_ratios_to_equal(folder):
         "equal": {"helmholtz": 1.0, "wave": 1.0},
     }
     assert found == {name: pytest.approx(of) for name, of in expected.items()}
+
+
+def test_the_pages_show_the_records_that_are_there():
+    kinds = {name: PROBLEMS[name].kind for name in PROBLEMS}
+    page = run.WHICH_STRATEGY.read_text(encoding="utf-8")
+    assert tables.by_kind(kinds, run.RESULTS, run.ON_ALL) in page
+    for half in ("choosing", "judging"):
+        assert tables.summary(suite.names(half), run.RESULTS, points=False) in page
+    assert tables.few(run.FEW, run.RESULTS) in run.TOP_README.read_text(encoding="utf-8")
+
+
+def test_the_short_table(folder):
+    """In %: `equal` has 0.4 and 0.1, of which the geometric mean is 0.2."""
+    rows = tables.few({"helmholtz": "Helmholtz", "advection": "not run"}, folder).splitlines()
+    assert rows[2] == "| Helmholtz | 20 % | 2 % | 2 % `auto` |"
+    assert _cells(rows[3:])["not run"] == ["", "", ""]
+
+
+def test_ratios_by_kind(folder):
+    """`auto` has 0.05 and 1 times equal's; on the cavity there is no `equal`."""
+    kinds = {"helmholtz": "elliptic", "wave": "in time", "cavity": "system"}
+    rows = _cells(tables.by_kind(kinds, folder, ("auto", "sa")).splitlines())
+    assert rows["elliptic"] == ["1", "0.05 (0.05 to 0.05)", ""]
+    assert rows["system"] == ["1", "", ""]
+    one = dict.fromkeys(kinds, "all")
+    rows = _cells(tables.by_kind(one, folder, ("auto",)).splitlines())
+    assert rows["all"] == ["3", "0.22 (0.05 to 1)"]  # the root of 0.05
 
 
 def test_close_to_the_best_other(folder):
@@ -200,14 +228,20 @@ as then
 
 
 def test_what_is_written(with_points, folder, tmp_path, monkeypatch):
-    path, top = tmp_path / "README.md", tmp_path / "TOP.md"
-    for name, value in {"README": path, "TOP_README": top, "RESULTS": with_points}.items():
+    path, which, top = (tmp_path / name for name in ("README.md", "which.md", "TOP.md"))
+    for name, value in {
+        "README": path, "WHICH_STRATEGY": which, "TOP_README": top, "RESULTS": with_points,
+        "FEW": {"wave": "the wave"},
+    }.items():  # fmt: skip
         monkeypatch.setattr(run, name, value)
     path.write_text(README)
-    top.write_text(README.partition("<!-- what")[0])
+    which.write_text("<!-- kinds -->\n<!-- end of kinds -->\n" + README.partition("<!-- what")[0])
+    top.write_text("<!-- few -->\n<!-- end of few -->\n")
     run.write()
     assert tables.added(list(PROBLEMS), with_points) in path.read_text()
-    assert "as before" not in path.read_text() and "+rba" not in top.read_text()
+    assert "as before" not in path.read_text() and "+rba" not in which.read_text()
+    assert tables.summary(suite.names("judging"), with_points, points=False) in which.read_text()
+    assert tables.few({"wave": "the wave"}, with_points) in top.read_text()
     assert "as then" in path.read_text()
     soap = with_points.with_name(f"{with_points.name}-soap")
     write(soap, "wave", "auto", 0, 0.1)

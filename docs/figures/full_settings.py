@@ -1,8 +1,8 @@
-"""Draws the README's figure: errors over the iterations at the papers' full settings.
+"""Draws the figure of "Reproducing the papers": errors over the iterations at full settings.
 
-    python benchmarks/readme_figure.py
+    python docs/figures/full_settings.py
 
-Reads `benchmarks/results/papers`, writes `docs/full-settings.png`.
+Reads `benchmarks/results/papers`, writes `docs/images/full-settings.png`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deepxde_balance import plots
 from deepxde_balance.results.published import published
 from deepxde_balance.results.record import read
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 #: The strategies that are shown, by problem.
 SHOWN = {
     "klein-gordon": ["equal", "gw-kurtosis", "db-mean", "db-kurtosis"],
@@ -47,7 +47,7 @@ def main() -> None:
                 ax.axhline(result.mean, color=color, ls=":", lw=1.2, label=label)
             ax.set_title(problem)
             ax.legend()
-        figure.savefig(ROOT / "docs/full-settings.png")
+        figure.savefig(ROOT / "docs/images/full-settings.png")
 
 
 if __name__ == "__main__":
