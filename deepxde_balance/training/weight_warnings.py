@@ -63,7 +63,7 @@ class WeightWarnings:
         self._warn_zero()
         if self._weighting.can_let_go and not self._told_let_go:
             self._warn_let_go(history)
-        if self._groups.has_reference and not self._told_driven_on:
+        if self._weighting.can_drive_on and self._groups.has_reference and not self._told_driven_on:
             self._warn_driven_on(history)
 
     def _warn_skipped(self) -> None:

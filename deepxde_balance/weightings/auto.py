@@ -81,6 +81,7 @@ class Auto(FromLossesAndKernel):
     """
 
     follows_drift = False  # it goes part of the way
+    can_drive_on = False  # a kernel does not vanish where a condition is met
 
     first: Tensor
     rise: Tensor

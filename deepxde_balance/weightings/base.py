@@ -89,6 +89,9 @@ class Weighting(nn.Module, ABC):
     #: Whether a small weight leads to still smaller ones, until its condition is no longer learned.
     can_let_go: ClassVar[bool] = False
 
+    #: Whether weights may grow without end at conditions that are met.
+    can_drive_on: ClassVar[bool] = True
+
     #: Whether weights may round to exactly 0, which is told then.
     rounds_to_zero: ClassVar[bool] = False
 

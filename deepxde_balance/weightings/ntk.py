@@ -40,6 +40,7 @@ class NTK(FromKernel):
     """
 
     needs_reference = False
+    can_drive_on = False  # a kernel does not vanish where a condition is met
 
     def __init__(
         self,

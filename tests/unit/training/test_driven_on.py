@@ -1,6 +1,7 @@
 """Conditions that are driven on, and a residual that is forgotten: found in histories."""
 
 import math
+import warnings
 
 import pytest
 from _support import scripts
@@ -105,3 +106,21 @@ def test_training_warns_once_with_weight_and_losses():
     assert "'bc0' has weight 9.8e-07 and loss" in message
     assert f"at first {model.losshistory.loss_train[0][0]:.2g}." in message
     assert "max_weight" in message
+
+
+class OfKernels(DrivesOn):
+    """As `auto` and `ntk`, whose weights do not follow the gradients of what is met."""
+
+    can_drive_on = ddb.Auto.can_drive_on and ddb.NTK.can_drive_on
+
+
+def test_weights_of_kernels_are_not_told():
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    model.compile("adam", lr=1e-3, loss_weights=OfKernels(), verbose=0)
+    target = model.data.bcs[0]
+    error = target.error
+    target.error = lambda *args: error(*args) * (1 if model.train_state.step < 50 else 1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.train(iterations=600, display_every=100, verbose=0)
+    assert model.weights["bc0"] > 5e-7
