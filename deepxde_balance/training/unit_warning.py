@@ -85,9 +85,9 @@ class UnitWarning:
                 "(squares). Give"
             )
         warnings.warn(
-            f"Terms seem to be in other units: {what} the strategy {in_words(factors)}, which makes them "
-            "alike. Without it the weights, or the sum of losses by which the best step is "
-            "chosen, follow the units.",
+            f"Terms seem to be in other units: {what} the strategy {in_words(factors)}, which "
+            "makes them alike. Without it the weights, or the sum of losses by which the best step "
+            "is chosen, follow the units.",
             stacklevel=5,
         )
 
