@@ -86,7 +86,10 @@ def in_words(found: Mapping[str, int], model: dde.Model, terms: Sequence[Term]) 
             "ddb.diagnose at an earlier checkpoint names a term with such a gradient"
         )
     else:
-        text += ": look for a division by 0, a root or logarithm, or an overflow in that term"
+        text += (
+            ": look for a division by 0, a root or logarithm, an overflow in that term, or too "
+            "large a learning rate"
+        )
     if not finite:
         text += ". The network has become nan: go on from a checkpoint before that iteration"
     return f"{text}."

@@ -123,6 +123,7 @@ def test_point_weights(rule, weights, float64):
         np.testing.assert_allclose(results[0].point_weights[name], expected, rtol=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore:The point weights of RBA grow from 0")
 @pytest.mark.parametrize("feature", ["dirichlet_ic_operator", "inverse_problem"])
 @pytest.mark.parametrize("rule", [None, "rba"])
 def test_lbfgs(feature, rule, float64, optimizer_options):

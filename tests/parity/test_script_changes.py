@@ -199,7 +199,8 @@ def test_a_later_phase_with_more_terms():
     points = geom.random_points(5)
     model.data = scripts.laplace(geom, [bc, dde.icbc.PointSetBC(points, points[:, 0:1])])
     weighting = ddb.DN(scale={"bc0": 1e4, "data1": 1e4})
-    model.compile("sgd", lr=1e-9, loss_weights=weighting, verbose=0)
+    with pytest.warns(UserWarning, match="other static factors"):
+        model.compile("sgd", lr=1e-9, loss_weights=weighting, verbose=0)
     with pytest.warns(UserWarning, match="'bc0', 'data1' stays below 1"):
         model.train(iterations=700, display_every=100, verbose=0)
 

@@ -206,6 +206,7 @@ def test_another_run_in_the_same_place(started_only, tmp_path):
     assert files(tmp_path) == before
 
 
+@pytest.mark.filterwarnings("ignore:The loss of .* not finite")
 def test_a_sweep_reports_failures_and_goes_on(tmp_path, monkeypatch):
     """A diverging run is recorded, with errors that are no numbers; a failing one is told."""
     runs = [

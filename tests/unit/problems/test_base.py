@@ -161,6 +161,7 @@ def test_lbfgs_in_passes_as_adam_was(optimizer_options):
     assert model.points_per_pass == 50
 
 
+@pytest.mark.filterwarnings("ignore:The loss of .* not finite")
 def test_no_second_phase_after_divergence():
     problem = ddb.problems.get("burgers-inverse", points=0.02, iterations=2)
     model = problem.model("equal", verbose=0)
