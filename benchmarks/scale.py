@@ -145,7 +145,8 @@ def in_own_process(case: dict[str, Any], args: argparse.Namespace) -> dict[str, 
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines()
         memory = any("allocate" in line or "MemoryError" in line for line in lines)
-        return {"left_out": f"more than {args.limit:g} GiB" if memory else lines[-1]}
+        named = [line for line in lines if "Error: " in line] or lines[-1:]
+        return {"left_out": f"more than {args.limit:g} GiB" if memory else named[0]}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -163,6 +164,7 @@ def measured(
     """The time of a step and the peak memory of this process."""
     if ranks > 1:
         ddb.distributed()
+        ENGINES[engine].pop("points_per_pass", None)  # a rank's share goes at once
     limit = int(args.limit * 2**30)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     at_start = peak_memory()
