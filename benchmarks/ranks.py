@@ -8,12 +8,14 @@ ratio of the CPU time that the first process needs tells more than that of the w
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import socket
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 os.environ["DDE_BACKEND"] = "pytorch"
@@ -31,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", nargs="+", default=["equal", "db-kurtosis", "ntk"])
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--steps", type=int, default=20, help="steps in a turn")
+    parser.add_argument("--out", type=Path, help="a JSON file for the numbers")
     args = parser.parse_args(argv)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -58,6 +61,7 @@ def measure(rank: int, port: int, args: argparse.Namespace) -> None:
     )
     ranks = ddb.distributed()
     together = {word: step_of(word, args) for word in args.weights}
+    ratios: dict[str, dict[str, float]] = {}
     print(f"{args.problem}, {args.ranks} ranks against one process")
     for word in args.weights:
         wall, cpu = [], []
@@ -70,10 +74,15 @@ def measure(rank: int, port: int, args: argparse.Namespace) -> None:
                 wall.append(of_all[0] / of_one[0])
                 cpu.append(of_all[1] / of_one[1])
         if ranks.is_first:
+            ratios[word] = {"wall": statistics.median(wall), "cpu": statistics.median(cpu)}
             print(
-                f"{word:12} wall-clock {statistics.median(wall):.2f}, "
-                f"CPU of the first process {statistics.median(cpu):.2f}"
+                f"{word:12} wall-clock {ratios[word]['wall']:.2f}, "
+                f"CPU of the first process {ratios[word]['cpu']:.2f}"
             )
+    if args.out and ranks.is_first:
+        options = {name: value for name, value in vars(args).items() if name != "out"}
+        found = {**options, "load": os.getloadavg()[0], "ratios": ratios}
+        args.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def step_of(word: str, args: argparse.Namespace) -> Callable[[], None]:

@@ -9,6 +9,10 @@ In every round each contender takes one step, so that a slow moment of the machi
 them. The ratios are of the medians over the rounds. A strategy that updates its weights every n-th
 iteration has two kinds of steps; its time is the mean over n iterations, from the median of each
 kind. TorchJD is a contender if it is installed (pip install '.[torchjd]').
+
+Where other programs use the cores, give ``--clock cpu``: the processor's time of this process. By
+the wall clock, a step that is longer than a time slice has other programs' time in it, and a
+shorter one has not.
 """
 
 from __future__ import annotations
@@ -73,6 +77,7 @@ def parse_arguments() -> argparse.Namespace:
         help="beside equal and db-kurtosis",
     )
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, help="a JSON file for the numbers")
     args = parser.parse_args()
@@ -88,6 +93,8 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(f"--rounds {args.rounds}: give at least 1")
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         parser.error(f"--device {args.device}: there is no CUDA device")
+    if args.device.startswith("cuda") and args.clock == "cpu":
+        parser.error("--clock cpu: a GPU works beside the processor")
     return args
 
 
@@ -214,7 +221,7 @@ def time_case(name: str, case: Case, args: argparse.Namespace) -> dict[str, dict
     order = list(steps)
     for _ in tqdm(range(args.rounds), desc=name):
         for key in order:
-            seconds[key].append(timed(steps[key], args.device))
+            seconds[key].append(timed(steps[key], args.device, args.clock))
         order.append(order.pop(0))
     median = {key: statistics.median(values) for key, values in seconds.items()}
     memory = {key: peak_memory(step, args.device) for key, step in steps.items()}
@@ -238,15 +245,16 @@ def time_case(name: str, case: Case, args: argparse.Namespace) -> dict[str, dict
     }
 
 
-def timed(step: Step, device: str) -> float:
-    """The seconds that a step takes."""
+def timed(step: Step, device: str, clock: str) -> float:
+    """The seconds that a step takes, by the clock on the wall or of the processor."""
+    now = time.process_time if clock == "cpu" else time.perf_counter
     if device.startswith("cuda"):
         torch.cuda.synchronize()
-    start = time.perf_counter()
+    start = now()
     step()
     if device.startswith("cuda"):
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return now() - start
 
 
 def peak_memory(step: Step, device: str) -> int:
@@ -270,7 +278,8 @@ def machine(args: argparse.Namespace) -> str:
     device = torch.cuda.get_device_name() if args.device.startswith("cuda") else "CPU"
     return (
         f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}, DeepXDE "
-        f"{dde.__version__}, Python {platform.python_version()}, medians of {args.rounds} rounds"
+        f"{dde.__version__}, Python {platform.python_version()}, medians of {args.rounds} rounds, "
+        f"{args.clock} clock"
     )
 
 

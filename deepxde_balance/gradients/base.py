@@ -132,7 +132,9 @@ class IterationGradients(NamedTuple):
         width = sum(p.numel() for p in self.parameters.network)
         if not width:  # the whole network is frozen
             return GroupGradients(self.values.new_zeros(num_groups, 1))
-        values = self.values[:num_groups, :width]
+        values = self.values
+        if values.shape != (num_groups, width):
+            values = values[:num_groups, :width]
         if self.used is None:
             return GroupGradients(values)
         return GroupGradients(values, *_first_rows(self.used, num_groups, values.dtype))
@@ -310,7 +312,8 @@ def lay_out(
     ]
     if any(v.dtype != parts[0].dtype for v in parameters.external):  # one made from NumPy
         parts = [part.to(parts[0]) for part in parts]
-    values = torch.cat([part.reshape(-1) for part in parts]).view(len(per_row), -1)
+    flat = [part if part.dim() == 1 else part.reshape(-1) for part in parts]
+    values = torch.cat(flat).view(len(per_row), -1)
     sizes = tuple([p.numel() for p in parameters.network])
     return IterationGradients(
         torch.stack(list(losses)).detach(),
@@ -322,10 +325,10 @@ def lay_out(
 
 
 @lru_cache(maxsize=16)
-def _first_rows(used: Tensor, rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The first rows of a mask and the number of True in each, cached for a mask that is cached."""
+def _first_rows(used: Tensor, rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """The first rows of a mask, as numbers, and their sums; cached for a mask that is cached."""
     chosen = used[:rows]
-    return chosen, chosen.sum(dim=1).to(dtype)
+    return chosen, chosen.to(dtype), chosen.sum(dim=1).to(dtype)
 
 
 @lru_cache(maxsize=16)

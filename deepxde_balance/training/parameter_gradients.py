@@ -31,9 +31,16 @@ def parameter_gradients(
     """
     pieces = flat.split_with_sizes([p.numel() for p in parameters])
     return [
-        (piece if piece.dtype == p.dtype else piece.to(p)).view(p.shape) if used else None
+        _like(p, piece) if used else None
         for p, piece, used in zip(parameters, pieces, reached, strict=True)
     ]
+
+
+def _like(p: Tensor, flat: Tensor) -> Tensor:
+    """A flat gradient in the type and the shape of its parameter."""
+    if flat.dtype != p.dtype:
+        flat = flat.to(p)
+    return flat if p.dim() == 1 else flat.view(p.shape)
 
 
 def set_gradients(

@@ -187,7 +187,7 @@ class TrainStep:
         parameters = computed.parameters.all
         gradients = parameter_gradients(weights @ computed.values, parameters, computed.reached)
         set_gradients(parameters, gradients, penalty)
-        loss = torch.sum(weights * row_losses)
+        loss = torch.dot(weights, row_losses)
         return loss + penalty if isinstance(penalty, Tensor) else loss
 
     def _by_losses(self, batch: Batch, updates: bool, noted: bool) -> Tensor:

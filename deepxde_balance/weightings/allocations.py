@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._checks import choose
+from .stateful import Stateful
 
 
-class Allocation(nn.Module, ABC):
+class Allocation(Stateful, ABC):
     """Computes the instantaneous weight of each condition group."""
 
     def reset(self, num_conditions: int, like: Tensor) -> None:
@@ -70,7 +71,7 @@ class Difficulty(Allocation):
 
     def forward(self, ratios: Tensor, losses: Tensor) -> Tensor:
         finite = (losses - losses).logical_not()  # the difference is 0, or nan
-        self.count = self.count + finite.to(self.count)
+        self.count = self.count + finite
         means = torch.lerp(self.mean_losses, losses, self.count.reciprocal())
         self.mean_losses = torch.where(finite, means, self.mean_losses)
         index = torch.where(ratios.bool(), losses / means, ratios)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._checks import choose, in_interval
+from .stateful import Stateful
 
 
 def usable(values: Tensor) -> Tensor:
@@ -22,7 +23,7 @@ def usable(values: Tensor) -> Tensor:
     return values.nan_to_num(0.0, 0.0, 0.0) > 0
 
 
-class Average(nn.Module, ABC):
+class Average(Stateful, ABC):
     """Smooths the weights of M groups over the updates; each buffer of its state has shape (M,).
 
     Example:
@@ -119,7 +120,7 @@ class BiasCorrectedEMA(Average):
         included = usable(instantaneous)
         moved = torch.lerp(self.moment, instantaneous, 1 - self.beta)
         self.moment = torch.where(included, moved, self.moment)
-        self.count = self.count + included.to(self.count)
+        self.count = self.count + included
         # 1 - beta^t. Written so, its digits would cancel for a beta close to 1.
         correction = -torch.expm1(self.count * math.log(self.beta)) if self.beta else 1.0
         return torch.where(included, self.moment / correction, weights)
@@ -151,7 +152,7 @@ class RunningMean(_OverAllUpdates):
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
         included = usable(instantaneous)
-        self.count = self.count + included.to(self.count)
+        self.count = self.count + included
         moved = torch.lerp(weights, instantaneous, self.count.reciprocal())
         return torch.where(included, moved, weights)
 
@@ -174,7 +175,7 @@ class GeometricMean(_OverAllUpdates):
 
     def forward(self, weights: Tensor, instantaneous: Tensor) -> Tensor:
         included = usable(instantaneous)
-        self.count = self.count + included.to(self.count)
+        self.count = self.count + included
         moved = torch.lerp(weights.log(), instantaneous.log(), self.count.reciprocal()).exp()
         return torch.where(included, moved, weights)
 

@@ -8,9 +8,10 @@ from enum import Enum
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import _checks
+from .stateful import Stateful
 from .weight_check import WeightCheck
 
 Scale = Mapping[str, float] | Sequence[float]
@@ -42,7 +43,7 @@ class Reads(Enum):
         return self in (Reads.LOSSES, Reads.LOSSES_AND_TRACES)
 
 
-class Weighting(nn.Module, ABC):
+class Weighting(Stateful, ABC):
     """Base class of all weightings: it holds the weights and says when to update them.
 
     A weighting declares in `reads` what its update needs. To write a strategy of your own, derive

@@ -21,12 +21,14 @@ class GroupGradients:
         values: Tensor of shape (K, P): K groups (the reference first), P parameters.
         used: Boolean tensor of shape (K, P), False where the group's loss does not depend on
             the parameter; ``None`` if every group depends on every parameter.
+        used_numbers: `used` as numbers 0 and 1 in the type of `values`, if they are known already.
         used_count: The number of True in each row of `used`, shape (K,), in the type of `values`,
             if it is known already.
     """
 
     values: Tensor
     used: Tensor | None = None
+    used_numbers: Tensor | None = None
     used_count: Tensor | None = None
 
     @classmethod
@@ -49,9 +51,11 @@ class GroupGradients:
 
     @cached_property
     def _centred(self) -> Tensor:
-        mean = self.values.sum(dim=1) / self.count
-        centred = self.values - mean.unsqueeze(1)
-        return centred if self.used is None else torch.where(self.used, centred, 0.0)
+        mean = (self.values.sum(dim=1) / self.count).unsqueeze(1)
+        if self.used is None:
+            return self.values - mean
+        used = self.used.to(self.values) if self.used_numbers is None else self.used_numbers
+        return torch.addcmul(self.values, used, mean, value=-1)  # 0 at unused parameters
 
     @cached_property
     def _std(self) -> Tensor:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import _checks
 from .smoothed_losses import SmoothedLosses
+from .stateful import Stateful
 
 #: Growth of a factor after which a condition whose loss made no progress is given up.
 _LARGEST_GROWTH = 3e3
@@ -23,7 +24,7 @@ _PROGRESS = 0.7
 _LARGEST_FACTOR, _SMALLEST_FACTOR = 1e6, 1e-12
 
 
-class Guard(nn.Module, ABC):
+class Guard(Stateful, ABC):
     """Multiplies the weights of M conditions by factors that depend on the losses so far.
 
     Derive from it to write a guard of your own: `reset` sets the state by ``self.register_buffer``,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from .stateful import Stateful
 
 #: Updates that a smoothed loss looks back.
 _LOOK_BACK = 10
 
 
-class SmoothedLosses(nn.Module):
+class SmoothedLosses(Stateful):
     """The geometric means of losses over about the last 10 updates, and the largest mean so far.
 
     One jump of the optimizer, to 100 times the loss, raises the mean by a factor of 1.6 only. It is

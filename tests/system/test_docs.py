@@ -16,7 +16,7 @@ import pytest
 from _support.pages import ITERATIONS, pages, problem, short_training, shortened
 from nbclient import NotebookClient
 from sybil.document import Document
-from sybil.parsers.myst import PythonCodeBlockParser
+from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 import deepxde_balance as ddb
 from deepxde_balance import plots
@@ -58,7 +58,7 @@ def test_the_code_of_a_page_runs(path, short, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_REGISTERED", {})
     Path("run").mkdir()
-    document = Document.parse(str(path), PythonCodeBlockParser())
+    document = Document.parse(str(path), SkipParser(), PythonCodeBlockParser())
     document.namespace.update(problem())
     examples = list(document.examples())
     assert examples
