@@ -20,7 +20,6 @@ from ._deepxde.test_points import TestPoints
 from .checkpoints import checkpoint
 from .checkpoints.lock import alone
 from .gradients.base import external_variables
-from .gradients.checked import CheckedEngine
 from .gradients.choose import (
     EngineAsked,
     EngineName,
@@ -179,6 +178,19 @@ class Model(StockModel):
                   uncompiled. NNCG and mixed precision are refused;
                 - ``"cuda-graphs"``: the same, replayed as a CUDA graph, which spares the host's
                   time to start each kernel. For GPUs only, and not tried on one yet;
+                - ``"fastest"``: the training begins as with ``None``, and is measured. The
+                  iteration is compiled when the iterations left in this `train` save more than
+                  that costs. What residuals, conditions, loss functions and the network read in
+                  Python is found first, and compared in each iteration: numbers, text, tuples,
+                  lists, dicts, small arrays, functions, attributes of plain objects and modules.
+                  When something has changed, the iteration is computed uncompiled, and compiled
+                  again where that pays. Where something else is read, a tensor is made a number,
+                  or there is no compiler, the training goes on uncompiled, and nothing is said;
+                  `model.gradient_engine` tells. So it is with several processes, an argument
+                  `points_per_pass`, more than 50000 points, L-BFGS, NNCG, mixed precision, and on
+                  a GPU. The results equal those of ``None`` up to rounding. When the iteration is
+                  compiled depends on measured times: two runs of a script differ by rounding, and
+                  so do a resumed run and an unbroken one;
                 - ``None``: the one-pass engine where it gives DeepXDE's losses, which is checked,
                   and the problem has at least 300 points; else the per-group engine.
 
@@ -331,6 +343,7 @@ class Model(StockModel):
         """The first iteration with weight 1 for all: finds the terms and makes the step."""
         step = self._step_with_weight_1()
         self._run.step = self.train_step = step
+        step.engine.begin(self._run.last_step)
         step(*batch)
 
     def _step_with_weight_1(self) -> TrainStep:
@@ -456,7 +469,7 @@ class Model(StockModel):
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Outputs and unweighted losses; ``None`` where the points are not divided into passes."""
         engine = None if self._run.step is None else self._run.step.engine
-        if not isinstance(engine, CheckedEngine) or engine.points_per_pass is None:
+        if engine is None or engine.points_per_pass is None:
             return None
         return engine.outputs_losses(batch, training)
 
@@ -578,13 +591,14 @@ class Model(StockModel):
     ) -> None:
         """Restores what `save` saved into a model that was compiled the same way.
 
-        Training then continues as the uninterrupted run would, on the CPU to the last bit. If the
-        checkpoint is from the middle of a `train`, the next `train` continues there: the record
-        that DeepXDE makes when training begins is left out, and callbacks get the saved state of
-        a callback of their class. The weights of a phase with ``"keep"`` are restored into a model
-        that was compiled without `loss_weights`. With a checkpoint of a stock ``dde.Model``, the
-        weights start afresh, with a warning. Points or values of data that are others than the
-        model's replace these, with a warning.
+        Training then continues as the uninterrupted run would, on the CPU to the last bit, with
+        ``gradient_engine="fastest"`` up to rounding. If the checkpoint is from the middle of a
+        `train`, the next `train` continues there: the record that DeepXDE makes when training
+        begins is left out, and callbacks get the saved state of a callback of their class. The
+        weights of a phase with ``"keep"`` are restored into a model that was compiled without
+        `loss_weights`. With a checkpoint of a stock ``dde.Model``, the weights start afresh, with a
+        warning. Points or values of data that are others than the model's replace these, with a
+        warning.
 
         Args:
             save_path: The path that `save` returned.
@@ -635,7 +649,6 @@ class Model(StockModel):
     def _train_sgd(self, iterations: int, display_every: int, verbose: int = 1) -> None:
         with self._training(iterations):
             if not self.stop_training:
-                self._run.last_step = self.train_state.step + iterations
                 super()._train_sgd(iterations, display_every, verbose=verbose)
 
     def _train_pytorch_lbfgs(self, verbose: int = 1) -> None:
@@ -670,10 +683,12 @@ class Model(StockModel):
         if run.pending is not None:
             run.pending.begin(self)
             run.pending = None
+        if iterations is not None:
+            run.last_step = self.train_state.step + iterations
         if ranks is not None:
             check_before_training(self, run.step, ranks, iterations)
         if run.step is not None:
-            run.step.engine.begin()
+            run.step.engine.begin(run.last_step)
         run.in_training = True
         try:
             yield

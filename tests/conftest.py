@@ -9,7 +9,7 @@ import torch
 
 from deepxde_balance.gradients import choose
 from deepxde_balance.gradients.compiled import engine as compiled
-from deepxde_balance.gradients.compiled import limits
+from deepxde_balance.gradients.compiled import fastest, limits, pay_off
 
 torch.set_num_threads(1)  # the tensors of the tests are small
 
@@ -95,8 +95,16 @@ def compilations(monkeypatch):
         graphs.append(traced.graph)
         return traced.graph
 
-    monkeypatch.setattr(compiled, "compile_graph", take)
+    for module in (compiled, fastest):
+        monkeypatch.setattr(module, "compile_graph", take)
     return graphs
+
+
+@pytest.fixture
+def compiling_pays(monkeypatch):
+    """The engine "fastest" compiles at once, whatever an iteration and a compilation take."""
+    monkeypatch.setattr(pay_off.PayOff, "pays", lambda self, left, *_: left > 0)
+    monkeypatch.setattr(pay_off.PayOff, "saving", 0.5)
 
 
 @pytest.fixture

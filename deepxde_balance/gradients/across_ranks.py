@@ -62,9 +62,9 @@ class AcrossRanks(GradientEngine):
     def prefers_gradients(self) -> bool:
         return self._prefers_gradients
 
-    def begin(self) -> None:
+    def begin(self, last_step: int | None = None) -> None:
         with self._exchanged():
-            self._engine.begin()
+            self._engine.begin(last_step)
 
     def confirm(self) -> None:
         """Checks what was computed since the last time, with the present parameters.
@@ -286,6 +286,9 @@ class _ShareOfMeans(StatefulMeasure):
         }
 
     def tensors(self) -> list[Tensor]:
+        return []
+
+    def settings(self) -> list[Any]:
         return []
 
     def measured(self, errors: Mapping[int, Tensor]) -> Measured:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -96,6 +96,10 @@ class StatefulMeasure(ABC):
         """
 
     @abstractmethod
+    def settings(self) -> list[Any]:
+        """The objects whose public attributes :meth:`measured` reads besides tensors."""
+
+    @abstractmethod
     def take(self, changed: Sequence[Tensor], errors: Mapping[int, Tensor]) -> None:
         """Takes what :meth:`measured` gave, if this is the first evaluation in the iteration."""
 
@@ -172,8 +176,22 @@ class GradientEngine(ABC):
         """The largest number of points that go through the network together; ``None`` for all."""
         return None
 
-    def begin(self) -> None:  # noqa: B027 - nothing to do is the rule
-        """Called when training begins: the model may have changed since the last training."""
+    def begin(self, last_step: int | None = None) -> None:  # noqa: B027 - nothing to do is the rule
+        """Called when training begins: the model may have changed since the last training.
+
+        Args:
+            last_step: The value of `model.train_state.step` when the training ends; ``None`` if it
+                is unknown.
+        """
+
+    def iteration(self, batch: Batch, measure: Measure | None) -> AbstractContextManager[None]:
+        """The context of the evaluations in one step of the optimizer.
+
+        Args:
+            batch: The points.
+            measure: What the evaluations are given, see :meth:`losses`.
+        """
+        return nullcontext()
 
     def confirm(self) -> None:  # noqa: B027 - nothing to confirm is the rule
         """Called at the last record of a training and at its end, to check what was computed.
@@ -200,6 +218,19 @@ class GradientEngine(ABC):
             batch: The points.
             measure: See :meth:`losses`.
         """
+
+    def outputs_losses(self, batch: Batch, training: bool) -> tuple[Tensor, Tensor] | None:
+        """The network's outputs and the losses at training or test points, for a record.
+
+        Args:
+            batch: The points.
+            training: Whether the network is to be in training mode.
+
+        Returns:
+            The outputs, and the losses of all terms, both without gradients; ``None`` where the
+            points are not divided into passes, or are test points of other conditions.
+        """
+        return None
 
     def errors_in_turn(
         self, batch: Batch, weigh: Measure | None = None

@@ -95,16 +95,6 @@ class CheckedEngine(GradientEngine):
         return self.checked(batch).gradients(batch, measure)
 
     def outputs_losses(self, batch: Batch, training: bool) -> tuple[Tensor, Tensor] | None:
-        """The network's outputs and the losses at training or test points, for a record.
-
-        Args:
-            batch: The points.
-            training: Whether the network is to be in training mode.
-
-        Returns:
-            The outputs, and the losses of all terms, both without gradients; ``None`` where the
-            points are not divided into passes, or are test points of other conditions.
-        """
         data = self.model.data
         engine = self.checked(Batch(*data.train_next_batch()))
         conditions = batch.inputs[: len(data.train_x_bc)]

@@ -18,10 +18,11 @@ from .base import GradientEngine
 from .checked import CheckedEngine
 from .compiled.cuda_graphs import CudaGraphsEngine
 from .compiled.engine import CompiledEngine
+from .compiled.fastest import FastestEngine
 from .per_group import PerGroupEngine
 from .points_per_pass import check_points_per_pass, pass_size
 
-EngineName = Literal["one-pass", "compiled", "cuda-graphs", "per-group"]
+EngineName = Literal["one-pass", "compiled", "cuda-graphs", "per-group", "fastest"]
 
 
 class EngineAsked(NamedTuple):
@@ -96,7 +97,7 @@ def check_engine(
     if name is not None and name not in get_args(EngineName):
         raise unknown_name("gradient_engine", str(name), list(get_args(EngineName)))
     against = reason_against(data, net)
-    reason = None if name in (None, "per-group") else against
+    reason = None if name in (None, "per-group", "fastest") else against
     if reason is None and name in ("compiled", "cuda-graphs"):
         if dde.config.mixed:
             reason = "DeepXDE is set to mixed precision"
@@ -138,7 +139,7 @@ def takes_passes(asked: EngineAsked, data: dde.data.Data, net: torch.nn.Module) 
     """
     if current() is not None:  # each of several processes takes its share at once
         return False
-    if asked.name not in (None, "one-pass") or reason_against(data, net) is not None:
+    if asked.name not in (None, "one-pass", "fastest") or reason_against(data, net) is not None:
         return False
     size = pass_size(asked.points_per_pass, net)
     return size is not None and len(data.train_x) > size.above
@@ -179,8 +180,29 @@ def _engine(
         return CompiledEngine(model, groups, scale)
     if asked.name == "cuda-graphs":
         return CudaGraphsEngine(model, groups, scale)
+    uncompiled = _uncompiled_engine(model, groups, scale, asked, alone)
+    if asked.name == "fastest" and alone and _may_compile(model, asked):
+        return FastestEngine(model, groups, scale, uncompiled)
+    return uncompiled
+
+
+def _uncompiled_engine(
+    model: dde.Model, groups: TermGroups, scale: Sequence[float], asked: EngineAsked, alone: bool
+) -> GradientEngine:
+    """The engine of one process, uncompiled; its arguments are those of :func:`_engine`."""
     must_hold, divided = asked.name == "one-pass", asked.points_per_pass is not None
-    if must_hold or (asked.name is None and (divided or takes_one_pass(model.data, model.net))):
+    may_choose = asked.name in (None, "fastest")
+    if must_hold or (may_choose and (divided or takes_one_pass(model.data, model.net))):
         size = pass_size(asked.points_per_pass, model.net) if alone else None
         return CheckedEngine(model, groups, scale, must_hold, size)
     return PerGroupEngine(model, groups, scale)
+
+
+def _may_compile(model: dde.Model, asked: EngineAsked) -> bool:
+    """Whether the iteration may be compiled: nothing is known of it on other devices."""
+    return (
+        asked.points_per_pass is None
+        and not dde.config.mixed
+        and reason_against(model.data, model.net) is None
+        and all(p.device.type == "cpu" for p in model.net.parameters())
+    )

@@ -82,7 +82,8 @@ class OnePassEngine(GradientEngine):
         loss_fn: LossFn | Sequence[LossFn],
     ):
         super().__init__(model, groups, scale)
-        self._loss_fns = loss_functions(loss_fn, len(groups.terms))
+        #: The loss function of each term.
+        self.loss_fns = loss_functions(loss_fn, len(groups.terms))
         pde = model.data.pde
         self._pde_takes_auxiliary_vars = pde is not None and get_num_args(pde) == 3
         # A parameter that two layers share has two names.
@@ -226,7 +227,7 @@ class OnePassEngine(GradientEngine):
 
     def _loss(self, term: int, error: Tensor) -> Tensor:
         """A term's loss, as ``dde.data.PDE.losses`` computes it."""
-        return self._loss_fns[term](torch.zeros_like(error), error)
+        return self.loss_fns[term](torch.zeros_like(error), error)
 
     def _residuals(self, x: Tensor, u: Tensor, call: Callable[[Tensor], Tensor]) -> list[Tensor]:
         """The residuals of the PDE, evaluated as in ``dde.data.PDE.losses``."""

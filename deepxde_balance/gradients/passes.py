@@ -132,7 +132,7 @@ class PassesEngine(OnePassEngine):
         if batch.inputs is not self.model.data.train_x:
             if self._at_test_points is None:
                 self._at_test_points = PassesEngine(
-                    self.model, self.groups, self.scale, self._loss_fns, self._points_per_pass
+                    self.model, self.groups, self.scale, self.loss_fns, self._points_per_pass
                 )
             return self._at_test_points._outputs_losses(batch, training)
         return self._outputs_losses(batch, training)

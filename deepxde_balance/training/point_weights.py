@@ -100,6 +100,9 @@ class PointWeights(StatefulMeasure):
         rest = [tensor for rule in self._unchanged for tensor in rule.tensors()]
         return [first, *self._changing_tensors(), *rest]
 
+    def settings(self) -> list[Any]:
+        return [rule for rule, _ in self._by_rule]
+
     def measured(self, errors: Mapping[int, Tensor]) -> Measured:
         for i, rule in self.rules.items():
             if rule.number(i) is None:

@@ -133,7 +133,8 @@ class TrainStep:
             self.points.begin(batch)
         if due and self.weighting.reads is Reads.LOSSES_AND_TRACES:
             self._read_traces(batch)
-        self.model.opt.step(self._closure(batch, due))
+        with self.engine.iteration(batch, self._measure):
+            self.model.opt.step(self._closure(batch, due))
         if self.model.lr_scheduler is not None:
             self.model.lr_scheduler.step()
         if self.points is not None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import deepxde as dde
 from torch import Tensor
 
 from ..._deepxde.batch import Batch
-from ..._deepxde.no_trace import no_trace
 from ...terms.groups import TermGroups
 from ..base import GradientEngine, IterationGradients, Measure, StatefulMeasure
 from ..checked import CheckedEngine
 from ..one_pass import OnePassEngine
 from .comparison import Comparison
-from .iteration import Apart, CompiledIteration, ConditionSlices, compile_graph, shapes_of
+from .iteration import CompiledIteration, Difference, compile_graph, trace_iteration
 from .limits import TraceLimits
-from .trace import Traced, trace
+from .trace import Traced
 
 #: A check costs about three uncompiled iterations, so checks are rare. A prime, so that a value
 #: that changes and changes back periodically does not look the same at each check.
@@ -90,7 +90,7 @@ class CompiledEngine(GradientEngine):
             self.model.net.train()
         return self._iteration.evaluate()
 
-    def begin(self) -> None:
+    def begin(self, last_step: int | None = None) -> None:
         self._begun = True
         if self._iteration is not None:
             if self._evaluations != self._confirmed:  # the training before was interrupted
@@ -128,26 +128,10 @@ class CompiledEngine(GradientEngine):
             f'change it in place, or compile without gradient_engine="{self.asked}".'
         )
 
-    def _difference(self) -> tuple[str, bool] | None:
-        """Compares the compiled iteration with the one-pass engine.
-
-        Returns:
-            ``None`` if they agree; else the names of the terms that differ, and whether the
-            difference is too large for any rounding.
-        """
+    def _difference(self) -> Difference | None:
+        """Compares the compiled iteration with the one-pass engine; ``None`` if they agree."""
         assert self._iteration is not None and self._at_trace is not None
-        for thorough in (False, True):
-            try:
-                compared = self._iteration.compare(thorough)
-            except Exception:  # the model can't be evaluated, and the next evaluation will raise
-                return None
-            differing = compared.differs(self._at_trace)
-            if not differing.any():
-                return None
-        plainly = compared.differs_plainly(self._at_trace)
-        plain = bool(plainly.any())
-        names = compared.names(plainly if plain else differing, self.groups)
-        return ", ".join(names), plain
+        return self._iteration.difference(self._at_trace, self.groups)
 
     def _follow(self, batch: Batch, measure: StatefulMeasure | None) -> None:
         """Makes a compiled iteration of these points and trainable parameters, if there is none."""
@@ -180,38 +164,17 @@ class CompiledEngine(GradientEngine):
         self, one_pass: OnePassEngine, batch: Batch, measure: StatefulMeasure | None
     ) -> CompiledIteration:
         """Traces an iteration, and compiles it if its operations differ from those before."""
-        apart = measure and Apart(measure)
-        with no_trace(self.model.net):
-            first = one_pass.gradients(batch, apart)
-            assert one_pass.seen is not None
-
-            def evaluate() -> tuple[Tensor, ...]:
-                computed = one_pass.gradients(batch, apart)
-                return computed.losses, computed.values, *(apart.results() if apart else ())
-
-            of_measure = [] if measure is None else measure.tensors()
-            traced = trace(evaluate, [*first.parameters.all, *of_measure])
-        before = self._iteration
+        iteration, before = trace_iteration(one_pass, batch, measure), self._iteration
         if (
             before is not None
-            and before.trains(first.parameters)
-            and before.traced.same_operations(traced)
+            and before.trains(iteration.parameters)
+            and before.traced.same_operations(iteration.traced)
         ):
             function = before.function
         else:
             self._limits.count_compilation()
-            function = self._compile(traced)
-        iteration = CompiledIteration(
-            one_pass,
-            one_pass.seen,
-            ConditionSlices(self.model.data),
-            traced,
-            function,
-            first,
-            measure,
-            shapes_of(measure),
-            tuple(apart.measured.errors) if apart and apart.measured else (),
-        )
+            function = self._compile(iteration.traced)
+        iteration = replace(iteration, function=function)
         self._at_trace = iteration.compare()
         if self._at_trace.differs().any():
             raise ValueError("its results would not be those of the one-pass engine")

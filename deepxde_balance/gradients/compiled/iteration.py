@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..._deepxde.batch import Batch, BatchSnapshot
 from ..._deepxde.no_trace import no_trace
+from ...terms.groups import TermGroups
 from ..base import GradientEngine, IterationGradients, Measured, Parameters, StatefulMeasure
+from ..one_pass import OnePassEngine
 from .comparison import Comparison, compare
-from .trace import Traced
+from .trace import Traced, trace
 
 #: By how much the parameters are moved for a check, relative and absolute. A number that does not
 #: follow the parameters then gives a difference far larger than rounding.
@@ -115,6 +117,26 @@ class CompiledIteration:
                 return compared
             return compared.or_else(self._compare_here(changes))
 
+    def difference(self, at_trace: Comparison, groups: TermGroups) -> Difference | None:
+        """How it differs from the one-pass engine; ``None`` if it does not, or that can't be told.
+
+        Args:
+            at_trace: The comparison right after the trace, when only rounding differed.
+            groups: The groups of the terms.
+        """
+        for thorough in (False, True):
+            try:
+                compared = self.compare(thorough)
+            except Exception:  # the model can't be evaluated, and the next evaluation will raise
+                return None
+            differing = compared.differs(at_trace)
+            if not differing.any():
+                return None
+        plainly = compared.differs_plainly(at_trace)
+        plain = bool(plainly.any())
+        names = compared.names(plainly if plain else differing, groups)
+        return Difference(", ".join(names), plain)
+
     def _compare_here(self, changes: Sequence[float]) -> Comparison:
         """Compares at the parameters as they are now."""
         batch, apart = self.seen.batch, self.measure and Apart(self.measure)
@@ -125,6 +147,60 @@ class CompiledIteration:
             with _moved(self.parameters.all, partial(_by_last_digits, change)):
                 rounded.append(self.one_pass.gradients(batch, apart))
         return compare(found, expected, rounded)
+
+
+class Difference(NamedTuple):
+    """How a compiled iteration differs from the one-pass engine.
+
+    Args:
+        terms: The names of the terms that differ.
+        plain: Whether the difference is too large for any rounding.
+    """
+
+    terms: str
+    plain: bool
+
+
+def trace_iteration(
+    one_pass: OnePassEngine,
+    batch: Batch,
+    measure: StatefulMeasure | None,
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> CompiledIteration:
+    """Traces an iteration. Its function is not compiled yet: it interprets the operations.
+
+    Args:
+        one_pass: The engine.
+        batch: The points.
+        measure: What replaces the loss functions, if anything does.
+        guard: The context in which the operations are recorded.
+
+    Raises:
+        Exception: If it can't be traced.
+    """
+    apart = measure and Apart(measure)
+    with no_trace(one_pass.model.net):
+        first = one_pass.gradients(batch, apart)
+        assert one_pass.seen is not None
+
+        def evaluate() -> tuple[Tensor, ...]:
+            computed = one_pass.gradients(batch, apart)
+            return computed.losses, computed.values, *(apart.results() if apart else ())
+
+        of_measure = [] if measure is None else measure.tensors()
+        with guard():
+            traced = trace(evaluate, [*first.parameters.all, *of_measure])
+    return CompiledIteration(
+        one_pass,
+        one_pass.seen,
+        ConditionSlices(one_pass.model.data),
+        traced,
+        traced.graph,
+        first,
+        measure,
+        shapes_of(measure),
+        tuple(apart.measured.errors) if apart and apart.measured else (),
+    )
 
 
 class Apart:

@@ -10,8 +10,7 @@ from _support.engines import assert_same_parameters
 
 import deepxde_balance as ddb
 from deepxde_balance._deepxde.batch import Batch
-from deepxde_balance.gradients.compiled import engine as compiled
-from deepxde_balance.gradients.compiled import limits
+from deepxde_balance.gradients.compiled import iteration, limits
 from deepxde_balance.gradients.compiled.limits import TraceLimits
 from deepxde_balance.gradients.compiled.trace import trace
 from deepxde_balance.problems.mini_batches import MiniBatches, PooledTimePDE
@@ -26,7 +25,7 @@ def traces(monkeypatch):
         made.append(args)
         return trace(*args)
 
-    monkeypatch.setattr(compiled, "trace", count)
+    monkeypatch.setattr(iteration, "trace", count)
     return made
 
 

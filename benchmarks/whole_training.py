@@ -1,0 +1,149 @@
+"""The wall time of whole trainings: stock DeepXDE, the default engine, and "fastest".
+
+    python benchmarks/whole_training.py --cases klein-gordon --iterations 20000
+    python benchmarks/whole_training.py --iterations 2000 --out whole_training.json
+
+Each contender is one `train` of so many iterations, compilation included. The contenders take
+turns: one trains for a number of iterations while the others wait, and its clock runs only then.
+A slow moment of the machine slows all of them. PyTorch's cache of compiled kernels is empty at
+first, as in a script that runs for the first time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("DDE_BACKEND", "pytorch")
+
+import deepxde as dde
+import torch
+from cases import CASES
+
+import deepxde_balance as ddb
+
+#: The contenders: the class of the model, and the gradient engine.
+CONTENDERS: dict[str, tuple[type, str | None]] = {
+    "stock": (dde.Model, None),
+    "uncompiled": (ddb.Model, None),
+    "fastest": (ddb.Model, "fastest"),
+}
+
+
+class Turn(dde.callbacks.Callback):
+    """Lets a training run for some iterations, then wait for the others.
+
+    Args:
+        name: The contender.
+        waiting: The names of all contenders that still train, the first of which has its turn.
+        changed: Notified when the turn goes on.
+        iterations: The number of iterations of a turn.
+    """
+
+    def __init__(
+        self, name: str, waiting: list[str], changed: threading.Condition, iterations: int
+    ):
+        super().__init__()
+        self.name, self.waiting, self.changed, self.iterations = name, waiting, changed, iterations
+        self.seconds = 0.0
+        self._since = 0.0
+
+    def begin(self) -> None:
+        with self.changed:
+            self.changed.wait_for(lambda: self.waiting[0] == self.name)
+        self._since = time.perf_counter()
+
+    def end(self, last: bool) -> None:
+        self.seconds += time.perf_counter() - self._since
+        with self.changed:
+            self.waiting.remove(self.name)
+            if not last:
+                self.waiting.append(self.name)
+            self.changed.notify_all()
+
+    def on_epoch_end(self) -> None:
+        if self.model.train_state.step % self.iterations == 0:
+            self.end(last=False)
+            self.begin()
+
+
+def measure(name: str, weights: str, iterations: int, turn: int) -> dict[str, Any]:
+    """The seconds of each contender, and the engine that "fastest" ended with."""
+    waiting, changed = list(CONTENDERS), threading.Condition()
+    turns = {key: Turn(key, waiting, changed, turn) for key in CONTENDERS}
+    engine_at_end = ""
+    failed: list[BaseException] = []
+
+    def train(key: str) -> None:
+        nonlocal engine_at_end
+        clock, (model_class, engine) = turns[key], CONTENDERS[key]
+        clock.begin()
+        try:
+            torch.set_num_threads(threads)
+            case = CASES[name]()
+            model = model_class(case.data, copy.deepcopy(case.net))
+            ours: dict[str, Any] = {}
+            if model_class is ddb.Model:
+                ours = {"loss_weights": weights, "loss_groups": case.groups}
+                ours |= {"gradient_engine": engine}
+            variables = case.variables or None
+            model.compile(
+                "adam", lr=1e-3, external_trainable_variables=variables, verbose=0, **ours
+            )
+            model.train(iterations=iterations, callbacks=[clock], verbose=0)
+            if key == "fastest":
+                engine_at_end = model.gradient_engine
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            clock.end(last=True)
+
+    threads = torch.get_num_threads()
+    running = [threading.Thread(target=train, args=(key,)) for key in CONTENDERS]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    if failed:
+        raise failed[0]
+    seconds = {key: clock.seconds for key, clock in turns.items()}
+    return {"iterations": iterations, "seconds": seconds, "engine at end": engine_at_end}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--weights", default="db-kurtosis")
+    parser.add_argument("--iterations", type=int, default=2000)
+    parser.add_argument("--turn", type=int, default=50, help="iterations of a turn")
+    parser.add_argument("--out", type=Path, help="a JSON file for the numbers")
+    args = parser.parse_args()
+    results = {}
+    for name in args.cases:
+        with tempfile.TemporaryDirectory() as cache:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+            results[name] = measure(name, args.weights, args.iterations, args.turn)
+        seconds = results[name]["seconds"]
+        of_stock, of_uncompiled = (
+            seconds["fastest"] / seconds[key] for key in ("stock", "uncompiled")
+        )
+        print(
+            f"{name}: {', '.join(f'{key} {s:.1f} s' for key, s in seconds.items())}; fastest / "
+            f"stock {of_stock:.2f}, / uncompiled {of_uncompiled:.2f}, in the end "
+            f"{results[name]['engine at end']}",
+            flush=True,
+        )
+        if args.out:
+            of_all = {"torch": torch.__version__, "cases": results}
+            args.out.write_text(json.dumps(of_all, indent=1))
+
+
+if __name__ == "__main__":
+    main()

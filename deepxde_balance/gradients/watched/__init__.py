@@ -1,0 +1,1 @@
+"""The Python values that residuals, conditions and networks read, and whether they have changed."""
