@@ -59,7 +59,16 @@ def stock_and_ours(name, monkeypatch):
     return stock, run(name, "equal")
 
 
-RECORDS = ("steps", "loss_train", "loss_test", "metrics_test")
+def records(name, model):
+    """The loss history by entry.
+
+    The test losses of resampled conditions are left out: DeepXDE computes them from old points
+    (issue 2073).
+    """
+    entries = ["steps", "loss_train", "loss_test", "metrics_test"]
+    if name == "batches_of_data":
+        entries.remove("loss_test")
+    return {entry: getattr(model.losshistory, entry) for entry in entries}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -67,18 +76,18 @@ def test_equal_is_stock_deepxde_to_the_last_bit(name, monkeypatch):
     stock, ours = stock_and_ours(name, monkeypatch)
     assert type(ours) is ddb.Model
     assert torch.equal(variables_of(ours), variables_of(stock))
-    for of in RECORDS:
-        np.testing.assert_array_equal(getattr(ours.losshistory, of), getattr(stock.losshistory, of))
+    expected = records(name, stock)
+    for entry, values in records(name, ours).items():
+        np.testing.assert_array_equal(values, expected[entry])
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_equal_is_stock_deepxde_to_rounding_in_one_pass(name, monkeypatch, float64, large_problem):
     stock, ours = stock_and_ours(name, monkeypatch)
     torch.testing.assert_close(variables_of(ours), variables_of(stock), rtol=1e-10, atol=1e-11)
-    for of in RECORDS:
-        np.testing.assert_allclose(
-            getattr(ours.losshistory, of), getattr(stock.losshistory, of), rtol=1e-8, atol=1e-12
-        )
+    expected = records(name, stock)
+    for entry, values in records(name, ours).items():
+        np.testing.assert_allclose(values, expected[entry], rtol=1e-8, atol=1e-12)
 
 
 def started(name, strategy):
