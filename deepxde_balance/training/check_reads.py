@@ -8,6 +8,7 @@ from .._deepxde.batch import Batch
 from .._deepxde.few_points import at_few_points
 from .._deepxde.no_trace import no_trace
 from .._deepxde.stock_losses import deepxde_losses
+from ..terms.find_terms import checked_evaluation
 from ..weightings import Weighting
 from ..weightings.base import Reads
 
@@ -52,7 +53,7 @@ def check_reads(
         )
     if weighting.reads is not Reads.POINT_ERRORS and not with_points:
         return
-    with no_trace(model.net):
+    with no_trace(model.net), checked_evaluation(data):
         batch = Batch(*data.train_next_batch())
         loss_fn = at_few_points(
             data, batch, lambda points: deepxde_losses(model, points).loss_fn, in_passes

@@ -296,7 +296,16 @@ class PointWeights(StatefulMeasure):
             rule.set_tensors(list(itertools.islice(of_all, len(rule.tensors()))))
 
     def _start(self, term: int, number: int) -> None:
-        """Gives a term fresh weights: at first, or when its number of errors has changed."""
+        """Gives a term fresh weights: at first, or when its number of errors has changed.
+
+        Raises:
+            ValueError: If the term has more errors than points.
+        """
+        if number > len(self._points[term]):
+            raise ValueError(
+                f"The term {self._groups.terms[term].name!r} has {number} errors at "
+                f"{len(self._points[term])} points: weights per point need one error per point."
+            )
         rule, points = self.rules[term], self._tensor(self._points[term][:number])
         pool = pool_of(self._groups.terms[term])
         if pool is not None and rule.number(term) is None:
