@@ -333,6 +333,11 @@ class PointWeights(StatefulMeasure):
         for i, points in points_of_terms(self._model.data, self._groups.terms, inputs).items():
             if i not in self.rules:
                 continue
+            if not len(points):
+                raise ValueError(
+                    f"The term {self._groups.terms[i].name!r} has no points now: its loss would be "
+                    "nan."
+                )
             rule, before = self.rules[i], self._points.get(i)
             number = rule.number(i)
             self._points[i] = points

@@ -3,7 +3,6 @@
 The number of cases is that of hypothesis's profile: `--hypothesis-profile=thorough` has more.
 """
 
-import itertools
 import traceback
 import warnings
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 import deepxde_balance as ddb
@@ -26,7 +25,10 @@ def cases(share=1.0):
     """The profile's number of cases, or a share of it."""
     number = max(2, int(settings().max_examples * share))
     health = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-    return settings(max_examples=number, deadline=None, suppress_health_check=health)
+    phases = [Phase.explicit, Phase.reuse, Phase.generate]  # shrinking trainings takes minutes
+    return settings(
+        max_examples=number, deadline=None, suppress_health_check=health, phases=phases
+    )
 
 
 def is_told(error):
