@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -130,11 +129,13 @@ class Record:
         content = _content(path)
         try:
             values = {name: _CONVERT[name](content[name]) for name in _NAMES if name in _CONVERT}
-        except (TypeError, ValueError, AttributeError) as error:
+            present = [name for name in _NAMES if name in content]
+            record = cls(path, **{name: values.get(name, content[name]) for name in present})
+            _check(record)
+        except RecordError:
+            raise
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RecordError(f"{path}: a value is not what it should be: {error}.") from error
-        present = [name for name in _NAMES if name in content]
-        record = cls(path, **{name: values.get(name, content[name]) for name in present})
-        _check(record)
         return record
 
     @cached_property
@@ -147,12 +148,12 @@ class Record:
         path = self.path.with_suffix(".npz")
         names = [field.name for field in dataclasses.fields(Fields)]
         try:
-            with np.load(path) as arrays:
+            with np.load(path, allow_pickle=False) as arrays:
                 _check_missing(path, names, arrays)
                 return Fields(**{name: arrays[name] for name in names})
         except RecordError:
             raise
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged file may raise any exception
             raise RecordError(f"{path}: can't be read: {error}.") from error
 
     def group_losses(self) -> dict[str, np.ndarray]:
@@ -283,7 +284,10 @@ def _check_missing(path: Path, names: Iterable[str], there: Iterable[str]) -> No
 
 
 def _check(record: Record) -> None:
-    """Raises a RecordError if a series is not as long as `steps`, or a group has unknown terms."""
+    """Raises a RecordError if a series is not as long as `steps`, or something is not there."""
+    if not record.steps.size:
+        raise RecordError(f"{record.path}: has no steps.")
+    _check_missing(record.path, ("L2RE", "MAE"), record.errors)
     for what in ("losses", "loss_weights", "errors", "coefficients"):
         for name, values in getattr(record, what).items():
             if values.shape != record.steps.shape:

@@ -1,8 +1,9 @@
 """What wrong input may lead to: an error of the package's own, or a training with finite numbers.
 
-The number of cases is that of hypothesis's profile: `--hypothesis-profile=thorough` has more.
+`--hypothesis-profile=thorough` has more cases, new ones in each run.
 """
 
+import inspect
 import traceback
 import warnings
 from pathlib import Path
@@ -21,13 +22,20 @@ PACKAGE = Path(ddb.__file__).parent
 DOCUMENTED = (ValueError, TypeError, FileNotFoundError, RuntimeError)
 
 
+#: Cases of a test, where the profile is not the thorough one; they are then always the same.
+FEW = 60
+
+
 def cases(share=1.0):
-    """The profile's number of cases, or a share of it."""
-    number = max(2, int(settings().max_examples * share))
-    health = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-    phases = [Phase.explicit, Phase.reuse, Phase.generate]  # shrinking trainings takes minutes
+    """The settings of a test with the usual number of cases, or a multiple of it."""
+    thorough = settings().max_examples > settings.get_profile("default").max_examples
     return settings(
-        max_examples=number, deadline=None, suppress_health_check=health, phases=phases
+        max_examples=max(2, int((settings().max_examples if thorough else FEW) * share)),
+        derandomize=not thorough,
+        database=None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        phases=[Phase.explicit, Phase.generate],  # to shrink cases that train takes minutes
     )
 
 
@@ -41,7 +49,8 @@ def is_told(error):
     own = PACKAGE in raised_in.parents and frames[-1].line.lstrip().startswith(
         ("raise", 'f"', '"', ")")
     )
-    signature = isinstance(error, TypeError) and "unexpected keyword argument" in str(error)
+    of_signature = ("unexpected keyword argument", "required positional argument")
+    signature = isinstance(error, TypeError) and any(text in str(error) for text in of_signature)
     return isinstance(error, DOCUMENTED) and (signature or own) and len(str(error)) > 15
 
 
@@ -79,6 +88,10 @@ numbers = st.one_of(
     st.integers(-3, 300),
 )  # fmt: skip
 
+#: What might be taken for the members of a group.
+members = st.lists(st.sampled_from([0, 1, 2, 3, -1, "pde", "bc0", "ic1", None, 1.5]))
+names = st.sampled_from(["pde", "bc0", "ic1", "ic2", "unweighted", "reference", "x", 0])
+
 #: Values of every kind.
 values = st.one_of(
     numbers,
@@ -86,19 +99,16 @@ values = st.one_of(
     st.sampled_from(
         [None, (), [], {}, set(), b"x", Anything, Anything(), len, lambda: 1, lambda x: x, np.nan,
          np.array([]), np.zeros((2, 2)), np.array(["a"]), torch.zeros(0), torch.ones(4), [1, 2],
-         [[1], [2, 3]], {"a": 1}, {1: 2}, {None: None}, "equal", "auto", "keep", "sa", "rba", "mean", "nearest",
-         "l2", range(3), slice(2), ..., ddb.DN, ddb.DN(), ddb.RBA(), ddb.EMA(0.1), ddb.Growth(),
-         Path("nowhere"), "\0", "é" * 9, "pde", "bc0"]
+         [[1], [2, 3]], {"a": 1}, {1: 2}, {None: None}, range(3), slice(2), ..., ddb.DN, ddb.DN(),
+         ddb.RBA(), ddb.EMA(0.1), ddb.Growth(), Path("nowhere"), "\0", "é" * 9, "equal", "auto",
+         "keep", "sa", "rba", "mean", "nearest", "l2", "pde", "bc0"]
     ),
     st.lists(numbers, max_size=5),
-    st.dictionaries(st.sampled_from(["pde", "bc0", "ic1", "ic2", "unweighted", "reference", "x", 0]),
-                    st.one_of(numbers, st.lists(st.sampled_from([0, 1, 2, 3, -1, "pde", "bc0", "ic1", None, 1.5])))),
+    st.dictionaries(names, st.one_of(numbers, members), max_size=4),
 )  # fmt: skip
 
 
 def signature_of(factory: Any) -> list[str]:
     """The names of the parameters of a class or function."""
-    import inspect
-
     named = inspect.signature(factory).parameters.values()
     return [p.name for p in named if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
