@@ -2,7 +2,7 @@ VENV := .venv
 PYTHON ?= python3
 RUN := DDE_BACKEND=pytorch $(VENV)/bin/python
 
-.PHONY: demo test test-slow lint benchmark clean
+.PHONY: demo test test-slow lint audit benchmark clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/deepxde-balance compare klein-gordon --weights equal auto --iterations 1300 --out out
@@ -13,6 +13,7 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(RUN) -m pytest -q -m slow
+	$(RUN) -m pytest -q --hypothesis-profile=thorough $(wildcard tests/system/test_wrong_*.py) tests/system/test_damaged_files.py
 
 benchmark: $(VENV)/installed
 	$(RUN) benchmarks/step_time.py --out benchmarks/results/step_time.json
@@ -24,6 +25,12 @@ lint: $(VENV)/installed
 	$(VENV)/bin/lint-imports --no-logo
 	DDE_BACKEND=pytorch $(VENV)/bin/mypy
 
+# Known vulnerabilities of what is installed. It must reach pypi.org: what is not found there is an error.
+audit: $(VENV)/installed
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install -q pip-audit
+	$(VENV)-audit/bin/pip-audit --strict --skip-editable --path $$($(VENV)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
 $(VENV)/installed: requirements.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q -r requirements.txt
@@ -31,4 +38,4 @@ $(VENV)/installed: requirements.txt setup.cfg pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) $(VENV)-audit out

@@ -168,19 +168,33 @@ class Record:
 
         At a constant learning rate the error oscillates, so that the error at the last iteration
         is a matter of chance.
+
+        Raises:
+            RecordError: If the run has no such error.
         """
-        return float(np.median(self.errors[quantity][self.steps >= 0.8 * self.steps[-1]]))
+        errors = self._error(quantity)
+        return float(np.median(errors[self.steps >= 0.8 * self.steps[-1]]))
 
     def at_lowest_loss(self, quantity: str = "L2RE") -> float:
         """The error at the recorded iteration with the lowest sum of unweighted losses.
 
         It is nan if no loss was finite.
+
+        Raises:
+            RecordError: If the run has no such error.
         """
         loss = np.sum(list(self.losses.values()), axis=0)
         finite = np.isfinite(loss)
         if not finite.any():
             return math.nan
-        return float(self.errors[quantity][np.argmin(np.where(finite, loss, np.inf))])
+        return float(self._error(quantity)[np.argmin(np.where(finite, loss, np.inf))])
+
+    def _error(self, quantity: str) -> np.ndarray:
+        """The error by its name, shape (S,) with S above 0."""
+        _check_missing(self.path, [quantity], self.errors)
+        if not self.steps.size:
+            raise RecordError(f"{self.path}: has no steps.")
+        return self.errors[quantity]
 
     @property
     def diverged(self) -> bool:
@@ -284,10 +298,7 @@ def _check_missing(path: Path, names: Iterable[str], there: Iterable[str]) -> No
 
 
 def _check(record: Record) -> None:
-    """Raises a RecordError if a series is not as long as `steps`, or something is not there."""
-    if not record.steps.size:
-        raise RecordError(f"{record.path}: has no steps.")
-    _check_missing(record.path, ("L2RE", "MAE"), record.errors)
+    """Raises a RecordError if a series is not as long as `steps`, or a group has unknown terms."""
     for what in ("losses", "loss_weights", "errors", "coefficients"):
         for name, values in getattr(record, what).items():
             if values.shape != record.steps.shape:

@@ -22,7 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deepxde_balance as ddb
-from deepxde_balance.results.record import Record
+from deepxde_balance.problems.references import cache
+from deepxde_balance.results.record import Record, RecordError
 
 STRATEGIES = ("db-kurtosis", "sa", "auto")
 
@@ -155,6 +156,17 @@ def test_a_checkpoint_with_an_entry_that_is_wrong(strategy, chance, new, delete)
             assert_same(state_of(model), before)
 
 
+def test_a_tensor_in_the_place_of_a_list(tmp_path):
+    """PyTorch can't say whether a tensor and a list are the same."""
+    path = tmp_path / "run-3.pt"
+    path.write_bytes(checkpoint("sa")[0])
+    content = torch.load(path, weights_only=True)
+    content["deepxde_balance"]["weighting"]["scale"] = torch.zeros(2)
+    torch.save(content, path)
+    with pytest.raises(ddb.CheckpointError, match="damaged or no checkpoint"):
+        model_for("sa").restore(str(path))
+
+
 @pytest.mark.parametrize("make", [os.mkdir, lambda path: None, lambda path: path.write_bytes(b"")])
 def test_no_file_or_an_empty_one_or_a_folder(make, tmp_path):
     path = tmp_path / "run-3.pt"
@@ -235,6 +247,43 @@ def test_a_record_with_an_entry_that_is_wrong(chance, new, delete):
     changed = json.dumps(replaced(content, where, new, delete)).encode()
     with tempfile.TemporaryDirectory() as folder:
         outcome(use, written(folder, **{".json": changed}))
+
+
+def compressed_by(method, archive):
+    """A zip file whose entries name another method of compression, from a bit that was flipped."""
+    at = archive.index(b"PK\1\2") + 10
+    return archive[:at] + method.to_bytes(2, "little") + archive[at + 2 :]
+
+
+@pytest.mark.parametrize("method", [8, 99])  # zlib.error and NotImplementedError, from inside
+def test_arrays_with_another_compression(method, tmp_path):
+    path = written(tmp_path, **{".npz": compressed_by(method, run()[".npz"])})
+    with pytest.raises(RecordError, match=r"seed0\.npz: can't be read"):
+        use(path)
+
+
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ({"seconds": 10**400}, r"seed0\.json: a value is not what it should be: int too large"),
+        ({"errors": {}}, r"seed0\.json: lacks L2RE"),
+        ({"groups": 1}, r"seed0\.json: a value is not what it should be"),
+    ],
+)
+def test_a_record_that_says_what_is_wrong(entry, message, tmp_path):
+    content = json.dumps(json.loads(run()[".json"]) | entry).encode()
+    with pytest.raises(RecordError, match=message):
+        use(written(tmp_path, **{".json": content}))
+
+
+def test_a_reference_solution_with_another_compression(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPXDE_BALANCE_CACHE", str(tmp_path))
+    compute = lambda: {"u": np.arange(3.0)}  # noqa: E731
+    cache.cached("wave", compute)
+    path = tmp_path / "wave.npz"
+    path.write_bytes(compressed_by(99, path.read_bytes()))
+    with pytest.warns(UserWarning, match=r"wave\.npz is damaged .* computed anew"):
+        assert cache.cached("wave", compute)["u"].tolist() == [0, 1, 2]
 
 
 def test_a_record_runs_no_code(tmp_path):

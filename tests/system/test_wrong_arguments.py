@@ -125,6 +125,8 @@ def test_what_was_raised_from_inside_before():
         ddb.Release(rate=10**400)
     with pytest.raises(ValueError, match="Unknown loss term in loss_weights: 0"):
         model().compile("adam", lr=1e-3, loss_weights={0: 1}, verbose=0)
+    with pytest.raises(ValueError, match="is not allowed: give one number per point"):
+        ddb.FixedPoints([10**400])
     for call in (ddb.problems.get, ddb.weightings.canonical):
         with pytest.raises(TypeError, match="name=3 is not allowed: give a text"):
             call(3)
