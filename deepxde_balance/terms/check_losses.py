@@ -38,8 +38,8 @@ def check_residuals(residuals: Any, problem: dde.data.PDE | None) -> None:
         if len(residual) <= first:
             raise ValueError(
                 f"{name} has {len(residual)} rows, the first {first} of which belong to "
-                "conditions: no row is left, and its loss would be nan. Give one row per point, and sample "
-                "residual points (num_domain)."
+                "conditions: no row is left, and its loss would be nan. Give one row per point, "
+                "and sample residual points (num_domain)."
             )
 
 

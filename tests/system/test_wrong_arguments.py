@@ -1,6 +1,7 @@
 """Wrong arguments of whatever is public: an error in words, or a training with finite numbers."""
 
 import warnings
+from typing import Any
 
 import deepxde as dde
 import numpy as np
@@ -127,10 +128,11 @@ def test_what_was_raised_from_inside_before():
         model().compile("adam", lr=1e-3, loss_weights={0: 1}, verbose=0)
     with pytest.raises(ValueError, match="is not allowed: give one number per point"):
         ddb.FixedPoints([10**400])
-    for call in (ddb.problems.get, ddb.weightings.canonical):
+    calls: list[Any] = [ddb.problems.get, ddb.weightings.canonical]
+    for call in calls:
         with pytest.raises(TypeError, match="name=3 is not allowed: give a text"):
             call(3)
     with pytest.raises(TypeError, match="save_path=2 is not allowed"):
-        ddb.last_checkpoint(2)
+        ddb.last_checkpoint(2)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="model=0 is not allowed"):
         ddb.diagnose(0)
