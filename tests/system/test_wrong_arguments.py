@@ -128,6 +128,9 @@ def test_what_was_raised_from_inside_before():
         model().compile("adam", lr=1e-3, loss_weights={0: 1}, verbose=0)
     with pytest.raises(ValueError, match="is not allowed: give one number per point"):
         ddb.FixedPoints([10**400])
+    engine: Any = np.array([])
+    with pytest.raises(ValueError, match="Unknown gradient_engine"):
+        model().compile("adam", lr=1e-3, gradient_engine=engine, verbose=0)
     calls: list[Any] = [ddb.problems.get, ddb.weightings.canonical]
     for call in calls:
         with pytest.raises(TypeError, match="name=3 is not allowed: give a text"):
