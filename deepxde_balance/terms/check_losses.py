@@ -73,7 +73,7 @@ def checked_conditions(problem: dde.data.PDE | None) -> Iterator[None]:
         TypeError: If the errors of a condition are no tensor of real numbers.
         ValueError: If they can't be evaluated, or there are none.
     """
-    conditions = [] if problem is None else list(problem.bcs)
+    conditions = [] if problem is None else list({id(bc): bc for bc in problem.bcs}.values())
     own = [vars(condition).get("error") for condition in conditions]
     for i, condition in enumerate(conditions):
         name = f"The condition {condition_name(problem, i)} ({type(condition).__name__})"

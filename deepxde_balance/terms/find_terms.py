@@ -13,7 +13,7 @@ from .._deepxde.batch import Batch, problem_of
 from .._deepxde.few_points import at_few_points
 from .._deepxde.no_trace import no_trace
 from .._deepxde.sampled_points import unchanged_samplers
-from .._deepxde.stock_losses import deepxde_losses
+from .._deepxde.stock_losses import DeepXDELosses, deepxde_losses
 from .check_losses import check_called, check_residuals, checked_conditions
 from .term import Term, check_points, name_terms
 
@@ -34,11 +34,11 @@ def find_terms(model: dde.Model, in_passes: bool = False) -> tuple[Term, ...]:
     with (
         no_trace(model.net),
         unchanged_samplers(model.data),
-        checked_evaluation(model.data) as counts,
+        counted_residuals(model.data) as counts,
     ):
         batch = Batch(*model.data.train_next_batch())
         losses = at_few_points(
-            model.data, batch, lambda points: deepxde_losses(model, points).losses, in_passes
+            model.data, batch, lambda points: checked_losses(model, points).losses, in_passes
         )
     check_called(model.data, len(losses), called=len(counts) > 1)
     terms = name_terms(model.data, len(losses), counts[-1])
@@ -46,19 +46,17 @@ def find_terms(model: dde.Model, in_passes: bool = False) -> tuple[Term, ...]:
     return terms
 
 
-@contextmanager
-def checked_evaluation(data: dde.data.Data) -> Iterator[list[int]]:
-    """Checks residuals and errors of conditions that are evaluated while the context lasts.
+def checked_losses(model: dde.Model, batch: Batch) -> DeepXDELosses:
+    """DeepXDE's losses at a batch, once the errors of the conditions are checked.
 
-    Yields:
-        A list whose last entry is the number of residuals, once they are evaluated.
+    The conditions are those that the problem has now, perhaps parts of a script's.
     """
-    with checked_conditions(problem_of(data)), _counted_residuals(data) as counts:
-        yield counts
+    with checked_conditions(problem_of(model.data)):
+        return deepxde_losses(model, batch)
 
 
 @contextmanager
-def _counted_residuals(data: dde.data.Data) -> Iterator[list[int]]:
+def counted_residuals(data: dde.data.Data) -> Iterator[list[int]]:
     """Yields a list whose last entry is the number of residuals of the PDE, once evaluated.
 
     It stays 0 for a problem without a PDE. The residuals are checked.

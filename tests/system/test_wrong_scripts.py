@@ -169,6 +169,13 @@ def test_a_condition_is_named(name, message):
     assert all("error" not in vars(condition) for condition in data.bcs)  # as it was found
 
 
+def test_a_condition_that_is_there_twice():
+    data = problem()
+    data.bcs.append(data.bcs[0])
+    data.resample_train_points(True, True)
+    trained(ddb.Model, data, loss_weights="uw")
+
+
 def test_weights_per_point_of_residuals_in_double_precision_or_too_long():
     trained(ddb.Model, problem(RESIDUALS["double"]), loss_weights="sa")
     with pytest.raises(ValueError, match="'pde' has 40 errors at 16 points"):
