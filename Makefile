@@ -2,7 +2,7 @@ VENV := .venv
 PYTHON ?= python3
 RUN := DDE_BACKEND=pytorch $(VENV)/bin/python
 
-.PHONY: demo demo-full test test-slow test-oldest test-newest lint docs docs-figures benchmark clean
+.PHONY: demo demo-full test test-slow test-oldest test-newest lint audit docs docs-figures benchmark clean
 
 demo: $(VENV)/installed
 	$(RUN) docs/figures/demo.py
@@ -16,6 +16,7 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(RUN) -m pytest -q -m slow
+	$(RUN) -m pytest -q --hypothesis-profile=thorough $(wildcard tests/system/test_wrong_*.py) tests/system/test_damaged_files.py
 
 # Python 3.10 with the oldest versions that setup.cfg allows.
 test-oldest: .venv-oldest/installed
@@ -54,6 +55,12 @@ lint: $(VENV)/installed
 	$(VENV)/bin/lint-imports --no-logo
 	DDE_BACKEND=pytorch $(VENV)/bin/mypy
 
+# Known vulnerabilities of what is installed. It must reach pypi.org: what is not found there is an error.
+audit: $(VENV)/installed
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install -q pip-audit
+	$(VENV)-audit/bin/pip-audit --strict --skip-editable --path $$($(VENV)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
 $(VENV)/installed: requirements.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q -r requirements.txt
@@ -61,4 +68,4 @@ $(VENV)/installed: requirements.txt setup.cfg pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-newest out
+	rm -rf $(VENV) .venv-oldest .venv-newest $(VENV)-audit out

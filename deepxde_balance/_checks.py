@@ -16,6 +16,21 @@ def is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def as_float(value: Any) -> float:
+    """The float nearest to a number; nan for what is no number or beyond the range of floats."""
+    try:
+        return float(value) if is_number(value) else math.nan
+    except OverflowError:
+        return math.nan
+
+
+def text(name: str, value: str, example: str) -> str:
+    """Returns `value` if it is a text; raises TypeError if not."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r} is not allowed: give a text such as {example!r}.")
+    return value
+
+
 def in_interval(name: str, value: float, low: float, high: float, brackets: str) -> float:
     """Returns `value` as a float if it lies in an interval.
 
@@ -29,14 +44,15 @@ def in_interval(name: str, value: float, low: float, high: float, brackets: str)
     Raises:
         ValueError: If `value` is no number or lies outside.
     """
-    above = is_number(value) and (value >= low if brackets[0] == "[" else value > low)
-    below = is_number(value) and (value <= high if brackets[1] == "]" else value < high)
+    number = as_float(value)
+    above = number >= low if brackets[0] == "[" else number > low
+    below = number <= high if brackets[1] == "]" else number < high
     if not (above and below):
         raise ValueError(
             f"{name}={value!r} is not allowed: it must be a number in "
             f"{brackets[0]}{low}, {high}{brackets[1]}."
         )
-    return float(value)
+    return number
 
 
 def positive_int(name: str, value: int) -> int:
@@ -61,10 +77,10 @@ def factor(name: str, value: float) -> float:
     return in_interval(name, value, 0.0, math.inf, "[)")
 
 
-def unknown_name(what: str, given: str, known: Iterable[str]) -> ValueError:
+def unknown_name(what: str, given: object, known: Iterable[str]) -> ValueError:
     """The error for an unknown name. It suggests the closest known name and lists all of them."""
     known = list(known)
-    close = difflib.get_close_matches(given, known, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(str(given), known, n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return ValueError(f"Unknown {what} {given!r}.{hint} Known: {', '.join(known)}.")
 

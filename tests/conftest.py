@@ -6,12 +6,16 @@ os.environ["DDE_BACKEND"] = "pytorch"
 import deepxde as dde
 import pytest
 import torch
+from hypothesis import settings
 
 from deepxde_balance.gradients import choose
 from deepxde_balance.gradients.compiled import engine as compiled
 from deepxde_balance.gradients.compiled import fastest, limits, pay_off
 
 torch.set_num_threads(1)  # the tensors of the tests are small
+
+# Of wrong input: `make test-slow` takes it.
+settings.register_profile("thorough", max_examples=400, print_blob=True)
 
 
 def pytest_addoption(parser):

@@ -152,7 +152,7 @@ def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path
             older_formats.convert(checkpoint[_OURS])
         _prepare_for_kept_weights(model, run, checkpoint.get(_OURS))
         difference = _difference(model, run, checkpoint)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path} is damaged or no checkpoint: {error!r}") from error
     except ValueError as error:
         difference = str(error)

@@ -26,6 +26,7 @@ def last_checkpoint(save_path: str | os.PathLike[str]) -> str | None:
         The path of the checkpoint with the most iterations; ``None`` if there is none.
 
     Raises:
+        TypeError: If `save_path` is no path.
         RanksError: If several processes train together and don't see the same file.
 
     Example:
@@ -38,6 +39,8 @@ def last_checkpoint(save_path: str | os.PathLike[str]) -> str | None:
                 model.restore(path)
             model.train(iterations=20000 - model.train_state.step, callbacks=[saving])
     """
+    if not isinstance(save_path, (str, os.PathLike)):
+        raise TypeError(f"save_path={save_path!r} is not allowed: give the prefix of a path.")
     ranks = current()
     if ranks is not None:
         ranks.wait()  # the first rank may still be writing one

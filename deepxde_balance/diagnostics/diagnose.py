@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import deepxde as dde
 import numpy as np
 
+from .._deepxde.stock_model import StockModel
 from ..terms.groups import LossGroups, TermGroups
 from ..terms.term import REFERENCE
 from ..weightings import StrategyName
@@ -104,6 +105,7 @@ def diagnose(
         ``print`` shows it as a table; so do a notebook and an interactive session.
 
     Raises:
+        TypeError: If `model` is no model.
         ValueError: If the model is not compiled, a condition has no points, or the groups don't
             fit the conditions.
 
@@ -116,6 +118,8 @@ def diagnose(
         >>> diagnosis.recommended
         'auto'
     """
+    if not isinstance(model, StockModel):
+        raise TypeError(f"model={model!r} is not allowed: give a ddb.Model or dde.Model.")
     if model.opt is None:
         raise ValueError("The model is not compiled yet: compile it, then diagnose it.")
     observer = Observer(model, loss_groups)

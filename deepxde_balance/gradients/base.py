@@ -267,6 +267,9 @@ class GradientEngine(ABC):
         """The parameters that are trained now.
 
         A parameter of the network that the optimizer does not have is left out, as a frozen one is.
+
+        Raises:
+            RuntimeError: If there are none.
         """
         optimizer = self.model.opt
         count = sum(len(group["params"]) for group in optimizer.param_groups)
@@ -275,7 +278,13 @@ class GradientEngine(ABC):
             trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
             network = [p for p in self.model.net.parameters() if id(p) in trained]
             self._known = Parameters(network, external_variables(self.model))
-        return Parameters(*([p for p in known if p.requires_grad] for known in self._known))
+        now = Parameters(*([p for p in known if p.requires_grad] for known in self._known))
+        if not now.all:
+            raise RuntimeError(
+                "There is nothing to train: every parameter of the network and every external "
+                "variable is frozen, or not in the optimizer."
+            )
+        return now
 
     def row_losses(self, losses: Sequence[Tensor]) -> list[Tensor]:
         """The scaled sum of each row's losses; 0 for a row without terms."""

@@ -94,7 +94,8 @@ def check_engine(
             points is no integer of at least 1, or points can't be divided into passes.
     """
     name = asked.name
-    if name is not None and name not in get_args(EngineName):
+    known = isinstance(name, str) and name in get_args(EngineName)
+    if name is not None and not known:
         raise unknown_name("gradient_engine", str(name), list(get_args(EngineName)))
     against = reason_against(data, net)
     reason = None if name in (None, "per-group", "fastest") else against

@@ -23,6 +23,7 @@ from torch.func import functional_call
 
 from .._deepxde.batch import Batch, BatchSnapshot, condition_spans
 from ..terms.groups import TermGroups
+from ..terms.same_terms import check_same_number
 from .base import GradientEngine, IterationGradients, Measure, Parameters, grad, lay_out
 from .stacking import WORTH_STACKING, compares_values, stacked_outputs
 
@@ -214,6 +215,7 @@ class OnePassEngine(GradientEngine):
         u = call(x) if outputs is None else outputs
         if block.slices is None:
             errors = self._residuals(x, u, call)
+            check_same_number(len(errors), [self.groups.terms[i] for i in block.terms])
         else:
             errors = [
                 condition.error(block.points, x, u, beg, end)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from .._deepxde.batch import Batch
 from .._deepxde.stock_losses import deepxde_losses
+from ..terms.same_terms import check_same_number
 from .base import GradientEngine, IterationGradients, Measure, grad, lay_out
 
 
@@ -19,7 +20,9 @@ class PerGroupEngine(GradientEngine):
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
         if measure is None:
-            return deepxde_losses(self.model, batch).losses
+            stock = deepxde_losses(self.model, batch).losses
+            check_same_number(len(stock), self.groups.terms)
+            return stock
         losses = measure(self._errors(batch))
         return [losses[i] for i in range(len(losses))]
 
@@ -36,6 +39,7 @@ class PerGroupEngine(GradientEngine):
             return of_term.new_zeros(())
 
         deepxde_losses(self.model, batch, take)
+        check_same_number(len(errors), self.groups.terms)
         return errors
 
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:

@@ -121,7 +121,7 @@ def _checked(values: Any, where: str) -> np.ndarray:
         if given.dtype.kind in "cSU":  # NumPy would drop imaginary parts, and read texts
             raise TypeError(f"numbers of type {given.dtype}")
         numbers = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{where} is not allowed: give one number per point.") from error
     if numbers.ndim == 2 and numbers.shape[1] == 1:
         numbers = numbers[:, 0]

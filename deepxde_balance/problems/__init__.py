@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._checks import unknown_name
+from .._checks import text, unknown_name
 from .allen_cahn import AllenCahn, AllenCahnDN
 from .base import Problem
 from .burgers import Burgers, BurgersInverse
@@ -59,7 +59,7 @@ def get(name: str, points: float = 1.0, iterations: int | None = None, **overrid
 
     Raises:
         ValueError: If the name is unknown, or a setting is not allowed.
-        TypeError: If there is no such setting.
+        TypeError: If the name is no text, or there is no such setting.
 
     Example:
         >>> import deepxde_balance as ddb
@@ -67,7 +67,7 @@ def get(name: str, points: float = 1.0, iterations: int | None = None, **overrid
         >>> problem.settings.num_points
         {'residual': 1000, 'boundary': 5}
     """
-    plain = name.strip().lower().replace("_", "-")
+    plain = text("name", name, "klein-gordon").strip().lower().replace("_", "-")
     if plain not in _BY_NAME:
         raise unknown_name("problem", name, _BY_NAME)
     return _BY_NAME[plain](points, iterations, **overrides)

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -130,11 +129,13 @@ class Record:
         content = _content(path)
         try:
             values = {name: _CONVERT[name](content[name]) for name in _NAMES if name in _CONVERT}
-        except (TypeError, ValueError, AttributeError) as error:
+            present = [name for name in _NAMES if name in content]
+            record = cls(path, **{name: values.get(name, content[name]) for name in present})
+            _check(record)
+        except RecordError:
+            raise
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RecordError(f"{path}: a value is not what it should be: {error}.") from error
-        present = [name for name in _NAMES if name in content]
-        record = cls(path, **{name: values.get(name, content[name]) for name in present})
-        _check(record)
         return record
 
     @cached_property
@@ -147,12 +148,12 @@ class Record:
         path = self.path.with_suffix(".npz")
         names = [field.name for field in dataclasses.fields(Fields)]
         try:
-            with np.load(path) as arrays:
+            with np.load(path, allow_pickle=False) as arrays:
                 _check_missing(path, names, arrays)
                 return Fields(**{name: arrays[name] for name in names})
         except RecordError:
             raise
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged file may raise any exception
             raise RecordError(f"{path}: can't be read: {error}.") from error
 
     def group_losses(self) -> dict[str, np.ndarray]:
@@ -167,19 +168,33 @@ class Record:
 
         At a constant learning rate the error oscillates, so that the error at the last iteration
         is a matter of chance.
+
+        Raises:
+            RecordError: If the run has no such error.
         """
-        return float(np.median(self.errors[quantity][self.steps >= 0.8 * self.steps[-1]]))
+        errors = self._error(quantity)
+        return float(np.median(errors[self.steps >= 0.8 * self.steps[-1]]))
 
     def at_lowest_loss(self, quantity: str = "L2RE") -> float:
         """The error at the recorded iteration with the lowest sum of unweighted losses.
 
         It is nan if no loss was finite.
+
+        Raises:
+            RecordError: If the run has no such error.
         """
         loss = np.sum(list(self.losses.values()), axis=0)
         finite = np.isfinite(loss)
         if not finite.any():
             return math.nan
-        return float(self.errors[quantity][np.argmin(np.where(finite, loss, np.inf))])
+        return float(self._error(quantity)[np.argmin(np.where(finite, loss, np.inf))])
+
+    def _error(self, quantity: str) -> np.ndarray:
+        """The error by its name, shape (S,) with S above 0."""
+        _check_missing(self.path, [quantity], self.errors)
+        if not self.steps.size:
+            raise RecordError(f"{self.path}: has no steps.")
+        return self.errors[quantity]
 
     @property
     def diverged(self) -> bool:

@@ -299,7 +299,16 @@ class PointWeights(StatefulMeasure):
             rule.set_tensors(list(itertools.islice(of_all, len(rule.tensors()))))
 
     def _start(self, term: int, number: int) -> None:
-        """Gives a term fresh weights: at first, or when its number of errors has changed."""
+        """Gives a term fresh weights: at first, or when its number of errors has changed.
+
+        Raises:
+            ValueError: If the term has more errors than points.
+        """
+        if number > len(self._points[term]):
+            raise ValueError(
+                f"The term {self._groups.terms[term].name!r} has {number} errors at "
+                f"{len(self._points[term])} points: weights per point need one error per point."
+            )
         rule, points = self.rules[term], self._tensor(self._points[term][:number])
         pool = pool_of(self._groups.terms[term])
         if pool is not None and rule.number(term) is None:
@@ -327,6 +336,11 @@ class PointWeights(StatefulMeasure):
         for i, points in points_of_terms(self._model.data, self._groups.terms, inputs).items():
             if i not in self.rules:
                 continue
+            if not len(points):
+                raise ValueError(
+                    f"The term {self._groups.terms[i].name!r} has no points now: its loss would be "
+                    "nan."
+                )
             rule, before = self.rules[i], self._points.get(i)
             number = rule.number(i)
             self._points[i] = points

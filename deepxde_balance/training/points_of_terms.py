@@ -9,6 +9,7 @@ import deepxde as dde
 import numpy as np
 
 from .._deepxde.batch import condition_spans
+from ..terms.same_terms import check_same_number
 from ..terms.term import Term
 
 
@@ -34,6 +35,8 @@ def points_of_terms(
         terms: The loss terms.
         inputs: The points of the batch, shape (N, d).
     """
+    conditions = [term for term in terms if term.condition is not None]
+    check_same_number(len(problem.bcs), conditions)
     spans = iter(condition_spans(problem))
     residual = inputs[sum(problem.num_bcs) :]
     return {

@@ -17,6 +17,7 @@ from .._deepxde.batch import Batch
 from .._deepxde.nncg import is_nncg
 from ..gradients.base import GradientEngine, IterationGradients
 from ..gradients.ntk_traces import kernel_traces
+from ..terms.same_terms import check_same_number
 from ..weightings import Weighting
 from ..weightings.base import Reads
 from ..weightings.kinds import FromKernel, FromLossesAndKernel
@@ -321,8 +322,11 @@ class TrainStep:
         """Called after a record in the loss history, when the host waits for the device anyway.
 
         Raises:
-            RuntimeError: If an update set a weight that is not allowed.
+            RuntimeError: If an update set a weight that is not allowed, or the number of loss terms
+                has changed.
         """
+        number = len(self.model.train_state.loss_train) - has_l1(self.model.net)
+        check_same_number(number, self.engine.groups.terms)
         self.check_losses()
         self.check_weights()
         self.warnings.warn(self.model.losshistory)

@@ -174,7 +174,7 @@ class SA(FromPointErrors):
         """
         assert self._adam is not None
         for i, values in self._of_points.items():
-            squares = errors[i].reshape(len(errors[i]), -1).square()
+            squares = errors[i].to(values.dtype).reshape(len(errors[i]), -1).square()
             gradient = 2 * factors[i] * values * squares.sum(dim=1) / squares.numel()
             values.grad = torch.where(gradient.isfinite().all(), gradient, 0.0)
         self._adam.step()

@@ -10,7 +10,7 @@ from functools import partial
 from types import FunctionType
 from typing import Any, Literal
 
-from .._checks import unknown_name
+from .._checks import text, unknown_name
 from . import words
 from .auto import Auto
 from .base import Keep, Weighting
@@ -111,13 +111,14 @@ def canonical(name: str) -> str:
 
     Raises:
         ValueError: If the name is unknown; the message lists the known names and the closest.
+        TypeError: If `name` is no text.
 
     Example:
         >>> import deepxde_balance as ddb
         >>> ddb.weightings.canonical("LRA")
         'gw-mean'
     """
-    plain = words.plain_name(name)
+    plain = words.plain_name(text("name", name, "auto"))
     if plain not in names():
         raise unknown_name("strategy", name, [*names(), *words.ALIASES])
     return plain
@@ -152,9 +153,7 @@ def register(name: str, factory: Factory) -> None:
         >>> ddb.weightings.get("kurtosis-share:alpha=0.5").average
         EMA(alpha=0.5)
     """
-    if not isinstance(name, str):
-        raise TypeError(f"name={name!r} is not allowed: give a text.")
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", text("name", name, "my-rule")):
         raise ValueError(
             f"name={name!r} is not allowed: give a word of lower-case letters and digits, or "
             "several with hyphens between them, e.g. 'my-rule'."

@@ -6,8 +6,8 @@ import numpy as np
 import deepxde_balance as ddb
 
 
-def operator(seed, cartesian, batch_size=None):
-    """u_x = v for functions v, by a physics-informed DeepONet."""
+def problem(seed, cartesian, batch_size=None):
+    """Data and network for u_x = v, for functions v, by a physics-informed DeepONet."""
     dde.config.set_random_seed(seed)
     geom = dde.geometry.Interval(0, 1)
     pde = dde.data.PDE(
@@ -25,6 +25,11 @@ def operator(seed, cartesian, batch_size=None):
     else:
         data = dde.data.PDEOperator(pde, space, sensors, 5)
         net = dde.nn.DeepONet([4, 8, 8], [1, 8, 8], "tanh", "Glorot normal")
-    model = ddb.Model(data, net)
+    return data, net
+
+
+def operator(seed, cartesian, batch_size=None):
+    """The model of `problem`, compiled."""
+    model = ddb.Model(*problem(seed, cartesian, batch_size))
     model.compile("adam", lr=1e-3, loss_weights="dn", verbose=0)
     return model
