@@ -282,6 +282,7 @@ def test_a_strategy_that_can_not_balance_the_problem(tmp_path):
     assert not files(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:The loss of:UserWarning")  # it is not finite
 def test_runs_that_diverge_or_fail(tmp_path):
     class Breaks(dde.callbacks.Callback):
         def on_batch_end(self):

@@ -90,7 +90,7 @@ def test_a_tutorial_runs(name, monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(ROOT / f"docs/tutorials/{name}.ipynb", as_version=4)
     NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()
     printed = "".join(
         output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])

@@ -189,6 +189,7 @@ def test_all_calls_fail(tmp_path, monkeypatch):
     assert len(tune(with_bowl, BC, 3, 1, out=tmp_path).calls) == 3
 
 
+@pytest.mark.filterwarnings("ignore:The loss of:UserWarning")  # it is not finite
 def test_all_calls_diverge(tmp_path):
     with pytest.raises(RuntimeError, match=r"All 2 calls failed. .*seed 0: its L2RE is nan"):
         tune(build_with_solution, BC, 2, 10, out=tmp_path, lr=1e20)

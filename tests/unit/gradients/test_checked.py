@@ -113,6 +113,7 @@ def test_the_evaluation_of_all_conditions_together_is_checked(float64):
     assert model.gradient_engine == "per-group"
 
 
+@pytest.mark.filterwarnings("ignore:The loss of:UserWarning")  # it is not finite
 @pytest.mark.parametrize("factor", [torch.inf, torch.nan])
 def test_a_loss_that_is_not_finite_is_no_difference(factor, float64):
     """DeepXDE stops training for it; the engine is not to blame."""
