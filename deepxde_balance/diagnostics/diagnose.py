@@ -104,6 +104,7 @@ def diagnose(
         ``print`` shows it as a table; so do a notebook and an interactive session.
 
     Raises:
+        TypeError: If `model` is no model.
         ValueError: If the model is not compiled, a condition has no points, or the groups don't
             fit the conditions.
 
@@ -116,6 +117,8 @@ def diagnose(
         >>> diagnosis.recommended
         'auto'
     """
+    if not isinstance(model, dde.Model):
+        raise TypeError(f"model={type(model).__name__} is not allowed: give a model.")
     if model.opt is None:
         raise ValueError("The model is not compiled yet: compile it, then diagnose it.")
     observer = Observer(model, loss_groups)
