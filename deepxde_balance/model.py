@@ -90,6 +90,8 @@ class Model(StockModel):
     loss_weights: Any
 
     def __init__(self, data: dde.data.Data, net: torch.nn.Module):
+        if isinstance(data, torch.nn.Module):
+            raise TypeError(f"data={type(data).__name__} is a network: data comes first, then net.")
         super().__init__(data, net)
         #: A copy of the numbers in `loss_weights`, to notice when a script changes them.
         self._numbers: list[float] | None = None

@@ -76,7 +76,8 @@ def compare(
             too.
         gradient_engine: See :meth:`deepxde_balance.Model.compile`.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``, ...; by default PyTorch's.
-        threads: CPU threads of each run; by default the cores are divided among the jobs.
+        threads: CPU threads of each run; by default ``OMP_NUM_THREADS``, or, if that is not set,
+            the cores are divided among the jobs.
         checkpoint_every: Seconds from one checkpoint of a run to the next.
 
     Returns:

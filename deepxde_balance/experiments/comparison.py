@@ -93,7 +93,7 @@ class Comparison:
     def __str__(self) -> str:
         number = sum(len(runs) for runs in self.runs.values())
         by = TITLES[self.quantity]
-        return f"{self.table()}\n\n{number} runs. Best by {by}: {self.best}."
+        return f"{self.table()}\n\n{number} run{'s' * (number != 1)}. Best by {by}: {self.best}."
 
     def plot(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Saves figures of the quantity, of the losses and of the weights over the iterations.

@@ -21,7 +21,7 @@ from ..callbacks.save_on_sigterm import STATUS, Terminated, raise_on_sigterm
 from ..gradients.choose import EngineName
 from ..results.record import Record
 from .run import Recorded, Run, finished
-from .training import refuse_ranks, train
+from .training import refuse_ranks, threads_of_a_run, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Sweep:
         runs: The runs.
         folder: The folder of the records.
         device: See :func:`~deepxde_balance.experiments.train`.
-        threads: CPU threads of each run; ``None`` divides the cores among the jobs.
+        threads: CPU threads of each run; ``None`` takes ``OMP_NUM_THREADS`` or, if that is not
+            set, divides the cores among the jobs.
         checkpoint_every: Seconds from one checkpoint of a run to the next.
         engine: The gradient engine, see :meth:`deepxde_balance.Model.compile`.
     """
@@ -79,9 +80,8 @@ class Sweep:
                 f"jobs={jobs} and backend={backend!r}: give 1 job or more, or -1, and no threads, "
                 "for DeepXDE's and PyTorch's settings belong to a whole process."
             )
-        cores = os.cpu_count() or 1
-        at_a_time = cores if jobs < 0 else jobs
-        sweep = dataclasses.replace(self, threads=self.threads or max(1, cores // at_a_time))
+        at_a_time = os.cpu_count() or 1 if jobs < 0 else jobs
+        sweep = dataclasses.replace(self, threads=self.threads or threads_of_a_run(at_a_time))
         return train_each(
             self.unfinished(), sweep._train_one, self.folder, label, jobs, backend, scheduler
         )

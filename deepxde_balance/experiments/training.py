@@ -174,6 +174,19 @@ def on_device(device: str | None) -> AbstractContextManager[Any]:
     return torch.device(device)
 
 
+def threads_of_a_run(at_a_time: int) -> int:
+    """The number of CPU threads of each run, where none is given.
+
+    As ``OMP_NUM_THREADS`` says, if it is set; else the cores are divided among the runs.
+
+    Args:
+        at_a_time: The number of runs at a time.
+    """
+    if os.environ.get("OMP_NUM_THREADS"):
+        return torch.get_num_threads()
+    return max(1, (os.cpu_count() or 1) // at_a_time)
+
+
 @contextmanager
 def _threads(number: int | None) -> Iterator[None]:
     """A context with that number of CPU threads; ``None`` changes nothing."""

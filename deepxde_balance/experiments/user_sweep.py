@@ -23,7 +23,7 @@ from .optimizers import check_optimizer_name
 from .run import OtherRunError, check_same
 from .strategies import Strategy
 from .sweep import train_each
-from .training import check_device, on_device
+from .training import check_device, on_device, threads_of_a_run
 from .user_problem import UserProblem, check_build, make, model_of
 from .user_record import UserRecord
 from .user_run import FINGERPRINT, Training, UserRun, check_fingerprint, label, train
@@ -48,7 +48,8 @@ class UserSweep:
         out: The folder of the records.
         engine: The gradient engine.
         device: The device; ``None`` for PyTorch's.
-        threads: CPU threads of each run; ``None`` divides the cores among the jobs.
+        threads: CPU threads of each run; ``None`` takes ``OMP_NUM_THREADS`` or, if that is not
+            set, divides the cores among the jobs.
         checkpoint_every: Seconds from one checkpoint of a run to the next.
         fingerprints: For each seed the :attr:`UserProblem.fingerprint`.
         start: The problem of seed 0, untrained, to check strategies on.
@@ -166,12 +167,11 @@ class UserSweep:
         Returns:
             The runs that failed, each with the error's message.
         """
-        cores = os.cpu_count() or 1
         train_one = partial(
             train,
             folder=self.out,
             device=self.device,
-            threads=self.threads or max(1, cores // self.at_a_time),
+            threads=self.threads or threads_of_a_run(self.at_a_time),
             checkpoint_every=self.checkpoint_every,
             engine=self.engine,
         )

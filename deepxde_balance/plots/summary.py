@@ -49,8 +49,9 @@ def summary(
         The figure. ``figure.savefig("training.pdf")`` saves it as vectors.
 
     Raises:
-        ValueError: If the model is not compiled, or there are too few names of coordinates.
-        TypeError: If `monitor` is something else.
+        ValueError: If the model is not compiled or not trained, the monitor is empty, or there are
+            too few names of coordinates.
+        TypeError: If `model` or `monitor` is something else.
 
     Example:
         >>> import deepxde_balance as ddb
@@ -62,8 +63,12 @@ def summary(
         >>> [ax.get_title() for ax in figure.axes[:4]]
         ['losses', 'weights', 'effective shares', 'cosines between gradients']
     """
+    if not isinstance(model, dde.Model):
+        raise TypeError(f"model={type(model).__name__} is not allowed: give a model.")
     if model.opt is None:
         raise ValueError("The model is not compiled yet: compile it, train it, then plot it.")
+    if monitor is None and not model.losshistory.steps:
+        raise ValueError("The model is not trained yet: train it, then plot it.")
     observer = Observer(model)
     now = measure(observer())
     names = list(now.names)
@@ -71,6 +76,8 @@ def summary(
         curves = _of_history(model, observer.groups)
     else:
         log = sources.gradient_log(monitor)
+        if not len(log.steps):
+            raise ValueError("The monitor is empty: give train the same one as a callback first.")
         names = [*log.losses]
         curves = _Curves(np.asarray(log.steps), log.losses, log.weights, log.shares, log.cosines)
     styles = _styles(names)

@@ -105,9 +105,11 @@ def rename(terms: Sequence[Term], term_names: TermNames | None) -> tuple[Term, .
     names: dict[int, str] = {}
     for name, position in term_names.items():
         if position not in residuals:
-            there_are = f"there are {len(residuals)} residuals" if residuals else "there is none"
+            number = len(residuals)
+            there_are = f"there are {number}" if number > 1 else f"there is {number or 'none'}"
             raise ValueError(
-                f"term_names[{name!r}] is position {position} of the residuals, but {there_are}."
+                f"term_names[{name!r}] is position {position} of the residuals, of which "
+                f"{there_are}."
             )
         if position in names:
             raise ValueError(

@@ -363,6 +363,11 @@ def checked_numbers(loss_weights: Any) -> list[float]:
             raise ValueError("loss_weights={} names no loss term: leave it out for weight 1.")
         keys, values = list(loss_weights), list(loss_weights.values())
     if not isinstance(values, (list, tuple)) or not all(map(is_number, values)):
+        if isinstance(loss_weights, type):
+            raise TypeError(
+                f"loss_weights={loss_weights.__name__} is not allowed: it is a class; give an "
+                "object, as in ddb.DN()."
+            )
         raise TypeError(
             f"loss_weights={loss_weights!r} is not allowed: give the name of a strategy "
             f"({', '.join(weightings.names())}), a weighting object, a list of numbers, a mapping "

@@ -219,10 +219,15 @@ class Weighting(Stateful, ABC):
                 finite, nothing is noted: training ends by itself.
 
         Raises:
+            TypeError: If the update returned something.
             ValueError: If the update set weights of another shape, type or device.
         """
         before = self.weights
-        self.update(*read)
+        if self.update(*read) is not None:  # type: ignore[func-returns-value]
+            raise TypeError(
+                f"The strategy {self.strategy} returns a value from update: "
+                "set self.weights there instead, and return nothing."
+            )
         after = self.weights
         if (after.shape, after.dtype, after.device) != (before.shape, before.dtype, before.device):
             raise ValueError(

@@ -588,3 +588,14 @@ def test_keep_of_weights_per_point_needs_squares_too():
     model.train(iterations=1, verbose=0)
     with pytest.raises(ValueError, match="squared errors"):
         model.compile("adam", lr=1e-3, loss="MAE", loss_weights="keep", verbose=0)
+
+
+def test_a_class_in_place_of_a_strategy_is_named():
+    model = ddb.problems.get("harmonic").model("equal", verbose=0)
+    with pytest.raises(TypeError, match="loss_weights=DN is not allowed: it is a class"):
+        model.compile("adam", lr=1e-3, loss_weights=ddb.DN)  # type: ignore[arg-type]
+
+
+def test_data_and_network_the_wrong_way_round():
+    with pytest.raises(TypeError, match="data=FNN is a network: data comes first, then net"):
+        ddb.Model(scripts.network(), scripts.klein_gordon())

@@ -212,3 +212,8 @@ def test_data_that_does_not_tell_its_terms():
     assert found.verdict.splitlines()[0] == "There are no two terms to balance."
     assert "DataSet gives one loss, so there is nothing to weigh." in found.verdict
     assert found.recommended == "equal"
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(TypeError, match="model=int is not allowed"):
+        ddb.diagnose(3)  # type: ignore[arg-type]

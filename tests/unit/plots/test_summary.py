@@ -122,3 +122,13 @@ def test_what_is_refused():
         plots.summary(model, coordinates=[])
     with pytest.raises(ValueError, match="not compiled"):
         plots.summary(ddb.Model(model.data, model.net))
+
+
+def test_what_has_nothing_to_show_is_refused():
+    model = oscillator({"loss_weights": "dn"})
+    with pytest.raises(ValueError, match="not trained yet"):
+        plots.summary(model)
+    with pytest.raises(ValueError, match="monitor is empty"):
+        plots.summary(model, ddb.GradientMonitor())
+    with pytest.raises(TypeError, match="model=GradientMonitor is not allowed"):
+        plots.summary(ddb.GradientMonitor(), model)  # type: ignore[arg-type]

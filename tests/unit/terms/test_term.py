@@ -69,7 +69,7 @@ def test_residuals_get_names_the_others_keep_theirs():
         ({"pde": 0}, ValueError, "'pde' is not allowed"),
         ({"unweighted": 0}, ValueError, "'unweighted' is not allowed"),
         ({"a": 0, "b": 0}, ValueError, "residual 0 two names: 'a' and 'b'"),
-        ({"a": 2}, ValueError, "position 2 of the residuals, but there are 2"),
+        ({"a": 2}, ValueError, "position 2 of the residuals, of which there are 2"),
         ({"a": -1}, ValueError, "position -1"),
         ({"a": True}, TypeError, "mapping from names to positions"),
         (["a", "b"], TypeError, "mapping from names to positions"),

@@ -119,3 +119,14 @@ def test_weights_of_another_type_are_refused():
 
     with pytest.raises(ValueError, match=r"Single set weights of .*torch.float32.*torch.float64"):
         started(Single([1.0] * 3)).update_and_check(losses_at(0))
+
+
+def test_an_update_that_returns_its_weights_is_refused():
+    class Returning(Scripted):
+        def update(self, losses):
+            return losses
+
+    with pytest.raises(
+        TypeError, match=r"Returning returns a value from update: set self\.weights"
+    ):
+        started(Returning([1.0, 1.0, 1.0])).update_and_check(losses_at(0))
