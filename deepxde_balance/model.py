@@ -46,6 +46,7 @@ from .training.check_ranks import (
     refuse_what_ranks_cannot_share,
 )
 from .training.given_optimizer import check_trains
+from .training.loss_check import is_finite
 from .training.loss_units import follow_change
 from .training.run import TrainingRun, present_point_weights, run_of, unchanged_on_error
 from .training.step import TrainStep, factors_of, has_l1
@@ -556,7 +557,7 @@ class Model(StockModel):
         """
         ending = "pkl" if protocol == "pickle" else "pt"
         path: str = f"{save_path}-{self.train_state.iteration}.{ending}"
-        if not self._is_finite():
+        if not is_finite(self.net):
             self._refuse_to_save(path)
             return path
         if not is_first():
@@ -568,9 +569,6 @@ class Model(StockModel):
         if verbose > 0:
             print(f"Epoch {self.train_state.iteration}: saving model to {path} ...\n")
         return path
-
-    def _is_finite(self) -> bool:
-        return all(bool(parameter.isfinite().all()) for parameter in self.net.parameters())
 
     def _refuse_to_save(self, path: str) -> None:
         """Says that no checkpoint is written, and ends the training."""

@@ -97,22 +97,27 @@ class Progress(dde.callbacks.Callback):
 
     def _make_way_for_the_table(self) -> None:
         """Lets each line of DeepXDE's table be a line of its own, until the bar is closed."""
-        test = type(self.model)._test
+        model, test = self.model, type(self.model)._test
 
         def beside_bar(verbose: int = 1) -> None:
-            if self._bar is None or verbose == 0 or _IN_NOTEBOOK:
-                test(self.model, verbose=verbose)
+            if self not in model.callbacks.callbacks:  # after a training that was interrupted
+                del model._test
+                if self.model is model:
+                    self._close()
+                test(model, verbose=verbose)
+            elif self._bar is None or verbose == 0 or _IN_NOTEBOOK:
+                test(model, verbose=verbose)
             elif _on_terminal():
                 with tqdm.external_write_mode():  # clears the bar, and shows it again after
-                    test(self.model, verbose=verbose)
+                    test(model, verbose=verbose)
             else:
                 if self._bar.last_print_t != self._ended_line_at:
                     self._bar.fp.write("\n")
                     self._bar.fp.flush()
                     self._ended_line_at = self._bar.last_print_t
-                test(self.model, verbose=verbose)
+                test(model, verbose=verbose)
 
-        self.model._test = beside_bar
+        model._test = beside_bar
 
     def on_batch_end(self) -> None:
         assert self._bar is not None and self._start is not None

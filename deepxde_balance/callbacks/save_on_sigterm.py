@@ -8,11 +8,12 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import deepxde as dde
 
 from ..model import Model
+from ..training.loss_check import is_finite
 from ..training.run import run_of
 
 #: The exit status of a process that SIGTERM has ended, as a shell gives it.
@@ -74,31 +75,44 @@ class SaveOnSigterm(dde.callbacks.ModelCheckpoint):
         if threading.current_thread() is not threading.main_thread():
             raise ValueError("SaveOnSigterm: signals arrive in the main thread, train there.")
         self._requested = False
-        self._before = signal.signal(signal.SIGTERM, self._on_signal)
+        before = signal.getsignal(signal.SIGTERM)
+        owner = getattr(before, "__self__", None)
+        if isinstance(owner, SaveOnSigterm):  # of this training, or of an interrupted one
+            before = owner._before
+        self._before = signal.SIG_DFL if before is None else before  # None: not set from Python
+        signal.signal(signal.SIGTERM, self._on_signal)
 
     def on_epoch_end(self) -> None:
-        if not self._requested:
-            return
+        if self._requested:
+            self._save_and_end()
+
+    def on_train_end(self) -> None:
+        if self._requested:  # after the end of the last iteration
+            self._save_and_end()
         signal.signal(signal.SIGTERM, self._before)
-        path = self.save()
-        step = self.model.train_state.step
-        message = f"SIGTERM: saved {path} at iteration {step}; restore it to go on."
-        print(message, file=sys.stderr, flush=True)
-        raise Terminated(message)
 
     def save(self) -> str:
         """Saves the checkpoint and returns its path."""
         path: str = self.model.save(self.filepath)
         return path
 
-    def on_train_end(self) -> None:
+    def _save_and_end(self) -> NoReturn:
         signal.signal(signal.SIGTERM, self._before)
-        if self._requested:  # in the last iteration, after its end
-            os.kill(os.getpid(), signal.SIGTERM)
+        path, step = self.save(), self.model.train_state.step
+        if is_finite(self.model.net):
+            message = f"SIGTERM: saved {path} at iteration {step}; restore it to go on."
+        else:
+            message = (
+                f"SIGTERM at iteration {step}: nothing was saved, since the network's parameters "
+                "are not finite. The checkpoints before it stay as they are."
+            )
+        print(message, file=sys.stderr, flush=True)
+        raise Terminated(message)
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        # After an exception DeepXDE does not call `on_train_end`.
-        if self._requested or not run_of(self.model).in_training:
+        # After an exception DeepXDE does not call `on_train_end`, and this handler stays.
+        trains = run_of(self.model).in_training and self in self.model.callbacks.callbacks
+        if self._requested or not trains:
             signal.signal(signal.SIGTERM, self._before)
             os.kill(os.getpid(), signal.SIGTERM)
         self._requested = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,7 @@ from filelock import FileLock, Timeout
 
 
 @contextmanager
-def alone(prefixes: Iterable[str]) -> Iterator[None]:
+def alone(prefixes: Iterable[str | os.PathLike[str]]) -> Iterator[None]:
     """A context in which no other process trains with checkpoints of these names.
 
     The lock of a process that was killed is released.
@@ -25,29 +26,35 @@ def alone(prefixes: Iterable[str]) -> Iterator[None]:
         BlockingIOError: If another process, or another training of this one, has a lock.
         OSError: If the folder can't be written to.
     """
+    paths = {_lock_path(prefix): prefix for prefix in prefixes}
     with ExitStack() as stack:
-        for prefix in dict.fromkeys(prefixes):
-            path = Path(prefix)
+        for path, prefix in paths.items():
             if not path.parent.is_dir():
                 raise FileNotFoundError(
-                    f"ModelCheckpoint({prefix!r}): there is no folder {path.parent}. Make it first."
+                    f"Checkpoints {os.fspath(prefix)!r}: there is no folder {path.parent}. Make it "
+                    "first."
                 )
             _check_writable(path.parent)
             try:
-                lock = FileLock(path.with_name(f".{path.name}.lock"))
-                stack.enter_context(lock.acquire(timeout=0))
+                stack.enter_context(FileLock(path).acquire(timeout=0))
             except Timeout:
                 raise BlockingIOError(
-                    f"ModelCheckpoint({prefix!r}): another training saves to checkpoints of this "
-                    "name. Wait for it, stop it, or give another name."
+                    f"Checkpoints {os.fspath(prefix)!r}: another training saves to this name. Wait "
+                    "for it, stop it, or give another name."
                 ) from None
-            except (NotImplementedError, OSError):
+            except (NotImplementedError, OSError) as error:
                 warnings.warn(
-                    f"{path.parent} is on a file system without locks: see to it that no other "
-                    f"training saves to {prefix!r}.",
+                    f"{path} can't be locked, as on a file system without locks ({error}): see to "
+                    f"it that no other training saves to {os.fspath(prefix)!r}.",
                     stacklevel=5,
                 )
         yield
+
+
+def _lock_path(prefix: str | os.PathLike[str]) -> Path:
+    """The file to lock: the same for every way to write a prefix, ``"a"``, ``"./a"``, a Path."""
+    folder, name = os.path.split(os.fspath(prefix))
+    return Path(os.path.realpath(folder or "."), f".{name}.lock")
 
 
 def _check_writable(folder: Path) -> None:

@@ -57,7 +57,9 @@ def compare(
               points where there are no others;
             - ``"metric"``: a function from the model to a number, the smaller the better. It is
               used instead of the solution. An object may have it as its method `error`;
-            - ``"callbacks"``: a list of callbacks.
+            - ``"callbacks"``: a list of callbacks. Runs have checkpoints by themselves; those of a
+              ``ModelCheckpoint`` here would be of the same name in all runs, and with more than one
+              job the later run fails.
 
         strategies: Names, words with parameters like ``"dn:beta=0.9"``, and weighting objects.
             After a plus sign, a word may name point weights: ``"auto+brdr"``,

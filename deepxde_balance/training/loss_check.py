@@ -64,6 +64,11 @@ class LossCheck:
         self._iterations, self._losses = [], []
 
 
+def is_finite(net: torch.nn.Module) -> bool:
+    """Whether all parameters of a network are finite; waits for the device."""
+    return all(bool(parameter.isfinite().all()) for parameter in net.parameters())
+
+
 def in_words(found: Mapping[str, int], model: dde.Model, terms: Sequence[Term]) -> str:
     """What is told of losses that are not finite.
 
@@ -76,7 +81,7 @@ def in_words(found: Mapping[str, int], model: dde.Model, terms: Sequence[Term]) 
     names = ", ".join(repr(name) for name, iteration in found.items() if iteration == first)
     text = f"The loss of {names} was not finite (nan or inf) in iteration {first}"
     empty = [term.name for term in terms_without_points(model.data, terms) if term.name in found]
-    finite = all(bool(p.isfinite().all()) for p in model.net.parameters())
+    finite = is_finite(model.net)
     if empty:
         text += f": {', '.join(map(repr, empty))} has no points any more. Keep some of its points"
     elif len(terms) == list(found.values()).count(first) and not finite:

@@ -231,7 +231,7 @@ def test_two_trainings_with_checkpoints_of_one_name(tmp_path):
     thread.start()
     assert entered.wait(60)
     try:
-        with pytest.raises(BlockingIOError, match="another training saves to checkpoints of this"):
+        with pytest.raises(BlockingIOError, match="another training saves to this name"):
             trained_with_checkpoints(second, tmp_path / "model")
     finally:
         leave.set()

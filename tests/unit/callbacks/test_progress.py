@@ -134,6 +134,23 @@ def test_another_model_has_another_bar(capsys):
     assert "5/5" in bars(capsys.readouterr().err)[-1]
 
 
+def test_after_ctrl_c_a_training_without_the_bar(capsys):
+    """The bar is closed, and each model records its own losses."""
+    first, second, bar = compiled(), compiled(), ddb.Progress(5)
+    with pytest.raises(KeyboardInterrupt):
+        first.train(iterations=5, verbose=0, callbacks=[bar, Failing(2)])
+    second.train(iterations=5, verbose=0, callbacks=[bar])
+    first.train(iterations=3, verbose=0)
+    assert first.losshistory.steps == [0, 2, 5] and second.losshistory.steps == [0, 5]
+    with pytest.raises(KeyboardInterrupt):
+        first.train(iterations=5, verbose=0, callbacks=[ddb.Progress(5), Failing(7)])
+    first.train(iterations=1, verbose=0)
+    assert "_test" not in vars(first)
+    capsys.readouterr()
+    first.train(iterations=3, verbose=0, callbacks=[ddb.Progress(3)])
+    assert "2/5" not in capsys.readouterr().err  # the interrupted bar is no more
+
+
 def test_it_changes_nothing():
     seen, unseen = compiled(), compiled()
     seen.train(iterations=4, verbose=0, callbacks=[ddb.Progress(4)])

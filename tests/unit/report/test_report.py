@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from deepxde_balance.report import report
 from deepxde_balance.report.case import cases, summary, verdict
-from deepxde_balance.report.figures import common_norm, shown
+from deepxde_balance.report.figures import _fields, common_norm, shown
 from deepxde_balance.report.tables import case_table, notes, percent, statement, summary_table
 from deepxde_balance.results.record import Record, RecordError, read, write_json
 
@@ -361,3 +361,26 @@ def test_error_maps_have_one_scale():
     alone = common_norm([np.array([2.0, 2.0])])
     assert alone is not None
     assert alone.vmin == pytest.approx(0.2) and alone.vmax == 2.0
+
+
+@pytest.mark.parametrize("problem", ["klein-gordon", "harmonic"])
+def test_the_panels_of_errors_use_it(problem, tmp_path):
+    """A strategy whose errors are a hundredth has the colours, or the axis, of the other."""
+    for weights, factor in (("equal", 1.0), ("db-std", 0.01)):
+        beside = write_run(tmp_path, problem, weights=weights).with_suffix(".npz")
+        with np.load(beside) as arrays:
+            solution = arrays["solution"]
+            errors = np.linspace(1e-3, 1, solution.size).reshape(solution.shape)
+            np.savez(beside, **{**arrays, "prediction": solution + factor * errors})
+    (case,) = cases(read(tmp_path))
+    (figure,) = _fields(case)
+    panels = [ax for ax in figure.axes if ax.get_title().startswith("absolute error")]
+    assert len(panels) == 2
+    for ax in panels:
+        if problem == "harmonic":
+            assert ax.get_yscale() == "log"
+            limits: Any = ax.get_ylim()
+        else:
+            (image,) = ax.collections
+            limits = image.norm.vmin, image.norm.vmax
+        assert limits == pytest.approx((1e-4, 1), rel=0.11)

@@ -131,3 +131,34 @@ def test_an_earlier_format_is_told(tmp_path):
         warnings.simplefilter("error")
         other.train(iterations=1, verbose=0)
     assert other.train_state.best_step >= 3
+
+
+def test_an_earlier_format_lets_callbacks_look_for_the_best_afresh(tmp_path):
+    """The best loss so far, without the factors, is far below those to come."""
+
+    def model():
+        made = ddb.Model(*problem())
+        made.compile("adam", lr=1e-3, loss_weights=ddb.DN(scale={"bc0": 1e6}), verbose=0)
+        return made
+
+    def train(made, iterations):
+        saving = dde.callbacks.ModelCheckpoint(
+            str(tmp_path / "model"), period=1, save_better_only=True
+        )
+        stopping = dde.callbacks.EarlyStopping(patience=1000)
+        made.train(iterations=iterations, display_every=1, verbose=0, callbacks=[saving, stopping])
+        return saving.best, stopping.best
+
+    train(model(), 1)
+    path = str(tmp_path / "model-1.pt")
+    saved = torch.load(path, weights_only=True)
+    ours = saved["deepxde_balance"]
+    ours["format"] = 5
+    for callback in ours["run"]["callbacks"]:
+        assert "best" in callback["state"]
+        callback["state"]["best"] = 1e-30
+    torch.save(saved, path)
+    other = model()
+    with pytest.warns(UserWarning, match="that of callbacks, is looked for afresh"):
+        other.restore(path)
+    assert all(best > 1 for best in train(other, 2))
