@@ -558,7 +558,9 @@ def a_tensor_made_an_array():
 @script(0)
 def a_tensor_in_a_list_made_a_tensor():
     nu = torch.tensor(0.3)
-    return with_pde(lambda x, u: slope(x, u) + torch.tensor([nu, 1]).sum() * u, lambda _: nu.fill_(2))
+    return with_pde(
+        lambda x, u: slope(x, u) + torch.tensor([nu, 1]).sum() * u, lambda _: nu.fill_(2)
+    )
 
 
 @script(0)

@@ -55,7 +55,7 @@ def of_a_package(function: types.FunctionType) -> bool:
 
 
 def may_be_of_a_script(value: Any) -> bool:
-    """Whether an attribute of a package's module is a module, or what a script may have put there."""
+    """Whether a value in a package is a module, or what a script may have put there."""
     if isinstance(value, types.FunctionType):
         return not in_packages(value.__globals__.get("__name__"))
     return type(value) in (types.ModuleType, list, dict)
