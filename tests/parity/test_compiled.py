@@ -161,6 +161,7 @@ def test_the_strategy_sa(float64, compilations):
     assert_same_parameters(*models)
 
 
+@pytest.mark.filterwarnings("ignore:The point weights of RBA grow from 0")
 def test_point_weights_change_once_in_a_step_of_lbfgs(float64, optimizer_options, compilations):
     optimizer_options.lbfgs.update(maxiter=6, iter_per_step=3)
     models = []
