@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import torch
 
 from ._deepxde import lbfgs
 from ._deepxde.batch import Batch, problem_of
+from ._deepxde.own_functions import bind_functions
 from ._deepxde.stock_losses import given_losses
 from ._deepxde.stock_model import StockModel
 from ._deepxde.target_cache import mend_targets
@@ -98,6 +100,21 @@ class Model(StockModel):
         self._numbers: list[float] | None = None
         self._refresh_test_points()
         self.losshistory.loss_weights = []
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        """A copy that is independent of this model, but for the variables of an inverse problem."""
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(vars(self), memo))
+        bind_functions(copied, self)
+        if getattr(self, "external_trainable_variables", None):
+            warnings.warn(
+                "The residuals and conditions of a copied model still read the external variables "
+                "of the original: those of the copy are not trained. Make the problem anew "
+                "and restore a checkpoint instead.",
+                stacklevel=3,
+            )
+        return copied
 
     @property
     def _run(self) -> TrainingRun:

@@ -68,8 +68,10 @@ def _warn_if_hardly_begun(optimizer: torch.optim.LBFGS, made: int) -> None:
 
     The line search then found no lower loss: in single precision, a loss has seven digits.
     """
-    if made >= _FEW or LBFGS_options["iter_per_step"] == 1:  # 1: DeepXDE always ends at once
+    if made >= min(_FEW, LBFGS_options["maxiter"]):
         return
+    if LBFGS_options["iter_per_step"] == 1 or LBFGS_options["ftol"] > 0:
+        return  # DeepXDE then always ends at once; or a small change of the loss may have ended it
     parameters = optimizer.param_groups[0]["params"]
     largest = max(p.grad.abs().max().item() for p in parameters if p.grad is not None)
     if largest > LBFGS_options["gtol"]:

@@ -89,7 +89,7 @@ class OnePassEngine(GradientEngine):
         self._pde_takes_auxiliary_vars = pde is not None and get_num_args(pde) == 3
         # A parameter that two layers share has two names.
         named = list(model.net.named_parameters(remove_duplicate=False))
-        self._names = {id(p): [name for name, q in named if q is p] for _, p in named}
+        self._names = {p: [name for name, q in named if q is p] for _, p in named}
         #: Whether blocks of conditions without derivatives may be evaluated as one stack.
         self.stacks = True
         #: The points that the blocks were cut from.
@@ -114,7 +114,7 @@ class OnePassEngine(GradientEngine):
         losses, _ = self._evaluate_rows(batch, parameters)
         lost = grad(losses, parameters.network, retain_graph=False)
         names = [
-            self._names[id(p)][0]
+            self._names[p][0]
             for p, g in zip(parameters.network, lost, strict=True)
             if g is not None
         ]
@@ -158,7 +158,7 @@ class OnePassEngine(GradientEngine):
     def _by_name(self, parameters: list[Tensor], copies: list[Tensor]) -> dict[str, Tensor]:
         """The copies by the names of their parameters."""
         pairs = zip(parameters, copies, strict=True)
-        return {name: copy for p, copy in pairs for name in self._names[id(p)]}
+        return {name: copy for p, copy in pairs for name in self._names[p]}
 
     def _stacked_outputs(
         self, blocks: Sequence[Block], chosen: list[int], named: list[dict[str, Tensor]]

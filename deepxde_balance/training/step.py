@@ -67,8 +67,7 @@ class TrainStep:
         #: The point weights, inside the losses; ``None`` if there are none.
         self.points = PointWeights.of(model, weighting, engine, rules or {})
         self._measure = self.points
-        self._loss_check = LossCheck()
-        self._told_not_finite = False
+        self._forget_losses()
         #: The matrix (rows, terms) that turns term losses into row losses: each term's static
         #: factor in its row.
         self._terms_to_rows = weighting.weights.new_tensor(
@@ -170,6 +169,11 @@ class TrainStep:
             return self._by_losses(batch, updates, noted)
 
         return closure
+
+    def _forget_losses(self) -> None:
+        """Forgets the losses that were noted: the iterations to come are other ones."""
+        self._loss_check = LossCheck()
+        self._told_not_finite = False
 
     def _note(self, losses: Tensor) -> None:
         """Notes the losses of an iteration, to find one that is not finite."""
@@ -287,6 +291,7 @@ class TrainStep:
 
     def start_afresh(self) -> None:
         """Sets the weights, and those of points, to their start."""
+        self._forget_losses()
         self.weighting.reset(len(self.weighting.weights), like=self.weighting.weights)
         if self.points is not None:
             self.points.reset()
@@ -338,6 +343,7 @@ class TrainStep:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what :meth:`state_dict` returned."""
+        self._forget_losses()
         self.warnings.first_record = state["first_record"]
         if self.points is not None:
             self.points.load_state_dict(state["points"])

@@ -66,13 +66,15 @@ class UnitWarning:
         if self._told or self._weighting.iteration == 0:
             return
         self._told = True
+        reads_losses = self._weighting.reads in (Reads.LOSSES, Reads.POINT_ERRORS)
+        if not reads_losses and self._losses is None and self._traces is None:
+            return  # the first update was in a run that was restored
         sizes = self._sizes(record)
         self._losses = self._largest_entries = self._traces = None
         if not apart(sizes.values(), TOLD_BEYOND):
             return
         small, large = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
         factors = with_present(unit_factors(sizes, TOLD_BEYOND), self._scale)
-        reads_losses = self._weighting.reads in (Reads.LOSSES, Reads.POINT_ERRORS)
         times = f"{10.0 ** round(math.log10(sizes[large] / sizes[small])):.0e} times"
         if reads_losses or self._share_a_group(small, large):
             what = (
@@ -82,7 +84,7 @@ class UnitWarning:
         else:
             what = (
                 f"a change of the parameters changes {small!r} about {times} less than {large!r} "
-                "(squares). Give"
+                f"(squares). If {small!r} is not met by construction (hard constraint), give"
             )
         warnings.warn(
             f"Terms seem to be in other units: {what} the strategy {in_words(factors)}, which "

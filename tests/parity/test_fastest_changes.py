@@ -308,6 +308,28 @@ def another_residual():
     return with_pde(slope, lambda model: setattr(model.data, "pde", lambda x, u: slope(x, u) + u))
 
 
+JACOBIAN = dde.grad.jacobian
+
+
+@functools.wraps(JACOBIAN)
+def times_nu(*args, **kwargs):
+    return NU * JACOBIAN(*args, **kwargs)
+
+
+@script(2)
+def a_function_that_names_itself_deepxde_s():
+    return with_pde(lambda x, u: times_nu(u, x, i=0, j=0) + u, set_global("NU", 2.0))
+
+
+@script(2)
+def a_function_of_a_script_in_deepxde_s_module():
+    nu = [0.3]
+    dde.grad.jacobian = lambda *args, **kwargs: nu[0] * JACOBIAN(*args, **kwargs)
+    return with_pde(
+        lambda x, u: dde.grad.jacobian(u, x, i=0, j=0) + u, lambda _: nu.__setitem__(0, 2.0)
+    )
+
+
 # Arrays and tensors
 
 
@@ -482,6 +504,18 @@ def another_buffer():
     return with_pde(slope, lambda model: setattr(model.net, "shift", torch.ones(1)), net=Own())
 
 
+class OwnInTraining(Own):
+    def forward(self, x):
+        return super().forward(x) * (1.0 if self.last.training else 2.0)
+
+
+@script(1)
+def a_layer_in_evaluation_mode():
+    """Until the next record, which takes one iteration more than the short time it is watched."""
+    net = OwnInTraining()
+    return with_pde(slope, lambda _: net.last.eval(), net=net)
+
+
 @script(2)
 def a_hook_of_a_layer():
     def change(model):
@@ -518,6 +552,22 @@ def a_tensor_made_an_array():
     nu = torch.tensor([0.3])
     return with_pde(
         lambda x, u: slope(x, u) + torch.as_tensor(np.asarray(nu)) * u, lambda _: nu.fill_(2.0)
+    )
+
+
+@script(0)
+def a_tensor_in_a_list_made_a_tensor():
+    nu = torch.tensor(0.3)
+    return with_pde(
+        lambda x, u: slope(x, u) + torch.tensor([nu, 1]).sum() * u, lambda _: nu.fill_(2)
+    )
+
+
+@script(0)
+def tensors_in_lists_made_an_array_like_another():
+    nu = torch.tensor(0.3)
+    return with_pde(
+        lambda x, u: slope(x, u) + u.new_tensor([[nu], [1]]).sum() * u, lambda _: nu.fill_(2.0)
     )
 
 
@@ -644,12 +694,14 @@ def _globals_as_before():
     yield
     globals().update(before)
     dde.nn.FNN.forward = FORWARD
+    dde.grad.jacobian = JACOBIAN
     sys.modules.pop("own_settings", None)
 
 
 def trained(make, engine):
     globals().update(NU=0.3, TABLE=None)
     dde.nn.FNN.forward = FORWARD
+    dde.grad.jacobian = JACOBIAN
     dde.config.set_random_seed(7)
     script = make()
     model = ddb.Model(script.data, script.net)

@@ -125,8 +125,6 @@ class FastestEngine(GradientEngine):
 
     def gradients(self, batch: Batch, measure: Measure | None = None) -> IterationGradients:
         if self._active is not None and self._active.measure is measure:
-            if not self.model.net.training:
-                self.model.net.train()
             try:
                 return self._active.evaluate()
             except Exception:  # the uncompiled engine raises it, if it is the model's
@@ -178,6 +176,8 @@ class FastestEngine(GradientEngine):
         self, batch: Batch, measure: StatefulMeasure | None, left: int
     ) -> CompiledIteration | None:
         """Watches what is read, and traces, compiles or gives up the trace."""
+        if not self.model.net.training:  # as each evaluation does; a record leaves it in another
+            self.model.net.train()
         if self._reads is None:
             if self._wait > 0:
                 self._wait -= 1

@@ -27,6 +27,9 @@ _READS_VALUES = {
     torch.is_nonzero,
 }
 
+#: What makes a tensor of a list, and reads the values of tensors in it where no mode sees that.
+_TAKES_LISTS = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new, Tensor.new_tensor}
+
 
 class ValueReadError(RuntimeError):
     """A trace would go stale unnoticed, or draw the same random numbers each time."""
@@ -61,7 +64,11 @@ class _Functions(TorchFunctionMode):
         self._seen = seen
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in _READS_VALUES:
+        of_list = func in _TAKES_LISTS and any(
+            isinstance(given, (list, tuple)) and _tensors(given)
+            for given in (*args, *(kwargs or {}).values())
+        )
+        if func in _READS_VALUES or of_list:
             self._seen.append(func.__name__)
             raise ValueReadError(func.__name__)
         return func(*args, **(kwargs or {}))

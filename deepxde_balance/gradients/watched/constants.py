@@ -47,8 +47,18 @@ def in_packages(module: str | None) -> bool:
 
 
 def of_a_package(function: types.FunctionType) -> bool:
-    """Whether a function is one of the packages', and has none of a user's inside."""
-    return in_packages(function.__module__) and function.__closure__ is None
+    """Whether a function is one of the packages', and has none of a user's inside.
+
+    Its `__module__` does not tell: ``functools.wraps`` copies that of another function.
+    """
+    return in_packages(function.__globals__.get("__name__")) and function.__closure__ is None
+
+
+def may_be_of_a_script(value: Any) -> bool:
+    """Whether a value in a package is a module, or what a script may have put there."""
+    if isinstance(value, types.FunctionType):
+        return not in_packages(value.__globals__.get("__name__"))
+    return type(value) in (types.ModuleType, list, dict)
 
 
 def is_library_class(cls: type) -> bool:

@@ -31,6 +31,7 @@ from .constants import (
     is_constant,
     is_library_class,
     is_numpy_scalar,
+    may_be_of_a_script,
     of_a_package,
 )
 from .names_of_code import NotUnderstoodError, names_of
@@ -53,9 +54,8 @@ _MOST_NUMBERS = 10_000
 #: More places than this take too long, too.
 _MOST_PLACES = 3000
 
-#: Attributes of a module that change in each evaluation, or say nothing about it. An iteration is
-#: traced in training mode, and evaluated in it.
-_OF_MODULES = frozenset({"training", "_auxiliary_vars", "_non_persistent_buffers_set"})
+#: Attributes of a module that change in each evaluation, or say nothing about it.
+_OF_MODULES = frozenset({"_auxiliary_vars", "_non_persistent_buffers_set"})
 
 #: Attributes of DeepXDE's conditions that their errors do not read while the points stay.
 _OF_CONDITIONS = frozenset(
@@ -267,7 +267,8 @@ class Reads:
     def _follow_modules(self) -> None:
         """Adds each attribute of a module that has the name of one that is read anywhere.
 
-        A script may put others in the place of the packages' own, but they are not looked into.
+        What the packages' modules hold is not looked into, but for what a script may have put
+        there: functions of its own, lists and dicts.
         """
         again = True
         while again:
@@ -281,7 +282,7 @@ class Reads:
                 self._places.append(Names(vars(module), sorted(new)))
                 for name in new & set(vars(module)):
                     value = vars(module)[name]
-                    if type(value) is types.ModuleType or not in_packages(module.__name__):
+                    if not in_packages(module.__name__) or may_be_of_a_script(value):
                         self._named(value)
 
     def _instance(self, instance: Any) -> None:
@@ -317,7 +318,7 @@ class Reads:
                 if type(value) is types.FunctionType and name not in _OF_CLASSES
             }
             self._places.append(Names(vars(cls), functions))
-            self._all(v for v in functions.values() if not in_packages(v.__module__))
+            self._all(v for v in functions.values() if may_be_of_a_script(v))
             return
         if type(cls) not in (type, abc.ABCMeta) or not _REFUSED_OF_CLASSES.isdisjoint(vars(cls)):
             raise NotUnderstoodError(f"the class {cls.__name__}")

@@ -51,11 +51,15 @@ def trained_by_lbfgs(residual):
     return model
 
 
+def barely_seen(y):
+    """A residual whose loss is 1e8: in single precision it can't show changes below 4."""
+    return 1e4 + 1e-5 * torch.sin(1e3 * y)
+
+
 def test_an_end_at_the_beginning_is_told():
-    """The loss is 1e8: in single precision it can't show changes below 4."""
     message = r"L-BFGS ended after \d iterations, of 15000: .* a gradient is .*float64"
     with pytest.warns(UserWarning, match=message):
-        trained_by_lbfgs(lambda y: 1e4 + 1e-5 * torch.sin(1e3 * y))
+        trained_by_lbfgs(barely_seen)
 
 
 def test_a_minimum_is_an_end_like_any_other(float64):
@@ -64,3 +68,12 @@ def test_a_minimum_is_an_end_like_any_other(float64):
         warnings.simplefilter("error")
         model = trained_by_lbfgs(lambda y: y)
     assert 0 < model.train_state.step < 100
+
+
+@pytest.mark.parametrize("options", [{"ftol": 1.0}])
+def test_an_end_that_was_asked_for_is_not_told(options, optimizer_options):
+    """By ftol, which is 0 by default."""
+    optimizer_options.lbfgs.update(options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained_by_lbfgs(barely_seen)

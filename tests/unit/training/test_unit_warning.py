@@ -1,10 +1,12 @@
 """Terms in other units are told after the first update, with factors that would do."""
 
+import math
 import re
 import warnings
 
 import deepxde as dde
 import pytest
+import torch
 
 import deepxde_balance as ddb
 
@@ -79,6 +81,30 @@ def test_a_condition_that_is_met_is_in_no_other_units():
     model = ddb.Model(dde.data.PDE(geom, pde, bc, num_domain=20), net)
     model.compile("adam", lr=1e-3, loss_weights="dn", verbose=0)
     assert told(model) == []
+
+
+def test_a_hard_constraint_is_named_as_a_reason():
+    """In single precision, sin(pi) is -9e-8: the condition's size is that of rounding."""
+    geom = dde.geometry.Interval(0, 1)
+    dde.config.set_random_seed(0)
+    net = dde.nn.FNN([1, 8, 1], "tanh", "Glorot normal")
+    net.apply_output_transform(lambda x, u: torch.sin(math.pi * x) * u)
+    bc = dde.icbc.PointSetBC([[1.0]], [[0.0]])
+    data = dde.data.PDE(geom, lambda x, u: dde.grad.jacobian(u, x) - 1, bc, num_domain=20)
+    model = ddb.Model(data, net)
+    model.compile("adam", lr=1e-3, loss_weights="dn", verbose=0)
+    (message,) = told(model)
+    assert "If 'data0' is not met by construction (hard constraint), give the strategy" in message
+
+
+def test_a_restored_run_is_told_nothing_of_an_update_that_it_has_not_seen(tmp_path):
+    """The losses of its first record say nothing of units where the strategy reads gradients."""
+    model = model_of(OTHER, "dn")
+    told(model)
+    path = model.save(str(tmp_path / "model"))
+    other = model_of(OTHER, "dn")
+    other.restore(path)
+    assert told(other) == []
 
 
 def test_residuals_that_share_a_weight_are_told():
