@@ -216,4 +216,4 @@ def test_data_that_does_not_tell_its_terms():
 
 def test_what_is_no_model_is_refused():
     with pytest.raises(TypeError, match="model=int is not allowed"):
-        ddb.diagnose(3)  # type: ignore[arg-type]
+        ddb.diagnose(3)

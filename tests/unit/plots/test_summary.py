@@ -131,4 +131,4 @@ def test_what_has_nothing_to_show_is_refused():
     with pytest.raises(ValueError, match="monitor is empty"):
         plots.summary(model, ddb.GradientMonitor())
     with pytest.raises(TypeError, match="model=GradientMonitor is not allowed"):
-        plots.summary(ddb.GradientMonitor(), model)  # type: ignore[arg-type]
+        plots.summary(ddb.GradientMonitor(), model)
