@@ -11,8 +11,9 @@ demo-full: $(VENV)/installed
 	$(VENV)/bin/deepxde-balance compare klein-gordon --weights equal auto --iterations 1300 --out out/full
 	$(VENV)/bin/deepxde-balance report out/full
 
+# One thread in each process, also in those that tests start: the tensors are small.
 test: $(VENV)/installed
-	$(RUN) -m pytest -q -n auto
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto
 
 test-slow: $(VENV)/installed
 	$(RUN) -m pytest -q -m slow

@@ -146,7 +146,12 @@ def test_lbfgs_updates_between_outer_steps_only(float64, lbfgs_of_two_steps):
     model = compiled(ddb.DB("std", update_every=1), optimizer="L-BFGS", lr=None)
     updates = []
     update = model.weighting.update
-    model.weighting.update = lambda *a: (updates.append(model.train_state.step), update(*a))
+
+    def noted(*read):
+        updates.append(model.train_state.step)
+        update(*read)
+
+    model.weighting.update = noted
     model.train(verbose=0)
     assert updates == [0, 5]
     assert len(model.losshistory.loss_weights) == len(model.losshistory.steps) == 3
@@ -366,7 +371,7 @@ def test_mf_data_with_a_chosen_reference():
         ({"bc0": "2"}, None, TypeError, "a mapping from names"),
         ({}, None, ValueError, "names no loss term"),
         (5.0, None, TypeError, "a list of numbers"),
-        (ddb.DB, None, TypeError, "a weighting object"),
+        (ddb.DB, None, TypeError, "it is a class; give an object"),
         ("db-mean", {"bc": [0]}, ValueError, "no group for ic1, ic2"),
         ("equal", {"bc": [0]}, ValueError, "no group for ic1, ic2"),
         ("keep", None, ValueError, "has not been compiled yet"),
