@@ -215,5 +215,5 @@ def test_data_that_does_not_tell_its_terms():
 
 
 def test_what_is_no_model_is_refused():
-    with pytest.raises(TypeError, match="model=3 is not allowed: give a ddb.Model"):
+    with pytest.raises(TypeError, match="model=3 is not allowed: give a"):
         ddb.diagnose(3)
