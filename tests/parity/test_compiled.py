@@ -54,7 +54,7 @@ def test_new_points_are_traced_and_not_compiled_again(
     assert len(compilations) == (2 if feature == "refined_residual_points" else 1)  # more of them
 
 
-@pytest.mark.skipif(torch.__version__ < (2, 4), reason="PyTorch 2.3 traces other derivatives")
+@pytest.mark.skipif(torch.__version__ < "2.4", reason="PyTorch 2.3 traces other derivatives")
 @pytest.mark.parametrize("feature", FORWARD)
 def test_forward_autodiff(feature, float64, forward_autodiff, compilations):
     assert_same_as_per_group(feature, weighting_for(feature))

@@ -24,7 +24,7 @@ from deepxde_balance.gradients.checked import CheckedEngine
 from deepxde_balance.gradients.compiled.iteration import CompiledIteration
 
 pytestmark = pytest.mark.skipif(
-    torch.__version__ < (2, 4), reason="Adam of PyTorch 2.3 reads the number of its steps"
+    torch.__version__ < "2.4", reason="Adam of PyTorch 2.3 reads the number of its steps"
 )
 
 STRATEGIES = [name for name in ddb.weightings.names() if name not in ("equal", "keep")]
