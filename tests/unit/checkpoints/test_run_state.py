@@ -96,6 +96,9 @@ def test_between_two_trains_the_second_begins_as_ever(tmp_path):
 
 # Derivatives through a batch's normalization nearly cancel, so that the residual is tiny.
 @pytest.mark.filterwarnings("ignore:Terms seem to be in other units")
+@pytest.mark.skipif(
+    torch.__version__ >= "2.14", reason="batch_norm of PyTorch 2.14 has no third derivatives"
+)
 def test_buffers_of_the_network_are_those_of_the_unbroken_run(tmp_path):
     class Normalized(torch.nn.Module):
         regularizer = None
