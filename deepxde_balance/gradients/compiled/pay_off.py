@@ -10,7 +10,7 @@ _MEASURED = 12
 _FIRST = 2
 
 #: What is expected before anything was measured, on the careful side. Compiled iterations took 0.44
-#: to 0.97 of the uncompiled time (README), and a compilation half a minute.
+#: to 0.97 of stock DeepXDE's (docs/speed.md), and a compilation half a minute.
 EXPECTED_SAVING = 0.3
 COMPILE_SECONDS = 40.0
 
