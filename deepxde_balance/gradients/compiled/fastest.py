@@ -192,7 +192,7 @@ class FastestEngine(GradientEngine):
             if self._values.held < _WATCHED_FIRST or not self._pays(left):
                 return None
             self._trace(batch, measure, left)
-        elif self._pay_off.saving <= 0:  # nothing is gained
+        elif self._pay_off.gains_nothing:
             self._give_up()
         elif self._evaluations - self._confirmed >= _BETWEEN_CHECKS:
             self._check()

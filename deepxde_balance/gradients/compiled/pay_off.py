@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
 
@@ -17,6 +18,9 @@ COMPILE_SECONDS = 40.0
 #: A trace with its checks takes as long as so many uncompiled iterations, and so many seconds more.
 _TRACE_ITERATIONS = 10
 _TRACE_SECONDS = 1.5
+
+#: Compiled iterations after which they must have been faster once.
+_ENOUGH = 100
 
 #: What is saved must be so many times what is paid.
 _MARGIN = 1.5
@@ -59,6 +63,8 @@ class PayOff:
         self._seconds: dict[bool, deque[float]] = {
             compiled: deque(maxlen=_MEASURED) for compiled in (False, True)
         }
+        self._shortest = {False: math.inf, True: math.inf}
+        self._compiled = 0
         self._to_skip = _FIRST
         #: The last trace and the last compilation.
         self.trace_seconds: float | None = None
@@ -75,6 +81,17 @@ class PayOff:
             self._to_skip -= 1
         else:
             self._seconds[compiled].append(seconds)
+            self._shortest[compiled] = min(seconds, self._shortest[compiled])
+            self._compiled += compiled
+
+    @property
+    def gains_nothing(self) -> bool:
+        """Whether no compiled iteration was as fast as the fastest uncompiled one.
+
+        The shortest times are compared: uncompiled iterations were measured at the beginning, and a
+        machine that has become busy since makes all iterations longer, but not the shortest ones.
+        """
+        return self._compiled >= _ENOUGH and self._shortest[True] >= self._shortest[False]
 
     @property
     def measured(self) -> bool:

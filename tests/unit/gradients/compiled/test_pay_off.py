@@ -78,3 +78,18 @@ def test_what_changed_is_expected_to_last_as_long_again():
     lasting.held = 90
     assert lasting.expected(500) == 90
     assert lasting.expected(30) == 30
+
+
+@pytest.mark.parametrize(
+    ("compiled", "nothing"),
+    [
+        ([1.1] * 100, True),
+        ([1.1] * 99, False),  # too few to tell
+        ([0.6] * 5 + [1.8] * 200, False),  # the machine has become busy
+    ],
+)
+def test_compiled_iterations_that_gain_nothing(compiled, nothing):
+    pay_off = measured(1.0)
+    for seconds in compiled:
+        pay_off.note(seconds, compiled=True)
+    assert pay_off.gains_nothing == nothing
