@@ -93,12 +93,18 @@ class DrivesOn(ddb.FromLosses):
         self.weights = weights
 
 
-def test_training_warns_once_with_weight_and_losses():
+def soon_met(weighting):
+    """A model whose first condition is met from iteration 50 on."""
     model = ddb.Model(scripts.klein_gordon(), scripts.network())
-    model.compile("adam", lr=1e-3, loss_weights=DrivesOn(), verbose=0)
+    model.compile("adam", lr=1e-3, loss_weights=weighting, verbose=0)
     target = model.data.bcs[0]
     error = target.error
     target.error = lambda *args: error(*args) * (1 if model.train_state.step < 50 else 1e-3)
+    return model
+
+
+def test_training_warns_once_with_weight_and_losses():
+    model = soon_met(DrivesOn())
     with pytest.warns(UserWarning, match="drives on conditions that are met") as told:
         model.train(iterations=600, display_every=100, verbose=0)
     (message,) = (str(w.message) for w in told)
@@ -115,11 +121,7 @@ class OfKernels(DrivesOn):
 
 
 def test_weights_of_kernels_are_not_told():
-    model = ddb.Model(scripts.klein_gordon(), scripts.network())
-    model.compile("adam", lr=1e-3, loss_weights=OfKernels(), verbose=0)
-    target = model.data.bcs[0]
-    error = target.error
-    target.error = lambda *args: error(*args) * (1 if model.train_state.step < 50 else 1e-3)
+    model = soon_met(OfKernels())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.train(iterations=600, display_every=100, verbose=0)
