@@ -21,11 +21,11 @@ test-slow: $(VENV)/installed
 
 # Python 3.10 with the oldest versions that setup.cfg allows.
 test-oldest: .venv-oldest/installed
-	DDE_BACKEND=pytorch .venv-oldest/bin/python -m pytest -q -n auto
+	OMP_NUM_THREADS=1 DDE_BACKEND=pytorch .venv-oldest/bin/python -m pytest -q -n auto
 
 # The newest of everything, whatever that is today.
 test-newest: .venv-newest/installed
-	DDE_BACKEND=pytorch .venv-newest/bin/python -m pytest -q -n auto
+	OMP_NUM_THREADS=1 DDE_BACKEND=pytorch .venv-newest/bin/python -m pytest -q -n auto
 
 .venv-oldest/installed: requirements-oldest.txt
 	python3.10 -m venv .venv-oldest
