@@ -7,17 +7,20 @@ Each contender is one `train` of so many iterations, compilation included. The c
 turns: one trains for a number of iterations while the others wait, and its clock runs only then.
 A slow moment of the machine slows all of them. PyTorch's cache of compiled kernels is empty at
 first, as in a script that runs for the first time.
+
+The file of `--out` is written every half minute, with the number of iterations so far: a long
+measurement that is stopped leaves what it has.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import json
 import os
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ import torch
 from cases import CASES
 
 import deepxde_balance as ddb
+from deepxde_balance.results.record import write_json
 
 #: The contenders: the class of the model, and the gradient engine.
 CONTENDERS: dict[str, tuple[type, str | None]] = {
@@ -52,7 +56,8 @@ class Turn(dde.callbacks.Callback):
     ):
         super().__init__()
         self.name, self.waiting, self.changed, self.iterations = name, waiting, changed, iterations
-        self.seconds = 0.0
+        #: The seconds of the training at the end of each turn.
+        self.seconds = [0.0]
         self._since = 0.0
 
     def begin(self) -> None:
@@ -61,7 +66,7 @@ class Turn(dde.callbacks.Callback):
         self._since = time.perf_counter()
 
     def end(self, last: bool) -> None:
-        self.seconds += time.perf_counter() - self._since
+        self.seconds.append(self.seconds[-1] + time.perf_counter() - self._since)
         with self.changed:
             self.waiting.remove(self.name)
             if not last:
@@ -74,15 +79,13 @@ class Turn(dde.callbacks.Callback):
             self.begin()
 
 
-def measure(name: str, weights: str, iterations: int, turn: int) -> dict[str, Any]:
-    """The seconds of each contender, and the engine that "fastest" ended with."""
+def measure(name: str, weights: str, iterations: int, turn: int) -> Iterator[dict[str, Any]]:
+    """The seconds of each contender for the same iterations, now and then and at the end."""
     waiting, changed = list(CONTENDERS), threading.Condition()
     turns = {key: Turn(key, waiting, changed, turn) for key in CONTENDERS}
-    engine_at_end = ""
     failed: list[BaseException] = []
 
     def train(key: str) -> None:
-        nonlocal engine_at_end
         clock, (model_class, engine) = turns[key], CONTENDERS[key]
         clock.begin()
         try:
@@ -98,23 +101,39 @@ def measure(name: str, weights: str, iterations: int, turn: int) -> dict[str, An
                 "adam", lr=1e-3, external_trainable_variables=variables, verbose=0, **ours
             )
             model.train(iterations=iterations, callbacks=[clock], verbose=0)
-            if key == "fastest":
-                engine_at_end = model.gradient_engine
         except BaseException as error:
             failed.append(error)
         finally:
             clock.end(last=True)
 
     threads = torch.get_num_threads()
-    running = [threading.Thread(target=train, args=(key,)) for key in CONTENDERS]
+    running = [threading.Thread(target=train, args=(key,), daemon=True) for key in CONTENDERS]
     for thread in running:
         thread.start()
-    for thread in running:
-        thread.join()
-    if failed:
-        raise failed[0]
-    seconds = {key: clock.seconds for key, clock in turns.items()}
-    return {"iterations": iterations, "seconds": seconds, "engine at end": engine_at_end}
+    while any(thread.is_alive() for thread in running):
+        for thread in running:
+            thread.join(timeout=10.0)
+        if failed:
+            raise failed[0]
+        done = min(len(clock.seconds) for clock in turns.values()) - 1
+        if done > 0:
+            yield {
+                "iterations": min(done * turn, iterations),
+                "of": iterations,
+                "seconds": {key: clock.seconds[done] for key, clock in turns.items()},
+                "engine": turns["fastest"].model.gradient_engine,
+            }
+
+
+def in_words(name: str, result: dict[str, Any]) -> str:
+    """A line about a case."""
+    seconds = result["seconds"]
+    of_stock, of_uncompiled = (seconds["fastest"] / seconds[key] for key in ("stock", "uncompiled"))
+    return (
+        f"{name}, {result['iterations']} iterations: "
+        f"{', '.join(f'{key} {s:.1f} s' for key, s in seconds.items())}; fastest / stock "
+        f"{of_stock:.2f}, / uncompiled {of_uncompiled:.2f}, in the end {result['engine']}"
+    )
 
 
 def main() -> None:
@@ -125,24 +144,17 @@ def main() -> None:
     parser.add_argument("--turn", type=int, default=50, help="iterations of a turn")
     parser.add_argument("--out", type=Path, help="a JSON file for the numbers")
     args = parser.parse_args()
-    results = {}
+    if args.turn < 1 or args.iterations % args.turn:
+        parser.error(f"--iterations {args.iterations}: give a multiple of --turn, {args.turn}")
+    results: dict[str, Any] = {}
     for name in args.cases:
         with tempfile.TemporaryDirectory() as cache:
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-            results[name] = measure(name, args.weights, args.iterations, args.turn)
-        seconds = results[name]["seconds"]
-        of_stock, of_uncompiled = (
-            seconds["fastest"] / seconds[key] for key in ("stock", "uncompiled")
-        )
-        print(
-            f"{name}: {', '.join(f'{key} {s:.1f} s' for key, s in seconds.items())}; fastest / "
-            f"stock {of_stock:.2f}, / uncompiled {of_uncompiled:.2f}, in the end "
-            f"{results[name]['engine at end']}",
-            flush=True,
-        )
-        if args.out:
-            of_all = {"torch": torch.__version__, "cases": results}
-            args.out.write_text(json.dumps(of_all, indent=1))
+            for result in measure(name, args.weights, args.iterations, args.turn):
+                results[name] = result
+                if args.out:
+                    write_json(args.out, {"torch": torch.__version__, "cases": results})
+        print(in_words(name, results[name]), flush=True)
 
 
 if __name__ == "__main__":
