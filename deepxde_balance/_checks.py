@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
@@ -83,6 +84,24 @@ def unknown_name(what: str, given: object, known: Iterable[str]) -> ValueError:
     close = difflib.get_close_matches(str(given), known, n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return ValueError(f"Unknown {what} {given!r}.{hint} Known: {', '.join(known)}.")
+
+
+def check_parameters(
+    what: str, name: str, factory: Callable[..., object], parameters: Iterable[str]
+) -> None:
+    """Checks that a factory that goes by a name takes some parameters.
+
+    Raises:
+        TypeError: If it does not take one of them.
+    """
+    takes = inspect.signature(factory).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in takes):
+        return
+    allowed = [p.name for p in takes if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for parameter in parameters:
+        if parameter not in allowed:
+            known = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
+            raise TypeError(f"The {what} {name!r} has no parameter {parameter!r}: {known}.")
 
 
 def choose(what: str, given: Any, base: Any, by_name: Mapping[str, Callable[[], T]]) -> T:

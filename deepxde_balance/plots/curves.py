@@ -84,6 +84,12 @@ def min_max(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         The lowest and the highest error at each step, each of shape (S,).
+
+    Example:
+        >>> import numpy as np
+        >>> low, high = min_max(np.array([[0.3, 0.1], [0.2, np.nan]]))
+        >>> low.tolist(), high.tolist()
+        ([0.2, 0.1], [0.3, 0.1])
     """
     return np.nanmin(values, axis=0), np.nanmax(values, axis=0)
 
@@ -97,6 +103,12 @@ def mean_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         The lower and the upper edge at each step, each of shape (S,); both are the mean where
         there is a single run.
+
+    Example:
+        >>> import numpy as np
+        >>> low, high = mean_std(np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]))
+        >>> low.tolist(), high.tolist()
+        ([1.0, 5.0], [3.0, 5.0])
     """
     number = np.sum(~np.isnan(values), axis=0)
     mean = np.nanmean(values, axis=0)
@@ -132,6 +144,14 @@ def plot_errors(
 
     Raises:
         ValueError: If there is no run, or a run has no such error.
+
+    Example:
+        What ``deepxde-balance train harmonic --weights dn --out runs`` and the same with
+        ``--seed 1`` have left::
+
+            from deepxde_balance.results.record import read
+
+            plots.plot_errors(read("runs"), band=plots.mean_std)
     """
     runs = [records] if isinstance(records, Record) else list(records)
     if not runs or any(quantity not in run.errors for run in runs):
@@ -174,6 +194,13 @@ def plot_coefficients(
 
     Raises:
         ValueError: If values and steps differ in length.
+
+    Example:
+        >>> from deepxde_balance import plots
+        >>> found = {"C1": [0.0, 0.7, 0.98], "C2": [0.0, 0.2, 0.31]}
+        >>> axes = plots.plot_coefficients(found, true={"C1": 1.0}, steps=[0, 1000, 2000])
+        >>> [text.get_text() for text in axes.get_legend().get_texts()]
+        ['C1', 'C2']
     """
     if isinstance(source, Record):
         curves = sources.mapping(source.coefficients, source.steps)
@@ -208,6 +235,12 @@ def plot_loss_trajectory(
 
     Raises:
         ValueError: If there is no such reference.
+
+    Example:
+        >>> from deepxde_balance import plots
+        >>> losses = {"pde": [3.0, 0.2, 0.1], "bc": [1.0, 0.8, 0.01]}
+        >>> plots.plot_loss_trajectory(losses).get_xlabel()
+        'loss of pde'
     """
     by_name = source.group_losses() if isinstance(source, Record) else source
     values = sources.mapping(by_name).values

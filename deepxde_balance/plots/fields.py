@@ -82,6 +82,15 @@ def plot_snapshots(
 
     Raises:
         ValueError: If the points are not such a grid, or the values don't fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from deepxde_balance import plots
+        >>> x, t = np.meshgrid(np.linspace(0, 1, 5), np.linspace(0, 1, 3), indexing="ij")
+        >>> points, u = np.stack([x.ravel(), t.ravel()], axis=1), (x * t).ravel()
+        >>> axes = plots.plot_snapshots(points, 0.9 * u, u, at=[0.5])
+        >>> [text.get_text() for text in axes.get_legend().get_texts()]
+        ['t = 0.5']
     """
     (axes, predicted), (_, solved) = _on_grid(points, prediction), _on_grid(points, solution)
     ax = axes_or_new(ax)

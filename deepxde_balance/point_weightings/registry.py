@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from .._checks import unknown_name
+from .._checks import check_parameters, unknown_name
 from ..weightings import Weighting, words
 from .base import PointWeighting
 from .brdr import BRDR
@@ -50,10 +50,8 @@ def get(given: Any) -> PointWeighting:
     name, parameters = words.parse(given)
     if name not in _BY_NAME:
         raise unknown_name("point weighting", name, names())
-    try:
-        return _BY_NAME[name](**parameters)
-    except TypeError as error:
-        raise TypeError(f"point_weights={given!r} is not allowed: {error}") from error
+    check_parameters("point weighting", name, _BY_NAME[name], parameters)
+    return _BY_NAME[name](**parameters)
 
 
 def _refuse_others(given: Any) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from types import FunctionType
 from typing import Any, Literal
 
-from .._checks import text, unknown_name
+from .._checks import check_parameters, text, unknown_name
 from . import words
 from .auto import Auto
 from .base import Keep, Weighting
@@ -217,13 +217,7 @@ def defaults(name: str) -> dict[str, Any]:
 
 def _make(name: str, parameters: dict[str, Any]) -> Weighting:
     factory = (_PRESETS | _REGISTERED)[name]
-    takes = inspect.signature(factory).parameters.values()
-    allowed = [p.name for p in takes if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    if not any(p.kind is p.VAR_KEYWORD for p in takes):
-        for parameter in parameters:
-            if parameter not in allowed:
-                known = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
-                raise TypeError(f"The strategy {name!r} has no parameter {parameter!r}: {known}.")
+    check_parameters("strategy", name, factory, parameters)
     made = factory(**parameters)
     if not isinstance(made, Weighting):
         raise TypeError(

@@ -118,3 +118,8 @@ def test_names():
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_parameter_that_a_name_does_not_have():
+    with pytest.raises(TypeError, match="'rba' has no parameter 'decay': it takes gamma, eta, inh"):
+        point_weightings.get("rba:decay=0.9")
