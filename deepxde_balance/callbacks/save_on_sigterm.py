@@ -12,9 +12,13 @@ from typing import Any, NoReturn
 
 import deepxde as dde
 
+from .. import ranks
 from ..model import Model
 from ..training.loss_check import is_finite
 from ..training.run import run_of
+
+#: The iterations after which ranks tell each other whether they have been sent SIGTERM.
+_ITERATIONS_BETWEEN_TALKS = 20
 
 #: The exit status of a process that SIGTERM has ended, as a shell gives it.
 STATUS = 128 + signal.SIGTERM
@@ -46,6 +50,10 @@ class SaveOnSigterm(dde.callbacks.ModelCheckpoint):
     iterations. A message on stderr names the checkpoint, and the exit status is 143. A
     second SIGTERM ends the process at once.
 
+    Several ranks end at the same iteration, at most 20 after the first of them was sent SIGTERM. A
+    second one is then ignored: a scheduler and torchrun may both send one. torchrun kills them
+    after 30 seconds.
+
     Args:
         save_path: The prefix of the checkpoint, as for ``dde.callbacks.ModelCheckpoint``.
 
@@ -67,6 +75,8 @@ class SaveOnSigterm(dde.callbacks.ModelCheckpoint):
     def __init__(self, save_path: str | os.PathLike[str]):
         super().__init__(os.fspath(save_path))
         self._requested = False
+        #: The value of `model.train_state.step` when the ranks last told each other.
+        self._told_at = 0
         self._before: Any = signal.SIG_DFL
 
     def on_train_begin(self) -> None:
@@ -74,7 +84,7 @@ class SaveOnSigterm(dde.callbacks.ModelCheckpoint):
             raise ValueError("SaveOnSigterm is for a deepxde_balance.Model, not a stock dde.Model.")
         if threading.current_thread() is not threading.main_thread():
             raise ValueError("SaveOnSigterm: signals arrive in the main thread, train there.")
-        self._requested = False
+        self._requested, self._told_at = False, self.model.train_state.step
         before = signal.getsignal(signal.SIGTERM)
         owner = getattr(before, "__self__", None)
         if isinstance(owner, SaveOnSigterm):  # of this training, or of an interrupted one
@@ -83,11 +93,11 @@ class SaveOnSigterm(dde.callbacks.ModelCheckpoint):
         signal.signal(signal.SIGTERM, self._on_signal)
 
     def on_epoch_end(self) -> None:
-        if self._requested:
+        if self._must_end(_ITERATIONS_BETWEEN_TALKS):
             self._save_and_end()
 
     def on_train_end(self) -> None:
-        if self._requested:  # after the end of the last iteration
+        if self._must_end(0):  # after the end of the last iteration
             self._save_and_end()
         signal.signal(signal.SIGTERM, self._before)
 
@@ -95,6 +105,20 @@ class SaveOnSigterm(dde.callbacks.ModelCheckpoint):
         """Saves the checkpoint and returns its path."""
         path: str = self.model.save(self.filepath)
         return path
+
+    def _must_end(self, iterations: int) -> bool:
+        """Whether this process, or another rank, was sent SIGTERM: the same on every rank.
+
+        Args:
+            iterations: Ranks tell each other if this many have passed since they last did.
+        """
+        together, step = ranks.current(), self.model.train_state.step
+        if together is None:
+            return self._requested
+        if step - self._told_at < iterations:
+            return False
+        self._told_at = step
+        return any(together.gather(self._requested))
 
     def _save_and_end(self) -> NoReturn:
         signal.signal(signal.SIGTERM, self._before)
@@ -106,13 +130,15 @@ class SaveOnSigterm(dde.callbacks.ModelCheckpoint):
                 f"SIGTERM at iteration {step}: nothing was saved, since the network's parameters "
                 "are not finite. The checkpoints before it stay as they are."
             )
-        print(message, file=sys.stderr, flush=True)
+        if ranks.is_first():
+            print(message, file=sys.stderr, flush=True)
         raise Terminated(message)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         # After an exception DeepXDE does not call `on_train_end`, and this handler stays.
         trains = run_of(self.model).in_training and self in self.model.callbacks.callbacks
-        if self._requested or not trains:
+        again = self._requested and ranks.current() is None
+        if again or not trains:
             signal.signal(signal.SIGTERM, self._before)
             os.kill(os.getpid(), signal.SIGTERM)
         self._requested = True

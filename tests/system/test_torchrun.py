@@ -57,8 +57,9 @@ SCRIPT = textwrap.dedent(
         model.restore(path)
         print("goes on from", model.train_state.step)
     saving = dde.callbacks.ModelCheckpoint(str(folder / "m"), period=20)
+    callbacks = [saving, Moments(), ddb.SaveOnSigterm(folder / "m")]
     left = {ITERATIONS} - model.train_state.step
-    model.train(iterations=left, callbacks=[saving, Moments()], verbose=0)
+    model.train(iterations=left, callbacks=callbacks, verbose=0)
     np.save(folder / f"rank{{ranks.rank}}.npy", scripts.parameters_of(model).numpy())
     """
 )
@@ -101,18 +102,24 @@ def unbroken(tmp_path_factory):
     return parameters(folder)
 
 
+def pids_in_training(job, folder):
+    """The processes of both ranks, once they train."""
+    files = [folder / f"pid{rank}" for rank in (0, 1)]
+    while not all(file.exists() and file.read_text() for file in files):
+        assert job.poll() is None, job.communicate()[0]
+        time.sleep(0.05)
+    return [int(file.read_text()) for file in files]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", range(KILLS))
 def test_a_killed_rank_ends_the_job_which_can_go_on(moment, tmp_path, unbroken):
     job = start(tmp_path)
-    pids = [tmp_path / f"pid{rank}" for rank in (0, 1)]
-    while not all(pid.exists() and pid.read_text() for pid in pids):
-        assert job.poll() is None, job.communicate()[0]
-        time.sleep(0.05)
+    pids = pids_in_training(job, tmp_path)
     chance = random.Random(moment)
     time.sleep(chance.uniform(0, 2.5))
     killed = time.monotonic()
-    os.kill(int(pids[chance.randrange(2)].read_text()), signal.SIGKILL)
+    os.kill(pids[chance.randrange(2)], signal.SIGKILL)
     output, _ = job.communicate(timeout=60)
     ended_after = time.monotonic() - killed
     assert ended_after < 60
@@ -128,4 +135,23 @@ def test_a_killed_rank_ends_the_job_which_can_go_on(moment, tmp_path, unbroken):
 def test_a_restart_goes_on_from_the_last_checkpoint(tmp_path, unbroken):
     output = finished(start(tmp_path, "--max-restarts=1", kill_at=50))
     assert "goes on from 40" in output
+    np.testing.assert_array_equal(parameters(tmp_path), unbroken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["rank 0", "rank 1", "rank 1 twice", "torchrun and the ranks"])
+def test_ranks_end_together_after_sigterm(to, tmp_path, unbroken):
+    job = start(tmp_path)
+    first, second = pids_in_training(job, tmp_path)
+    time.sleep(0.7)
+    sent = {"rank 0": [first], "rank 1": [second], "rank 1 twice": [second, second]}
+    for pid in sent.get(to, [job.pid, first, second]):
+        os.kill(pid, signal.SIGTERM)
+        time.sleep(0.05)
+    output, _ = job.communicate(timeout=60)
+    assert job.returncode != 0
+    saved = [int(path.stem.partition("-")[2]) for path in tmp_path.glob("m-*.pt")]
+    assert f"saved {tmp_path}/m-{max(saved)}.pt at iteration {max(saved)}" in output
+    assert max(saved) < ITERATIONS
+    assert f"goes on from {max(saved)}" in finished(start(tmp_path))
     np.testing.assert_array_equal(parameters(tmp_path), unbroken)
