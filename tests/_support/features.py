@@ -7,6 +7,7 @@ from typing import Any
 
 import deepxde as dde
 import numpy as np
+import pytest
 import torch
 
 from . import scripts
@@ -89,6 +90,8 @@ def point_sets():
 
 
 def interface():
+    if np.lib.NumpyVersion(np.__version__) < "2.0.0":
+        pytest.skip("with NumPy 1, DeepXDE's uniform boundary points are float64 and fail in stock")
     bottom = lambda x, on: on and np.isclose(x[1], 0)  # noqa: E731
     top = lambda x, on: on and np.isclose(x[1], 1)  # noqa: E731
     bcs = [
