@@ -31,6 +31,7 @@ import torch
 from cases import CASES
 
 import deepxde_balance as ddb
+from deepxde_balance.gradients.compiled.fastest import FastestEngine
 from deepxde_balance.results.record import write_json
 
 #: The contenders: the class of the model, and the gradient engine.
@@ -122,7 +123,16 @@ def measure(name: str, weights: str, iterations: int, turn: int) -> Iterator[dic
                 "of": iterations,
                 "seconds": {key: clock.seconds[done] for key, clock in turns.items()},
                 "engine": turns["fastest"].model.gradient_engine,
+                **costs(turns["fastest"].model),
             }
+
+
+def costs(model: ddb.Model) -> dict[str, float | None]:
+    """The seconds that the last trace and the last compilation of "fastest" took."""
+    step = model._run.step
+    assert step is not None and isinstance(step.engine, FastestEngine)
+    pay_off = step.engine._pay_off
+    return {"trace seconds": pay_off.trace_seconds, "compile seconds": pay_off.compile_seconds}
 
 
 def in_words(name: str, result: dict[str, Any]) -> str:

@@ -141,6 +141,7 @@ def test_a_short_training_is_the_uncompiled_one(compilations):
 def test_points_that_are_new_in_each_iteration_are_not_traced(compilations, monkeypatch):
     """By the pay-off itself, where a trace and a compilation cost next to nothing."""
     monkeypatch.setattr(pay_off, "COMPILE_SECONDS", 1e-9)
+    monkeypatch.setattr(pay_off, "TRACES_OF_A_COMPILATION", 0.0)
     monkeypatch.setattr(pay_off, "_TRACE_SECONDS", 0.0)
     data = scripts.klein_gordon()
     net = scripts.network((2, 6, 1))

@@ -19,6 +19,14 @@ COMPILE_SECONDS = 40.0
 _TRACE_ITERATIONS = 10
 _TRACE_SECONDS = 1.5
 
+#: A compilation takes about so many times as long as recording the operations (both are in the
+#: file that benchmarks/whole_training.py writes): longer for more operations, and on a slow
+#: machine.
+TRACES_OF_A_COMPILATION = 30.0
+
+#: A trace evaluates the iteration so many times, besides recording it.
+_EVALUATIONS_IN_TRACE = 2
+
 #: Compiled iterations after which they must have been faster once.
 _ENOUGH = 100
 
@@ -122,8 +130,21 @@ class PayOff:
         trace = self.trace_seconds
         if trace is None:
             trace = _TRACE_SECONDS + _TRACE_ITERATIONS * uncompiled
-        compilation = COMPILE_SECONDS if self.compile_seconds is None else self.compile_seconds
+        compilation = self.compile_seconds
+        if compilation is None:
+            compilation = self._expected_compilation(uncompiled)
         traces = left / min(of_points, of_values)
         compilations = left / of_values - (0 if compile_now else 1)
         costs = traces * trace + compilations * compilation
         return left * uncompiled * self.saving > _MARGIN * costs
+
+    def _expected_compilation(self, uncompiled: float) -> float:
+        """The seconds of a compilation, before there was one.
+
+        Args:
+            uncompiled: The seconds of an uncompiled iteration.
+        """
+        if self.trace_seconds is None:
+            return COMPILE_SECONDS
+        recording = self.trace_seconds - _EVALUATIONS_IN_TRACE * uncompiled
+        return max(COMPILE_SECONDS, TRACES_OF_A_COMPILATION * recording)
