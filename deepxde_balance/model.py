@@ -107,6 +107,7 @@ class Model(StockModel):
         memo[id(self)] = copied
         copied.__dict__.update(copy.deepcopy(vars(self), memo))
         bind_functions(copied, self)
+        lbfgs.complete_copy(getattr(copied, "opt", None))
         if getattr(self, "external_trainable_variables", None):
             warnings.warn(
                 "The residuals and conditions of a copied model still read the external variables "
