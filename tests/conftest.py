@@ -1,3 +1,4 @@
+import importlib.util
 import os
 from types import SimpleNamespace
 
@@ -13,6 +14,9 @@ from deepxde_balance.gradients.compiled import engine as compiled
 from deepxde_balance.gradients.compiled import fastest, limits, pay_off
 
 torch.set_num_threads(1)  # the tensors of the tests are small
+
+if importlib.util.find_spec("nbformat") is None:  # without the tools of the documentation
+    collect_ignore = ["system/test_docs.py"]
 
 # Of wrong input: `make test-slow` takes it.
 settings.register_profile("thorough", max_examples=400, print_blob=True)

@@ -157,7 +157,7 @@ def test_a_loss_that_is_not_finite_in_deepxdes_own_step():
     assert model.train_state.step == 20
 
 
-@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError, ZeroDivisionError])
+@pytest.mark.parametrize("error", [MemoryError, torch.cuda.OutOfMemoryError, ZeroDivisionError])
 def test_an_error_in_the_residual_or_a_callback(error, tmp_path):
     """Out of memory is an error like another: it ends training, and the checkpoints are whole."""
 

@@ -311,7 +311,7 @@ class Sessions(RuleBasedStateMachine):
     def resample(self):
         self.model.data.resample_train_points(True, True)
 
-    @rule(x=st.floats(0, 1), y=st.floats(0, 1))
+    @rule(x=st.floats(0, 1, allow_subnormal=False), y=st.floats(0, 1, allow_subnormal=False))
     def add_anchor(self, x, y):
         self.model.data.add_anchors(np.array([[x, y]], dtype=np.float32))
 
