@@ -201,8 +201,8 @@ def test_a_full_disk(tmp_path):
             trained_with_checkpoints(model, tmp_path / "model", callbacks=[Fill()])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    files = {p.name for p in tmp_path.iterdir()}
-    assert files == {"model-5.pt", "model-10.pt", ".model.lock"}  # no half-written file
+    files = {p.name for p in tmp_path.iterdir()} - {".model.lock"}  # some filelocks remove it
+    assert files == {"model-5.pt", "model-10.pt"}  # no half-written file
     assert_goes_on(tmp_path / "model", 10)
 
 

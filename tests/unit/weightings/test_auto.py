@@ -274,7 +274,7 @@ def test_in_training_it_reads_what_it_should_and_weighs_by_the_formula(engine, f
 
 
 def test_the_first_traces_are_those_of_the_untrained_network(float64):
-    """To a fifth: the mean of 1000 estimates, whose relative deviation is up to 1.5.
+    """To 0.3: the mean of 500 estimates, whose relative deviation is up to 1.5.
 
     The Jacobian is written out.
     """
@@ -288,9 +288,9 @@ def test_the_first_traces_are_those_of_the_untrained_network(float64):
         total = sum((g**2).sum().item() for row in rows for g in row if g is not None)
         squares.append(total / errors.numel())
     model = ddb.Model(data, net)
-    model.compile("adam", lr=1e-3, loss_weights=Watched(probes=1000), verbose=0)
+    model.compile("adam", lr=1e-3, loss_weights=Watched(probes=500), verbose=0)
     model.train(iterations=1, verbose=0)
     watched = model.weighting
     assert isinstance(watched, Watched)
     assert watched.reads_of[0][:2] == (0, "traces")
-    np.testing.assert_allclose(watched.reads_of[0][2], squares, rtol=0.2)
+    np.testing.assert_allclose(watched.reads_of[0][2], squares, rtol=0.3)
