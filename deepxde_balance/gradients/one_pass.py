@@ -87,9 +87,7 @@ class OnePassEngine(GradientEngine):
         self.loss_fns = loss_functions(loss_fn, len(groups.terms))
         pde = model.data.pde
         self._pde_takes_auxiliary_vars = pde is not None and get_num_args(pde) == 3
-        # A parameter that two layers share has two names.
-        named = list(model.net.named_parameters(remove_duplicate=False))
-        self._names = {p: [name for name, q in named if q is p] for _, p in named}
+        self._names = names_of_parameters(model.net)
         #: Whether blocks of conditions without derivatives may be evaluated as one stack.
         self.stacks = True
         #: The points that the blocks were cut from.
@@ -296,6 +294,22 @@ class OnePassEngine(GradientEngine):
             auxiliary = torch.as_tensor(auxiliary[where], device=device)
         inputs = torch.as_tensor(points, device=device)
         return Block(tuple(terms), points, inputs, auxiliary, slices)
+
+
+def names_of_parameters(net: torch.nn.Module) -> dict[Tensor, list[str]]:
+    """The names of a network's parameters, as ``functional_call`` takes them.
+
+    A parameter that two layers share has two names. A layer that is at two places of the network
+    has one name alone: ``functional_call`` would put a copy into it twice, and leave it there.
+
+    Args:
+        net: The network.
+    """
+    names: dict[Tensor, list[str]] = {}
+    for path, module in net.named_modules():  # each module once
+        for name, parameter in module.named_parameters(path, recurse=False, remove_duplicate=False):
+            names.setdefault(parameter, []).append(name)
+    return names
 
 
 def loss_functions(loss_fn: LossFn | Sequence[LossFn], number: int) -> list[LossFn]:
