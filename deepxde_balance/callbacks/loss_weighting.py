@@ -185,6 +185,7 @@ class LossWeighting(dde.callbacks.Callback):
             step = go_on_step(model, self._step, self.weighting, asked, first_record=this_record)
         else:
             step = self._step
+            step.engine.begin()
         if self._optimizer is not model.opt:
             check_trains(model, model.opt_name, model.external_trainable_variables)
             step.attach(model.opt)

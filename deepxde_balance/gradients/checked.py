@@ -19,7 +19,7 @@ from .._deepxde.stock_losses import deepxde_losses
 from ..terms.groups import TermGroups
 from .base import GradientEngine, IterationGradients, Measure
 from .mean_losses import is_no_mean, is_no_mean_of
-from .one_pass import OnePassEngine, loss_functions
+from .one_pass import OnePassEngine, loss_functions, same_objects
 from .passes import PassesEngine
 from .per_group import PerGroupEngine
 from .points_per_pass import PassSize
@@ -36,9 +36,9 @@ _POINTS_OF_FEW = 10
 class CheckedEngine(GradientEngine):
     """Uses the one-pass engine for as long as it gives DeepXDE's losses.
 
-    The losses are compared with DeepXDE's at the first iteration and when points change. If they
-    differ by more than rounding, or depend on the network's parameters themselves and not on the
-    copies, :class:`PerGroupEngine` takes over, with a warning.
+    The losses are compared with DeepXDE's when a training begins, and when points or conditions
+    are replaced. If they differ by more than rounding, or depend on the network's parameters
+    themselves and not on the copies, :class:`PerGroupEngine` takes over, with a warning.
 
     Above a number of points they are divided into passes, and a few of them are compared: with
     all points in one go, and in several passes. Each loss function must be a mean over its errors,
@@ -68,6 +68,7 @@ class CheckedEngine(GradientEngine):
         #: Why the per-group engine has taken over, if it has.
         self._per_group_because: str | None = None
         self._checked_points: Any = None
+        self._checked_conditions: list[Any] | None = None
         self._evaluations = 0
 
     @property
@@ -82,6 +83,9 @@ class CheckedEngine(GradientEngine):
     def points_per_pass(self) -> int | None:
         divides = self._divides(self.model.data.train_x) and self._per_group_because is None
         return self._size.points if self._size is not None and divides else None
+
+    def begin(self, last_step: int | None = None) -> None:
+        self._checked_conditions = None  # what the losses read may be other than it was
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
         return self.checked(batch).losses(batch, measure)
@@ -123,6 +127,7 @@ class CheckedEngine(GradientEngine):
             self._engine.name == "one-pass"
             and (
                 (due and batch.inputs is not self._checked_points)
+                or not same_objects(self.model.data.bcs, self._checked_conditions)
                 or isinstance(self._engine, PassesEngine) != self._divides(batch.inputs)
             )
         ):
@@ -139,6 +144,7 @@ class CheckedEngine(GradientEngine):
     def _check(self, batch: Batch) -> None:
         """Chooses the engine by a comparison with DeepXDE's losses."""
         self._checked_points, self._evaluations = batch.inputs, 0
+        self._checked_conditions = list(self.model.data.bcs)
         if self._size is not None and self._divides(batch.inputs):
             reason = self._try_passes(batch, self._size.points)
             if reason is None:

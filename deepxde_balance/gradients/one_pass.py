@@ -10,6 +10,7 @@ evaluate the residual at the conditions' points.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,9 +23,18 @@ from torch import Tensor
 from torch.func import functional_call
 
 from .._deepxde.batch import Batch, BatchSnapshot, condition_spans
+from .._deepxde.target_cache import mend_targets
 from ..terms.groups import TermGroups
 from ..terms.same_terms import check_same_number
-from .base import GradientEngine, IterationGradients, Measure, Parameters, grad, lay_out
+from .base import (
+    GradientEngine,
+    IterationGradients,
+    Measure,
+    Parameters,
+    external_variables,
+    grad,
+    lay_out,
+)
 from .stacking import WORTH_STACKING, compares_values, stacked_outputs
 
 LossFn = Callable[[Tensor, Tensor], Tensor]
@@ -87,13 +97,12 @@ class OnePassEngine(GradientEngine):
         self.loss_fns = loss_functions(loss_fn, len(groups.terms))
         pde = model.data.pde
         self._pde_takes_auxiliary_vars = pde is not None and get_num_args(pde) == 3
-        # A parameter that two layers share has two names.
-        named = list(model.net.named_parameters(remove_duplicate=False))
-        self._names = {p: [name for name, q in named if q is p] for _, p in named}
+        self._names = names_of_parameters(model.net)
         #: Whether blocks of conditions without derivatives may be evaluated as one stack.
         self.stacks = True
-        #: The points that the blocks were cut from.
+        #: The points that the blocks were cut from, and the conditions that there were then.
         self.seen: BatchSnapshot | None = None
+        self._conditions_then: list[Any] | None = None
 
     def losses(self, batch: Batch, measure: Measure | None = None) -> list[Tensor]:
         self._cut(batch)
@@ -225,7 +234,17 @@ class OnePassEngine(GradientEngine):
 
     def _conditions(self, block: Block) -> list[Any]:
         """The conditions whose errors are evaluated at a block's points."""
-        return [self.groups.terms[i].condition for i in block.terms]
+        return [self._condition(i) for i in block.terms]
+
+    def _condition(self, term: int) -> Any:
+        """The condition of a term as the data has it now, ``None`` for a residual.
+
+        A script may put another one in its place, without a compile.
+        """
+        if self.groups.terms[term].condition is None:
+            return None
+        residuals = len(self.groups.terms) - len(self.model.data.bcs)
+        return self.model.data.bcs[term - residuals]
 
     def _loss(self, term: int, error: Tensor) -> Tensor:
         """A term's loss, as ``dde.data.PDE.losses`` computes it."""
@@ -245,8 +264,13 @@ class OnePassEngine(GradientEngine):
         """Cuts a batch into blocks, unless the present blocks are of the same points."""
         if not self.model.net.training:
             self.model.net.train()
-        if self.seen is not None and self.seen.is_(batch):
+        conditions_now = list(self.model.data.bcs)
+        same_conditions = same_objects(conditions_now, self._conditions_then)
+        if self.seen is not None and self.seen.is_(batch) and same_conditions:
             return
+        if not same_conditions and self._conditions_then is not None:
+            mend_targets(self.model.data, external_variables(self.model))
+        self._conditions_then = conditions_now
         seen = BatchSnapshot(batch)
         batch = seen.batch  # a block may share its rows
         residuals = [i for i, term in enumerate(self.groups.terms) if term.condition is None]
@@ -278,7 +302,7 @@ class OnePassEngine(GradientEngine):
             k
             for k, block in enumerate(blocks)
             if block.auxiliary_vars is None
-            and all(compares_values(self.groups.terms[i].condition) for i in block.terms)
+            and all(compares_values(self._condition(i)) for i in block.terms)
         ]
 
     def _block(
@@ -296,6 +320,27 @@ class OnePassEngine(GradientEngine):
             auxiliary = torch.as_tensor(auxiliary[where], device=device)
         inputs = torch.as_tensor(points, device=device)
         return Block(tuple(terms), points, inputs, auxiliary, slices)
+
+
+def names_of_parameters(net: torch.nn.Module) -> dict[Tensor, list[str]]:
+    """The names of a network's parameters, as ``functional_call`` takes them.
+
+    A parameter that two layers share has two names. A layer that is at two places of the network
+    has one name alone: ``functional_call`` would put a copy into it twice, and leave it there.
+
+    Args:
+        net: The network.
+    """
+    names: dict[Tensor, list[str]] = {}
+    for path, module in net.named_modules():  # each module once
+        for name, parameter in module.named_parameters(path, recurse=False, remove_duplicate=False):
+            names.setdefault(parameter, []).append(name)
+    return names
+
+
+def same_objects(now: Sequence[Any], then: Sequence[Any] | None) -> bool:
+    """Whether two sequences hold the same objects; ``None`` holds none."""
+    return then is not None and len(now) == len(then) and all(map(operator.is_, now, then))
 
 
 def loss_functions(loss_fn: LossFn | Sequence[LossFn], number: int) -> list[LossFn]:

@@ -181,6 +181,13 @@ def tied_parameters():
     return Script(scripts.klein_gordon(), net)
 
 
+def a_layer_at_two_places():
+    net = dde.nn.FNN([2, 8, 8, 8, 1], "tanh", "Glorot normal")
+    net.linears[2] = net.linears[1]
+    net.first = net.linears[0]  # another name for a layer
+    return Script(scripts.klein_gordon(), net)
+
+
 def weight_norm():
     net = Residual()
     torch.nn.utils.parametrizations.weight_norm(net.shared)
@@ -412,6 +419,7 @@ FEATURES = {
         parallel_networks,
         user_module,
         tied_parameters,
+        a_layer_at_two_places,
         weight_norm,
         frozen_layers,
         unused_parameters,

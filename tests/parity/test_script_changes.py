@@ -280,3 +280,79 @@ def test_a_frozen_network_with_an_unknown(weights, float64):
             model.train(iterations=3, verbose=0)
     assert model.gradient_engine == "one-pass"
     assert unknown.item() == pytest.approx(c, rel=1e-10)
+
+
+def another_condition(model):
+    """An observation of the slope takes the place of a Dirichlet condition."""
+    model.data.bcs[0] = dde.icbc.OperatorBC(
+        model.data.geom,
+        lambda x, u, _: dde.grad.jacobian(u, x, j=0) - 0.3 * x[:, 1:],
+        model.data.bcs[0].on_boundary,
+    )
+
+
+KINDS: list[dict[str, Any]] = [
+    {"gradient_engine": "one-pass"},
+    {"gradient_engine": "per-group"},
+    {"gradient_engine": "fastest"},
+    {"points_per_pass": 20},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_another_condition_in_the_place_of_one(kind, float64, compilations, compiling_pays):
+    stock = trained(dde.Model, another_condition)
+    ours = trained(ddb.Model, another_condition, **kind)
+    assert_same(stock, ours)
+
+
+def trained_twice(model_class, read, callbacks=(), **compile_args):
+    """Before the second training, the residual comes to read something else at the same points."""
+    net: Any = scripts.network()
+    also: list[Any] = []
+
+    def residual(x, u):
+        return sum((reads(net, x, u) for reads in also), scripts.klein_gordon_residual(x, u))
+
+    model = model_class(scripts.klein_gordon(pde=residual), net)
+    model.compile("adam", lr=1e-2, verbose=0, **compile_args)
+    model.train(iterations=5, verbose=0, callbacks=list(callbacks))
+    also.append(read)
+    model.train(iterations=5, verbose=0, callbacks=list(callbacks))
+    return model
+
+
+READ = pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda net, x, u: net(1 - x), id="the network elsewhere"),
+        pytest.param(lambda net, x, u: u.square().mean(), id="all points"),
+    ],
+)
+
+
+@READ
+@pytest.mark.parametrize("engine", [None, "compiled", "fastest"])
+@pytest.mark.filterwarnings("ignore:gradient_engine=.compiled. can't be used here")
+def test_a_residual_that_is_another_one_in_a_later_training(
+    read, engine, float64, compilations, compiling_pays
+):
+    stock = trained_twice(dde.Model, read)
+    with pytest.warns(UserWarning, match="each group takes a backward of its own"):
+        ours = trained_twice(ddb.Model, read, gradient_engine=engine)
+    assert ours.gradient_engine == "per-group"
+    assert_same(stock, ours)
+
+
+@READ
+def test_such_a_residual_with_the_callback(read, float64):
+    stock = trained_twice(dde.Model, read)
+    callback = ddb.LossWeighting("equal")
+    with pytest.warns(UserWarning, match="each group takes a backward of its own"):
+        ours = trained_twice(dde.Model, read, callbacks=[callback])
+    assert_same(stock, ours)
+
+
+def test_such_a_residual_in_passes(float64):
+    with pytest.raises(RuntimeError, match="points_per_pass=20 can't be used here"):
+        trained_twice(ddb.Model, lambda net, x, u: net(1 - x), points_per_pass=20)

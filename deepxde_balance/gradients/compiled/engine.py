@@ -92,6 +92,7 @@ class CompiledEngine(GradientEngine):
 
     def begin(self, last_step: int | None = None) -> None:
         self._begun = True
+        self._uncompiled.begin(last_step)
         if self._iteration is not None:
             if self._evaluations != self._confirmed:  # the training before was interrupted
                 self.confirm()

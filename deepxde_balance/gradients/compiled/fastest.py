@@ -211,7 +211,7 @@ class FastestEngine(GradientEngine):
         if len(batch.inputs) > MOST_POINTS:
             raise ValueError("the points are too many to be taken at once")
         settings = [] if measure is None else measure.settings()
-        self._reads = reads_of(self.model, self.groups, settings)
+        self._reads = reads_of(self.model, settings)
         self._seen, self._trained = BatchSnapshot(batch), self.parameters().all
 
     def _holds(self, batch: Batch, measure: StatefulMeasure | None) -> bool:
@@ -232,6 +232,8 @@ class FastestEngine(GradientEngine):
         self._waited = min(_LONGEST_WAIT, 2 * self._waited + 1) if short else 0
         self._wait = self._waited
         if not same_values:
+            for engine in (self._uncompiled, self._checked):  # they are to check the losses anew
+                engine.begin(self._last_step)
             self._values.end()
             self._compile_now = True
         if not same_points:

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 
 from ..._deepxde.target_cache import TargetCache
-from ...terms.groups import TermGroups
 from .constants import (
     IMMUTABLE,
     in_packages,
@@ -337,12 +336,11 @@ class Reads:
                 self._value(value)
 
 
-def reads_of(model: dde.Model, groups: TermGroups, settings: Iterable[Any]) -> Reads:
+def reads_of(model: dde.Model, settings: Iterable[Any]) -> Reads:
     """What the evaluation of a model's losses reads, but for the loss functions.
 
     Args:
         model: The model, on a ``dde.data.PDE``.
-        groups: The groups of its terms.
         settings: Objects of the package whose public attributes are read, too.
 
     Raises:
@@ -353,10 +351,7 @@ def reads_of(model: dde.Model, groups: TermGroups, settings: Iterable[Any]) -> R
     reads.replaced(dde.config, ("autodiff",))
     reads.add(torch.nn.modules.module._global_forward_hooks)
     reads.add(torch.nn.modules.module._global_forward_pre_hooks)
-    reads.add_attributes(model.data, ("pde",))
-    for term in groups.terms:
-        if term.condition is not None:
-            reads.add(term.condition)
+    reads.add_attributes(model.data, ("pde", "bcs"))
     reads.add(model.net)
     for owner in settings:
         if type(owner).__module__.partition(".")[0] != __name__.partition(".")[0]:
