@@ -664,6 +664,16 @@ class Model(StockModel):
                 stacklevel=2,
             )
 
+    def _train_step(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
+        super()._train_step(inputs, targets, auxiliary_vars)
+        self._run.counts = {
+            callback: callback.epochs_since_last_save for callback in self._checkpoint_callbacks()
+        }
+
+    def _checkpoint_callbacks(self) -> list[dde.callbacks.ModelCheckpoint]:
+        given = [] if self.callbacks is None else self.callbacks.callbacks
+        return [c for c in given if isinstance(c, dde.callbacks.ModelCheckpoint)]
+
     def _train_sgd(self, iterations: int, display_every: int, verbose: int = 1) -> None:
         with self._training(iterations):
             if not self.stop_training:
@@ -687,11 +697,7 @@ class Model(StockModel):
         """
         # Checkpoints come last, to include what other callbacks do in the same iteration.
         self.callbacks.callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
-        checkpoints = [
-            callback.filepath
-            for callback in self.callbacks.callbacks
-            if isinstance(callback, dde.callbacks.ModelCheckpoint)
-        ]
+        checkpoints = [callback.filepath for callback in self._checkpoint_callbacks()]
         with alone(checkpoints if is_first() else []):
             yield from self._iterations(iterations)
 

@@ -235,7 +235,7 @@ def _capture(model: dde.Model, run: TrainingRun) -> dict[str, Any]:
             "weighting": None if step is None else _weighting_state(step),
             "step": None if step is None else step.state_dict(),
             "lbfgs_start": run.lbfgs_start,
-            "run": run_state.capture(model, run.in_training, run.pending),
+            "run": run_state.capture(model, run),
         },
     }
 

@@ -40,6 +40,7 @@ class TrainingRun:
         in_training: Whether a `train` is in progress.
         last_step: The iteration at which this `train` ends; ``None`` if unknown.
         lbfgs_start: The number of L-BFGS iterations before this `train`.
+        counts: What each ``ModelCheckpoint`` had counted when this iteration's callbacks began.
         test_points: Updates the test points when the conditions' points change.
     """
 
@@ -50,6 +51,7 @@ class TrainingRun:
     in_training: bool = False
     last_step: int | None = None
     lbfgs_start: int = 0
+    counts: dict[Any, int] = dataclasses.field(default_factory=dict)
     test_points: TestPoints | None = None
 
 

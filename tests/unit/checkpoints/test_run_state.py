@@ -272,6 +272,47 @@ def test_a_saver_of_better_models_goes_on_with_the_loss_of_its_last(tmp_path):
     assert again.best == saver.best
 
 
+@pytest.mark.parametrize("first", ["all", "best"])
+@pytest.mark.parametrize("saved_at", [4, 7, 9])
+def test_two_savers_each_go_on_as_in_the_unbroken_run(first, saved_at, tmp_path):
+    """With such a learning rate, the loss that a saver sees is not always its best."""
+
+    def run(folder, *more, resume=None):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        savers = {
+            "all": dde.callbacks.ModelCheckpoint(str(tmp_path / folder / "all"), period=saved_at),
+            "best": dde.callbacks.ModelCheckpoint(
+                str(tmp_path / folder / "best"), period=3, save_better_only=True
+            ),
+        }
+        in_order = [savers.pop(first), *savers.values(), *more]
+        model = compiled("equal", lr=0.3, decay=None)
+        if resume is not None:
+            model.restore(str(resume))
+        iterations = 40 - model.train_state.step
+        model.train(iterations=iterations, display_every=1, callbacks=in_order, verbose=0)
+
+    run("unbroken")
+    with pytest.raises(KeyboardInterrupt):
+        run("broken", KillBefore(saved_at + 1))
+    run("broken", resume=tmp_path / "broken" / f"all-{saved_at}.pt")
+    files = [sorted(os.listdir(tmp_path / folder)) for folder in ("unbroken", "broken")]
+    assert 1 < sum(name.startswith("best-") for name in files[0]) < 13
+    assert files[1] == files[0]
+
+
+class KillBefore(dde.callbacks.Callback):
+    """Ends everything, as Ctrl-C does, when that iteration begins."""
+
+    def __init__(self, iteration):
+        super().__init__()
+        self.iteration = iteration
+
+    def on_epoch_begin(self):
+        if self.model.train_state.iteration >= self.iteration - 1:
+            raise KeyboardInterrupt
+
+
 class Counter(dde.callbacks.Callback):
     """Counts iterations by a step of its own."""
 
