@@ -695,8 +695,10 @@ class Model(StockModel):
         Args:
             iterations: Their number, if `train` was given one.
         """
-        # Checkpoints come last, to include what other callbacks do in the same iteration.
-        self.callbacks.callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
+        # Checkpoints come last, to include what other callbacks do in the same iteration. Last of
+        # all are those of a derived class, such as SaveOnSigterm, after which nothing runs any more.
+        kind = dde.callbacks.ModelCheckpoint
+        self.callbacks.callbacks.sort(key=lambda c: (isinstance(c, kind), type(c) is not kind))
         checkpoints = [callback.filepath for callback in self._checkpoint_callbacks()]
         with alone(checkpoints if is_first() else []):
             yield from self._iterations(iterations)
