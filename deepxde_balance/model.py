@@ -14,6 +14,7 @@ import torch
 
 from ._deepxde import lbfgs
 from ._deepxde.batch import Batch, problem_of
+from ._deepxde.copied_optimizer import complete_copy
 from ._deepxde.own_functions import bind_functions
 from ._deepxde.stock_losses import given_losses
 from ._deepxde.stock_model import StockModel
@@ -107,7 +108,7 @@ class Model(StockModel):
         memo[id(self)] = copied
         copied.__dict__.update(copy.deepcopy(vars(self), memo))
         bind_functions(copied, self)
-        lbfgs.complete_copy(getattr(copied, "opt", None))
+        complete_copy(copied.opt, self.opt, memo)
         if getattr(self, "external_trainable_variables", None):
             warnings.warn(
                 "The residuals and conditions of a copied model still read the external variables "
@@ -695,8 +696,8 @@ class Model(StockModel):
         Args:
             iterations: Their number, if `train` was given one.
         """
-        # Checkpoints come last, to include what other callbacks do in the same iteration. Last of
-        # all are those of a derived class, such as SaveOnSigterm, after which nothing runs any more.
+        # Checkpoints come last, to include what other callbacks do in the same iteration. After
+        # them are those of a derived class, such as SaveOnSigterm, which ends the process.
         kind = dde.callbacks.ModelCheckpoint
         self.callbacks.callbacks.sort(key=lambda c: (isinstance(c, kind), type(c) is not kind))
         checkpoints = [callback.filepath for callback in self._checkpoint_callbacks()]
