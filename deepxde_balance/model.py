@@ -328,6 +328,7 @@ class Model(StockModel):
             run = self._run
             run.step, run.engine_asked = step, asked
             run.term_names = term_names
+            run.numbers_given, run.list_given = self._numbers, self.loss_weights
             run.pending, run.lbfgs_start = None, 0
             if step is not None:
                 step.attach(self.opt)
@@ -655,6 +656,8 @@ class Model(StockModel):
             return
         with unchanged_on_error(self):
             checkpoint.restore(self, self._run, saved, save_path)
+            checkpoint.restore_numbers(self, self._run, saved)
+            self._follow_loss_weights()
         step = self._run.step
         weighs = step is not None and (step.weighting.dynamic or step.points is not None)
         if self._run.pending is None and step is not None and weighs:

@@ -36,6 +36,8 @@ class TrainingRun:
         step: The training step; ``None`` while DeepXDE's own step trains.
         engine_asked: What `compile` was asked of the gradient engine.
         term_names: The names of residuals that `compile` was given.
+        numbers_given: The numbers that `compile` was given as weights; ``None`` for a strategy.
+        list_given: The list that it was given, which a script may change.
         pending: A restored state that is to be applied when training begins.
         in_training: Whether a `train` is in progress.
         last_step: The iteration at which this `train` ends; ``None`` if unknown.
@@ -47,6 +49,8 @@ class TrainingRun:
     step: TrainStep | None = None
     engine_asked: EngineAsked = ANY_ENGINE
     term_names: TermNames | None = None
+    numbers_given: list[float] | None = None
+    list_given: Any = None
     pending: Pending | None = None
     in_training: bool = False
     last_step: int | None = None
