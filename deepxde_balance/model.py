@@ -14,6 +14,7 @@ import torch
 
 from ._deepxde import lbfgs
 from ._deepxde.batch import Batch, problem_of
+from ._deepxde.copied_optimizer import complete_copy
 from ._deepxde.own_functions import bind_functions
 from ._deepxde.stock_losses import given_losses
 from ._deepxde.stock_model import StockModel
@@ -107,7 +108,7 @@ class Model(StockModel):
         memo[id(self)] = copied
         copied.__dict__.update(copy.deepcopy(vars(self), memo))
         bind_functions(copied, self)
-        lbfgs.complete_copy(getattr(copied, "opt", None))
+        complete_copy(copied.opt, self.opt, memo)
         if getattr(self, "external_trainable_variables", None):
             warnings.warn(
                 "The residuals and conditions of a copied model still read the external variables "
@@ -327,6 +328,7 @@ class Model(StockModel):
             run = self._run
             run.step, run.engine_asked = step, asked
             run.term_names = term_names
+            run.numbers_given, run.list_given = self._numbers, self.loss_weights
             run.pending, run.lbfgs_start = None, 0
             if step is not None:
                 step.attach(self.opt)
@@ -654,6 +656,8 @@ class Model(StockModel):
             return
         with unchanged_on_error(self):
             checkpoint.restore(self, self._run, saved, save_path)
+            checkpoint.restore_numbers(self, self._run, saved)
+            self._follow_loss_weights()
         step = self._run.step
         weighs = step is not None and (step.weighting.dynamic or step.points is not None)
         if self._run.pending is None and step is not None and weighs:
@@ -663,6 +667,16 @@ class Model(StockModel):
                 "afresh, with 1 for all.",
                 stacklevel=2,
             )
+
+    def _train_step(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
+        super()._train_step(inputs, targets, auxiliary_vars)
+        self._run.counts = {
+            callback: callback.epochs_since_last_save for callback in self._checkpoint_callbacks()
+        }
+
+    def _checkpoint_callbacks(self) -> list[dde.callbacks.ModelCheckpoint]:
+        given = [] if self.callbacks is None else self.callbacks.callbacks
+        return [c for c in given if isinstance(c, dde.callbacks.ModelCheckpoint)]
 
     def _train_sgd(self, iterations: int, display_every: int, verbose: int = 1) -> None:
         with self._training(iterations):
@@ -685,13 +699,11 @@ class Model(StockModel):
         Args:
             iterations: Their number, if `train` was given one.
         """
-        # Checkpoints come last, to include what other callbacks do in the same iteration.
-        self.callbacks.callbacks.sort(key=lambda c: isinstance(c, dde.callbacks.ModelCheckpoint))
-        checkpoints = [
-            callback.filepath
-            for callback in self.callbacks.callbacks
-            if isinstance(callback, dde.callbacks.ModelCheckpoint)
-        ]
+        # Checkpoints come last, to include what other callbacks do in the same iteration. After
+        # them are those of a derived class, such as SaveOnSigterm, which ends the process.
+        kind = dde.callbacks.ModelCheckpoint
+        self.callbacks.callbacks.sort(key=lambda c: (isinstance(c, kind), type(c) is not kind))
+        checkpoints = [callback.filepath for callback in self._checkpoint_callbacks()]
         with alone(checkpoints if is_first() else []):
             yield from self._iterations(iterations)
 

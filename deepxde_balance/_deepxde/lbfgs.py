@@ -33,13 +33,6 @@ def limit_iterations(iterations: int) -> None:
     LBFGS_options["fun_per_step"] = 25 * per_step
 
 
-def complete_copy(optimizer: object) -> None:
-    """Gives a copy of PyTorch's L-BFGS what copying leaves out, the list of its parameters."""
-    if isinstance(optimizer, torch.optim.LBFGS):
-        optimizer._params = optimizer.param_groups[0]["params"]
-        optimizer._numel_cache = None
-
-
 def train(model: dde.Model, start: int, verbose: int) -> None:
     """Trains as DeepXDE's own L-BFGS loop does, but counts each iteration once.
 

@@ -47,9 +47,19 @@ class TargetCache:
 
     def __init__(self, function: Callable[[np.ndarray], Tensor]):
         self.function = function
-        #: Whether the values may change at unchanged points. Then nothing is cached.
-        self.live = False
+        self._live = False
         self._entries: dict[tuple[int, int, int], _Entry] = {}
+
+    @property
+    def live(self) -> bool:
+        """Whether the values may change at unchanged points. Then nothing is cached."""
+        return self._live
+
+    @live.setter
+    def live(self, live: bool) -> None:
+        self._live = live
+        if live:  # what was cached before may be another value by now
+            self._entries.clear()
 
     def __call__(self, X: np.ndarray, beg: int, end: int, _: Any = None) -> Tensor:
         key = (id(X), beg, end)

@@ -20,7 +20,7 @@ from torch.serialization import default_restore_location
 
 from .._files import replaced
 from ..gradients.base import external_variables
-from ..training.build_step import restored_keep_step
+from ..training.build_step import checked_numbers, restored_keep_step
 from ..training.run import TrainingRun
 from ..training.step import TrainStep
 from ..weightings import Equal, Fixed
@@ -31,11 +31,12 @@ _OURS = "deepxde_balance"
 
 #: The number of the format of this package's part. It goes up by one with every change of the
 #: content.
-FORMAT = 6
+FORMAT = 7
 
 #: The formats that can be read; a file with another number is refused. Format 4 does not have the
-#: points and values of conditions at given points; 4 and 5 have losses without static factors.
-READABLE = (4, 5, FORMAT)
+#: points and values of conditions at given points; 4 and 5 have losses without static factors; 4 to
+#: 6 do not have numbers that a script has given as weights.
+READABLE = (4, 5, 6, FORMAT)
 
 #: Attributes of DeepXDE's NNCG that belong to its state but are not in its `state_dict`.
 _OPTIMIZER_ATTRIBUTES = ("n_iters", "U", "S", "rho", "old_dir")
@@ -169,6 +170,25 @@ def restore(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any], path
         raise CheckpointError(f"{path} can't be restored: {error}") from error
 
 
+def restore_numbers(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) -> None:
+    """Gives a model the numbers that a script had assigned to its `loss_weights`.
+
+    Where `compile` was given others than that of the saved run, these stay.
+
+    Args:
+        model: The compiled model.
+        run: Its run.
+        checkpoint: What :func:`read` returned.
+    """
+    saved, own = checkpoint.get(_OURS, {}).get("numbers"), _numbers_state(model, run)
+    if saved is None or saved["given"] != own["given"] or saved["now"] == own["now"]:
+        return
+    if saved["in_place"] and isinstance(model.loss_weights, list):
+        model.loss_weights[:] = saved["now"]  # the script's own list, which it may change again
+    else:
+        model.loss_weights = saved["now"]
+
+
 def restore_network(model: dde.Model, checkpoint: dict[str, Any], path: str) -> None:
     """Restores the network's parameters from a checkpoint, and nothing else.
 
@@ -232,10 +252,11 @@ def _capture(model: dde.Model, run: TrainingRun) -> dict[str, Any]:
             },
             "external_variables": [v.detach().clone() for v in external_variables(model)],
             "lr_scheduler": _scheduler_state(model),
+            "numbers": _numbers_state(model, run),
             "weighting": None if step is None else _weighting_state(step),
             "step": None if step is None else step.state_dict(),
             "lbfgs_start": run.lbfgs_start,
-            "run": run_state.capture(model, run.in_training, run.pending),
+            "run": run_state.capture(model, run),
         },
     }
 
@@ -265,6 +286,16 @@ def _without_tensors(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(_without_tensors(item) for item in value)
     return value
+
+
+def _numbers_state(model: dde.Model, run: TrainingRun) -> dict[str, Any]:
+    """The numbers that are the weights: those given to `compile`, and those of the script since."""
+    now = model.loss_weights
+    return {
+        "given": run.numbers_given,
+        "now": None if now is None else checked_numbers(now),
+        "in_place": now is run.list_given,
+    }
 
 
 def _scheduler_state(model: dde.Model) -> dict[str, Any] | None:

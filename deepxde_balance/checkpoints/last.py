@@ -9,9 +9,15 @@ from ..ranks import current
 
 
 def checkpoints(prefix: Path) -> list[Path]:
-    """The paths of the checkpoints of a prefix, the oldest first."""
+    """The paths of the checkpoints of a prefix, the oldest first.
+
+    Those of a longer prefix, ``"model-lbfgs"`` for ``"model"``, are left out.
+    """
+    beginning = f"{prefix.name}-"  # not in the pattern, where a name like "a[1]" is another one
     numbers = {
-        path: path.stem.rpartition("-")[2] for path in prefix.parent.glob(f"{prefix.name}-*.pt")
+        path: path.stem.removeprefix(beginning)
+        for path in prefix.parent.glob("*.pt")
+        if path.name.startswith(beginning)
     }
     return sorted((p for p, n in numbers.items() if n.isdigit()), key=lambda p: int(numbers[p]))
 

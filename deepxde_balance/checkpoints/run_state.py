@@ -13,7 +13,7 @@ from torch import Tensor
 from .._deepxde import sampled_points
 from .._deepxde.batch import problem_of
 from ..ranks import current
-from ..training.run import Pending
+from ..training.run import TrainingRun
 from . import condition_data
 
 #: The attributes that make up the state of DeepXDE's callbacks.
@@ -94,7 +94,7 @@ class PendingRun:
         )
 
 
-def capture(model: dde.Model, in_train: bool, pending: Pending | None) -> dict[str, Any]:
+def capture(model: dde.Model, run: TrainingRun) -> dict[str, Any]:
     """Returns the run's counters, loss history, random states, points and callbacks' states.
 
     All values are plain Python values or tensors, so that ``torch.load`` can read them with
@@ -102,8 +102,7 @@ def capture(model: dde.Model, in_train: bool, pending: Pending | None) -> dict[s
 
     Args:
         model: The model.
-        in_train: Whether a `train` is in progress.
-        pending: A restored state that has not been applied yet. It is saved again.
+        run: Its run. A restored state that has not been applied yet is saved again.
 
     Raises:
         TypeError: If a callback's state has a value of another type.
@@ -114,15 +113,15 @@ def capture(model: dde.Model, in_train: bool, pending: Pending | None) -> dict[s
         "points": [_plain(sampled_points.points(owner)) for owner in _owners(model.data)],
         "conditions": _plain(condition_data.capture(model.data)),
     }
-    if pending is not None:
-        return pending.state | state
+    if run.pending is not None:
+        return run.pending.state | state
     conditions = sampled_points.conditions_in_batches(model.data)
     return state | {
-        "in_train": in_train,
+        "in_train": run.in_training,
         "stop_training": bool(model.stop_training),
         "samplers": [_plain(vars(sampler)) for sampler in sampled_points.samplers(model.data)],
         "chosen": _plain([bc.batch_indices for bc in conditions]),
-        "callbacks": [_named_state(callback) for callback in _callbacks(model)],
+        "callbacks": [_named_state(callback, run) for callback in _callbacks(model)],
         "random": _random_state(),
     }
 
@@ -172,11 +171,11 @@ def _owners(data: Any) -> list[Any]:
     return [data] if problem is None or problem is data else [data, problem]
 
 
-def _named_state(callback: Any) -> dict[str, Any]:
+def _named_state(callback: Any, run: TrainingRun) -> dict[str, Any]:
     """A callback's class and its state, in plain values."""
     name = type(callback).__name__
     try:
-        return {"name": name, "state": _plain(_state_of(callback))}
+        return {"name": name, "state": _plain(_state_of(callback, run))}
     except TypeError as error:
         raise TypeError(f"The state_dict of the callback {name} can't be saved: {error}") from error
 
@@ -185,19 +184,35 @@ def _callbacks(model: dde.Model) -> list[Any]:
     return [] if model.callbacks is None else model.callbacks.callbacks
 
 
-def _state_of(callback: Any) -> dict[str, Any]:
+def _state_of(callback: Any, run: TrainingRun) -> dict[str, Any]:
     """A callback's `state_dict`, or the attributes that are known to be its state."""
     if hasattr(callback, "state_dict"):
         state: dict[str, Any] = callback.state_dict()
         return state
-    if isinstance(callback, dde.callbacks.ModelCheckpoint) and callback.save_better_only:
-        # ModelCheckpoint sets `best` after it has saved the model.
-        best = min(callback.best, callback.get_monitor_value())
-        return _attributes(callback, ("epochs_since_last_save",)) | {"best": best}
+    if run.in_training and callback in run.counts:
+        return _after_iteration(callback, run.counts[callback])
     for kind, names in _CALLBACK_STATE.items():
         if isinstance(callback, kind):
             return _attributes(callback, names)
     return {}
+
+
+def _after_iteration(callback: dde.callbacks.ModelCheckpoint, count: int) -> dict[str, Any]:
+    """The state of a ``ModelCheckpoint`` at the end of an iteration, in the middle of which it is.
+
+    It sets `best` after it has saved the model, and one that saves before others have counted is
+    not to let them count the iteration again.
+
+    Args:
+        callback: The callback.
+        count: Its count when the callbacks of the iteration began.
+    """
+    due = count + 1 >= callback.period
+    better = due and callback.save_better_only
+    return {
+        "epochs_since_last_save": 0 if due else count + 1,
+        "best": min(callback.best, callback.get_monitor_value()) if better else callback.best,
+    }
 
 
 def _load_callback(callback: Any, state: dict[str, Any]) -> None:

@@ -36,20 +36,26 @@ class TrainingRun:
         step: The training step; ``None`` while DeepXDE's own step trains.
         engine_asked: What `compile` was asked of the gradient engine.
         term_names: The names of residuals that `compile` was given.
+        numbers_given: The numbers that `compile` was given as weights; ``None`` for a strategy.
+        list_given: The list that it was given, which a script may change.
         pending: A restored state that is to be applied when training begins.
         in_training: Whether a `train` is in progress.
         last_step: The iteration at which this `train` ends; ``None`` if unknown.
         lbfgs_start: The number of L-BFGS iterations before this `train`.
+        counts: What each ``ModelCheckpoint`` had counted when this iteration's callbacks began.
         test_points: Updates the test points when the conditions' points change.
     """
 
     step: TrainStep | None = None
     engine_asked: EngineAsked = ANY_ENGINE
     term_names: TermNames | None = None
+    numbers_given: list[float] | None = None
+    list_given: Any = None
     pending: Pending | None = None
     in_training: bool = False
     last_step: int | None = None
     lbfgs_start: int = 0
+    counts: dict[Any, int] = dataclasses.field(default_factory=dict)
     test_points: TestPoints | None = None
 
 

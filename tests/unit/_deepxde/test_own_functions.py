@@ -33,22 +33,6 @@ def test_a_copy_goes_on_as_the_model_does(engine, weights):
     assert np.array_equal(copied.predict(POINTS), model.predict(POINTS))
 
 
-def test_a_copy_under_lbfgs_goes_on_as_the_model_does(optimizer_options):
-    """Two calls of `train` of a model, the second by the copy: the history is copied, too."""
-    optimizer_options.lbfgs.update(maxiter=10, iter_per_step=5)
-    model, other = (ddb.Model(scripts.klein_gordon(), scripts.network()) for _ in range(2))
-    for one in (model, other):
-        one.compile("L-BFGS", loss_weights="gw-std", verbose=0)
-        one.train(verbose=0)
-    before = scripts.parameters_of(model).clone()
-    copied = copy.deepcopy(model)
-    copied.train(verbose=0)
-    other.train(verbose=0)
-    assert torch.equal(scripts.parameters_of(model), before)
-    assert not torch.equal(scripts.parameters_of(copied), before)
-    assert torch.equal(scripts.parameters_of(copied), scripts.parameters_of(other))
-
-
 def test_variables_that_a_copy_does_not_train_are_told():
     variable = dde.Variable(1.0)
     data = scripts.klein_gordon(pde=lambda x, u: scripts.klein_gordon_residual(x, u) + variable * u)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from _support import scripts
 
+import deepxde_balance as ddb
 from deepxde_balance._deepxde.target_cache import TargetCache, mend_targets
 
 
@@ -46,6 +47,32 @@ def test_live_values_are_never_kept():
     for _ in range(3):
         cache(X, 0, 3)
     assert function.calls == 3
+
+
+def test_values_that_were_kept_before_are_forgotten():
+    cache, X, scale = TargetCache(lambda x: torch.as_tensor(scale[0] * x)), np.ones((3, 1)), [1.0]
+    cache(X, 0, 3)
+    cache.live = True
+    scale[0] = 2.0
+    assert cache(X, 0, 3).tolist() == [[2.0]] * 3
+    cache.live = False
+    assert cache(X, 0, 3).tolist() == [[2.0]] * 3
+
+
+def test_targets_follow_a_variable_that_is_trained_from_the_second_phase_on():
+    c = dde.Variable(2.0)
+    geom = dde.geometry.Rectangle([0, 0], [1, 1])
+    bc = dde.icbc.DirichletBC(geom, lambda x: c.item() * x[:, 0:1], lambda _, on: on)
+    model = ddb.Model(scripts.laplace(geom, [bc]), scripts.network())
+    for variables in (None, [c]):
+        model.compile("adam", lr=0.1, external_trainable_variables=variables, verbose=0)
+        model.train(iterations=2, verbose=0)
+    with torch.no_grad():
+        c.fill_(5.0)
+    points = model.data.train_x_bc
+    error = model.predict(points) - 5.0 * points[:, 0:1]
+    model.train(iterations=0, verbose=0)
+    assert model.train_state.loss_train[1] == pytest.approx(np.mean(error**2), rel=1e-5)
 
 
 def test_points_of_long_ago_are_let_go():

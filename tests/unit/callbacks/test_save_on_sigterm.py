@@ -116,6 +116,14 @@ def test_after_the_last_iteration(model, ended, tmp_path):
     assert files(tmp_path) == ["model-4.pt"]
 
 
+def test_other_checkpoints_of_that_iteration_are_saved_before(model, ended, tmp_path):
+    stopping = ddb.SaveOnSigterm(tmp_path / "stopped")
+    saving = dde.callbacks.ModelCheckpoint(str(tmp_path / "best"), period=3, save_better_only=True)
+    with pytest.raises(SystemExit):
+        train(model, stopping, saving, Do(3, terminate))
+    assert {path.name for path in tmp_path.glob("*.pt")} == {"best-3.pt", "stopped-3.pt"}
+
+
 def test_a_network_that_is_not_finite(model, ended, tmp_path, capsys):
     def spoil():
         with torch.no_grad():

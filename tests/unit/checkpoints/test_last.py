@@ -16,6 +16,14 @@ def test_the_checkpoint_with_the_most_iterations_is_the_last(tmp_path):
     assert ddb.last_checkpoint(tmp_path / "b") is None
 
 
+@pytest.mark.parametrize("prefix", ["a", "a-lbfgs", "a[1]", "a*"])
+def test_checkpoints_of_other_prefixes_are_not_those_of_this_one(prefix, tmp_path):
+    for name in ("a-9.pt", "a-lbfgs-20.pt", "a-1-30.pt", "a[1]-40.pt", "a*-50.pt", "a1-60.pt"):
+        (tmp_path / name).touch()
+    last = {"a": "a-9.pt", "a-lbfgs": "a-lbfgs-20.pt", "a[1]": "a[1]-40.pt", "a*": "a*-50.pt"}
+    assert ddb.last_checkpoint(tmp_path / prefix) == str(tmp_path / last[prefix])
+
+
 def test_ranks_that_see_other_checkpoints_are_told(tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "a-3.pt").touch()

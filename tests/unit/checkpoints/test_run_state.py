@@ -272,6 +272,101 @@ def test_a_saver_of_better_models_goes_on_with_the_loss_of_its_last(tmp_path):
     assert again.best == saver.best
 
 
+class Weigh(dde.callbacks.Callback):
+    """A schedule: other numbers as weights at the end of iteration 10."""
+
+    def __init__(self, in_place):
+        super().__init__()
+        self.in_place = in_place
+
+    def on_epoch_end(self):
+        if self.model.train_state.step != 10:
+            return
+        if self.in_place:
+            self.model.loss_weights[1] = 50.0
+        else:
+            self.model.loss_weights = [1.0, 50.0, 10.0, 10.0]
+
+
+@pytest.mark.parametrize("stop", [10, 17])
+@pytest.mark.parametrize("in_place", [True, False])
+def test_numbers_that_a_script_has_assigned(in_place, stop, tmp_path):
+    expected, resumed = broken_and_unbroken(
+        lambda: compiled([1.0, 10.0, 10.0, 10.0]), lambda: [Weigh(in_place)], tmp_path, stop=stop
+    )
+    assert expected["weights"]["bc0"] == 50.0
+    assert_same(expected, resumed)
+
+
+def test_a_list_that_the_script_changes_goes_on_to_be_the_weights(tmp_path):
+    numbers = [1.0, 10.0, 10.0, 10.0]
+    first = compiled(numbers)
+    numbers[1] = 50.0
+    path, again = first.save(str(tmp_path / "run")), [1.0, 10.0, 10.0, 10.0]
+    second = compiled(again)
+    second.restore(path)
+    assert list(second.weights.values()) == again == numbers
+    again[2] = 7.0
+    assert list(second.weights.values()) == [1.0, 50.0, 7.0, 10.0]
+
+
+def test_a_model_goes_back_to_the_numbers_before_a_change(tmp_path):
+    model = compiled([1.0, 10.0, 10.0, 10.0])
+    path = model.save(str(tmp_path / "run"))
+    model.loss_weights = [1.0, 50.0, 10.0, 10.0]
+    model.restore(path)
+    assert list(model.weights.values()) == [1.0, 10.0, 10.0, 10.0]
+
+
+def test_other_numbers_given_to_compile_stay(tmp_path):
+    first = compiled([1.0, 10.0, 10.0, 10.0])
+    first.loss_weights = [1.0, 50.0, 10.0, 10.0]
+    path, second = first.save(str(tmp_path / "run")), compiled([1.0, 2.0, 3.0, 4.0])
+    second.restore(path)
+    assert list(second.weights.values()) == [1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("first", ["all", "best"])
+@pytest.mark.parametrize("saved_at", [4, 7, 9])
+def test_two_savers_each_go_on_as_in_the_unbroken_run(first, saved_at, tmp_path):
+    """With such a learning rate, the loss that a saver sees is not always its best."""
+
+    def run(folder, *more, resume=None):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        savers = {
+            "all": dde.callbacks.ModelCheckpoint(str(tmp_path / folder / "all"), period=saved_at),
+            "best": dde.callbacks.ModelCheckpoint(
+                str(tmp_path / folder / "best"), period=3, save_better_only=True
+            ),
+        }
+        in_order = [savers.pop(first), *savers.values(), *more]
+        model = compiled("equal", lr=0.3, decay=None)
+        if resume is not None:
+            model.restore(str(resume))
+        iterations = 40 - model.train_state.step
+        model.train(iterations=iterations, display_every=1, callbacks=in_order, verbose=0)
+
+    run("unbroken")
+    with pytest.raises(KeyboardInterrupt):
+        run("broken", KillBefore(saved_at + 1))
+    run("broken", resume=tmp_path / "broken" / f"all-{saved_at}.pt")
+    files = [sorted(os.listdir(tmp_path / folder)) for folder in ("unbroken", "broken")]
+    assert 1 < sum(name.startswith("best-") for name in files[0]) < 13
+    assert files[1] == files[0]
+
+
+class KillBefore(dde.callbacks.Callback):
+    """Ends everything, as Ctrl-C does, when that iteration begins."""
+
+    def __init__(self, iteration):
+        super().__init__()
+        self.iteration = iteration
+
+    def on_epoch_begin(self):
+        if self.model.train_state.iteration >= self.iteration - 1:
+            raise KeyboardInterrupt
+
+
 class Counter(dde.callbacks.Callback):
     """Counts iterations by a step of its own."""
 
