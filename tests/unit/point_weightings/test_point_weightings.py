@@ -121,5 +121,5 @@ def test_bad_arguments(make, message):
 
 
 def test_a_parameter_that_a_name_does_not_have():
-    with pytest.raises(TypeError, match="'rba' has no parameter 'decay': it takes gamma, eta, inh"):
+    with pytest.raises(TypeError, match="'rba' has no parameter 'decay': it takes gamma, eta, "):
         point_weightings.get("rba:decay=0.9")
