@@ -232,8 +232,7 @@ class FastestEngine(GradientEngine):
         self._waited = min(_LONGEST_WAIT, 2 * self._waited + 1) if short else 0
         self._wait = self._waited
         if not same_values:
-            for engine in (self._uncompiled, self._checked):  # they are to check the losses anew
-                engine.begin(self._last_step)
+            self._checked.begin()  # it is to check the losses anew before the next trace
             self._values.end()
             self._compile_now = True
         if not same_points:
