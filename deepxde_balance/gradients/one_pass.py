@@ -261,7 +261,7 @@ class OnePassEngine(GradientEngine):
         return list(residuals) if isinstance(residuals, (list, tuple)) else [residuals]
 
     def _cut(self, batch: Batch) -> None:
-        """Cuts a batch into blocks, unless the present blocks are of the same points."""
+        """Cuts a batch into blocks, unless the present ones are of its points and conditions."""
         if not self.model.net.training:
             self.model.net.train()
         conditions_now = list(self.model.data.bcs)
