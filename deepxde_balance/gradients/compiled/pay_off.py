@@ -20,8 +20,8 @@ _TRACE_ITERATIONS = 10
 _TRACE_SECONDS = 1.5
 
 #: A compilation is expected to take so many times as long as recording the operations: longer for
-#: more operations, and on a slow machine. A choice, on the careful side: the cavity's took 9 times as
-#: long (benchmarks/results/whole_training.json).
+#: more operations, and on a slow machine. A choice, on the careful side: the cavity's took 9 times
+#: as long (benchmarks/results/whole_training.json).
 TRACES_OF_A_COMPILATION = 20.0
 
 #: A trace evaluates the iteration so many times, besides recording it.
