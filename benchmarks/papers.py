@@ -1,12 +1,12 @@
 """Repeats results of the papers: trains the runs, and prints a table of what is finished.
 
-    python benchmarks/papers.py --jobs 2 --engine compiled   # all, about 20 core hours
-    python benchmarks/papers.py --only poisson harmonic
-    python benchmarks/papers.py --show                       # the tables only, trains nothing
-    python benchmarks/papers.py --show --write               # into docs/papers.md, and the report
+    python benchmarks/papers.py --only burgers --jobs 2 --engine compiled
+    python benchmarks/papers.py --short --jobs 2   # a tenth of the points, in papers-short
+    python benchmarks/papers.py --show             # the tables only, trains nothing
+    python benchmarks/papers.py --show --write     # into docs/papers.md, and the report
 
-Four problems have their papers' full settings, five are shortened. Finished runs are skipped, and
-a run that was killed goes on. The runs with seed 0 come first, then those with seed 1, and so on.
+All of it takes days on a CPU, a run minutes to hours. Finished runs are skipped, and a run that
+was killed goes on. The runs with seed 0 come first, then those with seed 1, and so on.
 """
 
 from __future__ import annotations
@@ -32,10 +32,8 @@ from deepxde_balance.report.tables import final, percent, printed, table
 from deepxde_balance.results.record import Record, read
 
 RESULTS = Path(__file__).parent / "results" / "papers"
+RESULTS_SHORT = Path(__file__).parent / "results" / "papers-short"
 PAGE = Path(__file__).parents[1] / "docs" / "papers.md"
-
-#: The problems at full settings whose tables are in that page.
-_IN_PAGE = ("klein-gordon", "poisson", "burgers-inverse")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,33 +57,85 @@ class Plan:
             for seed in range(seeds):
                 yield Run(self.problem, strategy, seed, self.points, self.settings)
 
+    def has_runs(self, records: Sequence[Record]) -> bool:
+        """Whether any of the runs is among the records."""
+        found = {(record.problem, record.weights, record.seed) for record in records}
+        return any((run.problem, run.weights, run.seed) in found for run in self.runs())
+
 
 _STATISTICS = ("mean", "std", "kurtosis")
 _NINE = ("equal", "uw", "sa", *(f"{way}-{s}" for way in ("gw", "db") for s in _STATISTICS))
-_DB = ("equal", "gw-mean", "gw-kurtosis", "db-mean", "db-std", "db-kurtosis")
 _DN = (
     "equal",
     *(f"{name}:alpha={alpha}" for name in ("gw-mean", "gw-std") for alpha in (0.1, 0.01)),
-    *(f"dn:beta={beta}{rest}" for rest in (",bias_correction=false", "") for beta in (0.9, 0.99)),
+    *(f"dn:beta={beta},bias_correction=false" for beta in (0.9, 0.99)),
+)
+#: The strategies of the papers' main tables, by problem: DB's, then DN's.
+TABLES: Mapping[str, Sequence[str]] = {
+    "klein-gordon": _NINE,
+    "wave": _NINE,
+    "helmholtz": _NINE,
+    "allen-cahn": _NINE,
+    "burgers-inverse": _NINE,
+    "navier-stokes": _NINE,
+    "burgers": _DN,
+    "poisson": _DN,
+    "allen-cahn-dn": _DN,
+}
+#: DB's tables 2 and 3.
+_ABLATIONS = tuple(
+    f"db-{statistic}:{changed}"
+    for changed in (
+        "allocation=pairwise",
+        "allocation=average",
+        *(f"average=ema:alpha={alpha}" for alpha in (0.5, 0.2, 0.01)),
+    )
+    for statistic in _STATISTICS
+)
+#: At the papers' settings.
+PLANS: Sequence[Plan] = (
+    Plan("klein-gordon", {**dict.fromkeys(_NINE, 2), "uw": 1, "sa": 1, "auto": 2}),
+    Plan("poisson", dict.fromkeys((*_DN, "dn:beta=0.9", "dn:beta=0.99", "auto"), 3)),
+    Plan("burgers-inverse", dict.fromkeys((*_NINE, "auto"), 3)),
+    Plan("burgers", dict.fromkeys((*_DN, "auto"), 2)),
+    Plan("helmholtz", dict.fromkeys((*_NINE, "auto"), 2)),
+    Plan("navier-stokes", dict.fromkeys(("equal", "gw-mean", "db-mean", "auto"), 1)),
+    Plan("klein-gordon", dict.fromkeys(_ABLATIONS, 1)),
+    Plan("harmonic", {name: 5 for name in weightings.names() if name != "keep"}),
 )
 _FEW = ("equal", "gw-mean", "db-kurtosis", "auto")
-_SHORT = {"iterations": 5000}
-PLANS: Sequence[Plan] = (
-    Plan("klein-gordon", {**dict.fromkeys(_DB, 2), "gw-std": 2, "uw": 1, "sa": 1, "auto": 2}),
-    Plan("poisson", dict.fromkeys((*_DN, "auto"), 3)),
-    Plan("burgers-inverse", dict.fromkeys((*_NINE, "auto"), 3)),
-    Plan("harmonic", {name: 5 for name in weightings.names() if name != "keep"}),
-    Plan("helmholtz", dict.fromkeys(_FEW, 1), 0.1, _SHORT),
-    Plan("navier-stokes", dict.fromkeys(_FEW, 1), 0.1, _SHORT),
-    Plan("allen-cahn", dict.fromkeys(_FEW, 1), 0.1, _SHORT),
-    Plan("wave", dict.fromkeys(_FEW, 1), 0.05, {**_SHORT, "width": 100}),
+_SHORTER = {"iterations": 5000}
+#: Fewer points and iterations than the papers', on problems that take hours.
+SHORT: Sequence[Plan] = (
+    Plan("helmholtz", dict.fromkeys(_FEW, 1), 0.1, _SHORTER),
+    Plan("navier-stokes", dict.fromkeys(_FEW, 1), 0.1, _SHORTER),
+    Plan("allen-cahn", dict.fromkeys(_FEW, 1), 0.1, _SHORTER),
+    Plan("wave", dict.fromkeys(_FEW, 1), 0.05, {**_SHORTER, "width": 100}),
     Plan(
         "burgers",
         dict.fromkeys(("equal", "dn:beta=0.99,bias_correction=false", "db-kurtosis", "auto"), 1),
         0.1,
-        _SHORT,
+        _SHORTER,
     ),
 )
+
+
+def count_table(records: Sequence[Record]) -> str:
+    """For each problem of the papers' main tables how many of its cells are measured, and how.
+
+    A cell is measured if there is a run at the paper's settings, with any seed.
+    """
+    full = [case for case in cases(records) if not case.differs]
+    rows: list[tuple[Any, ...]] = []
+    for problem, strategies in TABLES.items():
+        case = next((c for c in full if c.problem == problem), None)
+        words = [next(iter(Plan(problem, {s: 1}).runs())).weights for s in strategies]
+        verdicts = [verdict(case, w) for w in words if case and w in case.strategies]
+        good = sum(text.startswith("ok") for text in verdicts)
+        rows.append((problem, len(words), len(verdicts), good))
+    rows.append(("all", *(sum(row[i] for row in rows) for i in (1, 2, 3))))
+    columns = ("problem", "published cells", "measured", "ok")
+    return table({name: [str(row[i]) for row in rows] for i, name in enumerate(columns)})
 
 
 def cell_table(plans: Sequence[Plan], records: Sequence[Record]) -> str:
@@ -158,32 +208,48 @@ def _order(plan: Plan, records: Sequence[Record]) -> tuple[str, ...] | None:
     return plan.problem, str(len(ours)), f"{correlation:.2f}", *orders
 
 
+def page_tables(records: Sequence[Record]) -> dict[str, str]:
+    """The tables of the page by their marks, of the published problems of which there are runs."""
+    published = [plan for plan in PLANS if plan.problem in TABLES]
+    plans = [plan for plan in published if plan.has_runs(records)]
+    return {
+        "papers": cell_table(plans, records),
+        "orders": order_table(plans, records),
+        "count": count_table(records),
+    }
+
+
 def main() -> None:
-    problems = [plan.problem for plan in PLANS]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=problems, default=problems, metavar="PROBLEM")
+    parser.add_argument("--only", nargs="+", metavar="PROBLEM")
+    parser.add_argument("--short", action="store_true", help="the shortened problems instead")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help="folder of the records")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--engine", choices=get_args(EngineName), help="of gradients")
     parser.add_argument("--show", action="store_true", help="only show what is finished")
     parser.add_argument("--write", action="store_true", help="the page's tables, the report")
     given = parser.parse_args()
-    plans = [plan for plan in PLANS if plan.problem in given.only]
+    plans = SHORT if given.short else PLANS
+    out = given.out or (RESULTS_SHORT if given.short else RESULTS)
+    problems = [plan.problem for plan in plans]
+    for name in given.only or ():
+        if name not in problems:
+            parser.error(f"--only: {name!r} is not one of {', '.join(problems)}.")
+    shown = [plan for plan in plans if plan.problem in (given.only or problems)]
     if not given.show:
-        runs = sorted((run for plan in plans for run in plan.runs()), key=lambda run: run.seed)
-        failed = Sweep(runs, given.out, given.device, threads=1, engine=given.engine).train(
-            given.jobs
-        )
+        runs = sorted((run for plan in shown for run in plan.runs()), key=lambda run: run.seed)
+        failed = Sweep(runs, out, given.device, threads=1, engine=given.engine).train(given.jobs)
         if failed:
             parser.exit(1, f"{len(failed)} runs failed, see above; the others are finished.\n")
-    records = read(given.out)
+    records = read(out)
     if given.write:
-        full = [plan for plan in PLANS if plan.problem in _IN_PAGE]
-        marked.write(PAGE, papers=cell_table(full, records), orders=order_table(full, records))
-        report(given.out)
-    print(cell_table(plans, records))
-    print(f"\n{order_table(plans, records)}")
+        if not given.short:
+            marked.write(PAGE, **page_tables(records))
+        report(out)
+    print(cell_table(shown, records))
+    if not given.short:
+        print(f"\n{order_table(shown, records)}\n\n{count_table(records)}")
 
 
 if __name__ == "__main__":

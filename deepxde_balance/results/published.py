@@ -55,7 +55,7 @@ def published(problem: str, weights: str, quantity: str = "L2RE") -> Published |
     without a published result.
 
     The ablations of the DB paper are ``"db-mean:allocation=pairwise"``,
-    ``"db-mean:allocation=average"`` and ``"db-mean:average=ema,alpha=0.5"``.
+    ``"db-mean:allocation=average"`` and ``"db-mean:average=ema:alpha=0.5"``.
 
     Args:
         problem: The name of a benchmark problem.
@@ -116,15 +116,15 @@ _DB_ABLATIONS = """
 2 db-mean:allocation=average          0.985 0.175 0.336 0.062
 2 db-std:allocation=average           0.899 0.152 0.302 0.052
 2 db-kurtosis:allocation=average      0.776 0.113 0.263 0.038
-3 db-mean:average=ema,alpha=0.5       1.486 0.534 0.490 0.163
-3 db-std:average=ema,alpha=0.5        1.337 0.367 0.451 0.124
-3 db-kurtosis:average=ema,alpha=0.5   1.205 0.273 0.405 0.092
-3 db-mean:average=ema,alpha=0.2       1.305 0.474 0.440 0.164
-3 db-std:average=ema,alpha=0.2        1.182 0.294 0.402 0.098
-3 db-kurtosis:average=ema,alpha=0.2   1.112 0.248 0.378 0.086
-3 db-mean:average=ema,alpha=0.01      1.034 0.306 0.347 0.102
-3 db-std:average=ema,alpha=0.01       0.913 0.133 0.307 0.046
-3 db-kurtosis:average=ema,alpha=0.01  0.859 0.193 0.292 0.067
+3 db-mean:average=ema:alpha=0.5       1.486 0.534 0.490 0.163
+3 db-std:average=ema:alpha=0.5        1.337 0.367 0.451 0.124
+3 db-kurtosis:average=ema:alpha=0.5   1.205 0.273 0.405 0.092
+3 db-mean:average=ema:alpha=0.2       1.305 0.474 0.440 0.164
+3 db-std:average=ema:alpha=0.2        1.182 0.294 0.402 0.098
+3 db-kurtosis:average=ema:alpha=0.2   1.112 0.248 0.378 0.086
+3 db-mean:average=ema:alpha=0.01      1.034 0.306 0.347 0.102
+3 db-std:average=ema:alpha=0.01       0.913 0.133 0.307 0.046
+3 db-kurtosis:average=ema:alpha=0.01  0.859 0.193 0.292 0.067
 """
 # Absolute errors of the identified C1 and C2, in units of 1e-3.
 _DB_COEFFICIENTS = """

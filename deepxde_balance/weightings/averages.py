@@ -14,7 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .._checks import choose, in_interval
+from .._checks import check_parameters, choose, in_interval, unknown_name
+from . import words
 from .stateful import Stateful
 
 
@@ -134,6 +135,9 @@ class _OverAllUpdates(Average):
 
     count: Tensor
 
+    def __init__(self) -> None:  # without PyTorch's arguments, so that none are taken
+        super().__init__()
+
     def reset(self, num_conditions: int, like: Tensor) -> None:
         self.register_buffer("count", like.new_zeros(num_conditions))
 
@@ -182,7 +186,7 @@ class GeometricMean(_OverAllUpdates):
 
 AverageName = Literal["ema", "bias-corrected-ema", "running-mean", "geometric-mean"]
 
-_BY_NAME: dict[str, Callable[[], Average]] = {
+_BY_NAME: dict[str, Callable[..., Average]] = {
     "ema": EMA,
     "bias-corrected-ema": BiasCorrectedEMA,
     "running-mean": RunningMean,
@@ -190,15 +194,28 @@ _BY_NAME: dict[str, Callable[[], Average]] = {
 }
 
 
-def get(average: AverageName | Average) -> Average:
-    """The average of a name, with its default parameter; an :class:`Average` is returned as it is.
+def get(average: str | Average) -> Average:
+    """The average of a name or word; an :class:`Average` is returned as it is.
 
     Args:
-        average: ``"ema"``, ``"bias-corrected-ema"``, ``"running-mean"``, ``"geometric-mean"`` or
-            an :class:`Average`.
+        average: ``"ema"``, ``"bias-corrected-ema"``, ``"running-mean"``, ``"geometric-mean"``, one
+            of them with its parameter, such as ``"ema:alpha=0.5"``, or an :class:`Average`.
 
     Raises:
-        ValueError: If the name is unknown.
-        TypeError: If `average` is neither a name nor an :class:`Average`.
+        ValueError: If the name is unknown, the word can't be read, or the parameter's value is not
+            allowed.
+        TypeError: If `average` is neither a text nor an :class:`Average`, or there is no such
+            parameter.
+
+    Example:
+        >>> from deepxde_balance.weightings import averages
+        >>> averages.get("ema:alpha=0.5")
+        EMA(alpha=0.5)
     """
-    return choose("average", average, Average, _BY_NAME)
+    if not isinstance(average, str) or ":" not in average:
+        return choose("average", average, Average, _BY_NAME)
+    name, parameters = words.parse(average)
+    if name not in _BY_NAME:
+        raise unknown_name("average", name, _BY_NAME)
+    check_parameters("average", name, _BY_NAME[name], parameters)
+    return _BY_NAME[name](**parameters)

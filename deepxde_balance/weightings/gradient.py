@@ -236,7 +236,8 @@ class DB(GradientWeighting):
         statistic: ``"mean"``, ``"std"``, ``"kurtosis"``, ``"norm"`` or a
             :class:`~deepxde_balance.weightings.statistics.Statistic`.
         average: ``"running-mean"``, ``"geometric-mean"``, ``"ema"``, ``"bias-corrected-ema"`` or an
-            :class:`~deepxde_balance.weightings.averages.Average`, e.g. ``ddb.EMA(0.5)``.
+            :class:`~deepxde_balance.weightings.averages.Average`, e.g. ``ddb.EMA(0.5)``. A
+            strategy's word writes the latter as ``"db-mean:average=ema:alpha=0.5"``.
         update_every: Iterations from one update to the next.
         max_weight: Upper bound of the weights, at least 1; ``None`` for none.
         scale: Static factors on the losses before they are weighed: one number per loss term, or a
@@ -245,6 +246,9 @@ class DB(GradientWeighting):
             counts less than with equal weights.
         guard: ``"growth"`` raises weights of conditions that are let go, ``"release"`` lowers those
             of conditions that are met; ``None`` for neither, as in the paper.
+        allocation: ``"difficulty"``, or one of the paper's ablations (sec. 4.4): ``"average"``
+            (equal shares of the sum) or ``"pairwise"`` (each condition its own ratio). Or an
+            :class:`~deepxde_balance.weightings.allocations.Allocation`.
 
     Raises:
         ValueError, TypeError: As :class:`GradientWeighting`.
@@ -266,7 +270,8 @@ class DB(GradientWeighting):
         scale: Scale | None = None,
         min_weight: float | None = None,
         guard: GuardName | Guard | None = None,
+        allocation: AllocationName | Allocation = "difficulty",
     ):
         super().__init__(
-            statistic, "difficulty", average, update_every, max_weight, scale, min_weight, guard
+            statistic, allocation, average, update_every, max_weight, scale, min_weight, guard
         )

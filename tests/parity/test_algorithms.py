@@ -126,6 +126,21 @@ CASES: dict[str, Any] = {
         3,
         ddb.GradientWeighting("kurtosis", "average", ddb.RunningMean(), update_every=3),
     ),
+    "db-std:allocation=pairwise": (
+        lambda: Db("std", "pairwise"),
+        3,
+        "db-std:allocation=pairwise,update_every=3",
+    ),
+    "db-mean:allocation=average": (
+        lambda: Db("mean", "average"),
+        3,
+        "db-mean:allocation=average,update_every=3",
+    ),
+    "db-kurtosis:average=ema:alpha=0.5": (
+        lambda: Db("kurtosis", alpha=0.5),
+        3,
+        "db-kurtosis:average=ema:alpha=0.5,update_every=3",
+    ),
     "db geometric": (
         lambda: DbGeometric("kurtosis"),
         3,

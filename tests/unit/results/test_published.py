@@ -25,7 +25,7 @@ from deepxde_balance.results.published import published
         ("klein-gordon", "db-std:allocation=average", "L2RE", 0.899, 0.152),
         ("klein-gordon", "db-kurtosis:allocation=pairwise", "MAE", 0.267, 0.043),
         ("klein-gordon", "db-std:average=running-mean", "L2RE", 0.767, 0.112),
-        ("klein-gordon", "db-mean:average=ema,alpha=0.01", "L2RE", 1.034, 0.306),
+        ("klein-gordon", "db-mean:average=ema:alpha=0.01", "L2RE", 1.034, 0.306),
     ],
 )
 def test_values_of_zhou_et_al(problem, weights, quantity, mean, std):

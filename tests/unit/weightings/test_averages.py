@@ -1,5 +1,7 @@
 """Each average on hand-worked numbers; properties by hypothesis."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import gmean
 
+import deepxde_balance as ddb
 from deepxde_balance import EMA, BiasCorrectedEMA, GeometricMean, RunningMean
 from deepxde_balance.weightings import averages
 
@@ -130,10 +133,42 @@ def test_an_average_by_name(name, kind):
     assert type(averages.get(name)) is kind
 
 
+@pytest.mark.parametrize(
+    ("word", "kind", "parameter", "value"),
+    [
+        ("ema:alpha=0.5", EMA, "alpha", 0.5),
+        ("EMA: alpha=.2", EMA, "alpha", 0.2),
+        ("bias_corrected_ema:beta=0.9", BiasCorrectedEMA, "beta", 0.9),
+    ],
+)
+def test_an_average_with_its_parameter(word, kind, parameter, value):
+    average = averages.get(word)
+    assert type(average) is kind
+    assert getattr(average, parameter) == value
+    assert ddb.weightings.get(f"db-mean:update_every=7,average={word}").average.extra_repr() == (
+        f"{parameter}={value}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "error", "text"),
+    [
+        ("emu:alpha=0.5", ValueError, "Unknown average 'emu'. Did you mean 'ema'?"),
+        ("ema:alpha=2", ValueError, "alpha=2 is not allowed: it must be a number in (0, 1]."),
+        ("ema:0.5", ValueError, "'ema:0.5' is not allowed: write"),
+        ("ema:beta=0.5", TypeError, "The average 'ema' has no parameter 'beta': it takes alpha."),
+        ("running-mean:n=3", TypeError, "'running-mean' has no parameter 'n': it takes none."),
+    ],
+)
+def test_a_word_of_an_average_that_is_not_allowed(word, error, text):
+    with pytest.raises(error, match=re.escape(text)):
+        ddb.weightings.get(f"db-mean:average={word}")
+
+
 def test_an_average_itself_and_what_is_none():
     average = EMA(0.5)
     assert averages.get(average) is average
     with pytest.raises(ValueError, match=r"average 'runing-mean'.*Did you mean 'running-mean'"):
-        averages.get("runing-mean")  # type: ignore[arg-type]  # refused
+        averages.get("runing-mean")
     with pytest.raises(TypeError, match=r"average=0\.5 is not allowed"):
         averages.get(0.5)  # type: ignore[arg-type]  # refused
