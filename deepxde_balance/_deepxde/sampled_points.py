@@ -47,7 +47,8 @@ def points(data: Any) -> dict[str, Any] | None:
 def put_back(data: Any, saved: dict[str, Any]) -> None:
     """Gives a data object the saved points of another one of its class.
 
-    Warns if the numbers of points differ, or if the points can't be replaced.
+    Warns if the numbers of points differ, or if the points can't be replaced. A
+    ``dde.data.Function`` that was not trained yet has no points.
 
     Args:
         data: The data object.
@@ -63,7 +64,7 @@ def put_back(data: Any, saved: dict[str, Any]) -> None:
                 stacklevel=6,
             )
         return
-    if saved_shape != own_shape:
+    if saved_shape != own_shape and data.train_x is not None:
         warnings.warn(
             f"The checkpoint's training points, of shape {saved_shape}, replace the model's, "
             f"{own_shape}.",

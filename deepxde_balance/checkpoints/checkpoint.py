@@ -38,6 +38,10 @@ FORMAT = 7
 #: 6 do not have numbers that a script has given as weights.
 READABLE = (4, 5, 6, FORMAT)
 
+#: The strategies without weights and with a list of numbers. A script may change the numbers, and
+#: so turn one into the other.
+_OF_NUMBERS = (Equal.__name__, Fixed.__name__)
+
 #: Attributes of DeepXDE's NNCG that belong to its state but are not in its `state_dict`.
 _OPTIMIZER_ATTRIBUTES = ("n_iters", "U", "S", "rho", "old_dir")
 
@@ -383,7 +387,7 @@ def _difference(model: dde.Model, run: TrainingRun, checkpoint: dict[str, Any]) 
             f"it has {len(shapes)} external variable(s) of shapes {shapes}, the model has "
             f"{own_shapes}."
         )
-    difference = _weighting_difference(ours["weighting"], run.step)
+    difference = _weighting_difference(ours, model, run)
     if difference is None:
         difference = run_state.conditions_difference(model.data, ours["run"])
     return difference
@@ -420,13 +424,30 @@ def _options_difference(saved: dict[str, Any], own: dict[str, Any]) -> str | Non
     return None
 
 
-def _weighting_difference(saved: dict[str, Any] | None, step: TrainStep | None) -> str | None:
+def _given_strategy(strategy: str, numbers: Mapping[str, Any] | None) -> str:
+    """The strategy that `compile` was given, where a script has given other numbers since.
+
+    Args:
+        strategy: The present one.
+        numbers: What :func:`_numbers_state` returned; ``None`` in a checkpoint of an older format.
+    """
+    if numbers is None or strategy not in _OF_NUMBERS or numbers["given"] == numbers["now"]:
+        return strategy
+    return _OF_NUMBERS[0 if numbers["given"] is None else 1]
+
+
+def _weighting_difference(
+    ours: Mapping[str, Any], model: dde.Model, run: TrainingRun
+) -> str | None:
     """Describes how the saved weighting differs from the model's; ``None`` if it does not.
 
     Other hyperparameters are no difference, but a warning.
     """
-    strategy = "Equal" if saved is None else saved["strategy"]
-    own_strategy = "Equal" if step is None else step.weighting.strategy
+    saved, step = ours["weighting"], run.step
+    strategy = _given_strategy("Equal" if saved is None else saved["strategy"], ours.get("numbers"))
+    own_strategy = _given_strategy(
+        "Equal" if step is None else step.weighting.strategy, _numbers_state(model, run)
+    )
     if strategy != own_strategy:
         return (
             f"its strategy is {strategy}, the model's {own_strategy}. To go on with another one, "
@@ -442,13 +463,14 @@ def _weighting_difference(saved: dict[str, Any] | None, step: TrainStep | None) 
     if saved is None or step is None:
         return None
     own = _weighting_state(step)
+    same_groups = saved["strategy"] == own["strategy"]  # not where one has a script's numbers
     for what, name in (
         ("dynamic", "weights are adaptive:"),
         ("groups", "groups"),
         ("unweighted", "unweighted terms"),
         ("scale", "static factors"),
     ):
-        if saved[what] != own[what]:
+        if same_groups and saved[what] != own[what]:
             return f"its {name} are {saved[what]}, the model's {own[what]}."
     saved_values, own_values = _hyperparameters(saved), _hyperparameters(own)
     differing = [

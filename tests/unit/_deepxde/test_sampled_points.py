@@ -2,6 +2,8 @@
 
 import copy
 
+import deepxde as dde
+import numpy as np
 from _support import scripts
 from _support.operators import operator
 
@@ -26,3 +28,17 @@ def test_points_that_are_the_same_are_not_exchanged():
     put_back(data, saved)
     assert data.train_x is saved["train_x"]
     assert data.train_x_all is before["train_x_all"]
+
+
+def test_a_function_that_has_no_points_yet_gets_the_saved_ones():
+    """Without a warning, which would be an error here: points are not replaced by others."""
+    trained, fresh = (
+        dde.data.Function(dde.geometry.Interval(0, 1), np.sin, 7, 7) for _ in range(2)
+    )
+    trained.train_next_batch()
+    trained.test()
+    saved = points(trained)
+    assert saved is not None and fresh.train_x is None
+    put_back(fresh, saved)
+    np.testing.assert_array_equal(fresh.train_x, trained.train_x)
+    np.testing.assert_array_equal(fresh.test_y, trained.test_y)

@@ -298,6 +298,38 @@ def test_numbers_that_a_script_has_assigned(in_place, stop, tmp_path):
     assert_same(expected, resumed)
 
 
+class Assign(dde.callbacks.Callback):
+    """A schedule: numbers or ``None`` as weights at the end of iteration 10."""
+
+    def __init__(self, numbers):
+        super().__init__()
+        self.numbers = numbers
+
+    def on_epoch_end(self):
+        if self.model.train_state.step == 10:
+            self.model.loss_weights = self.numbers
+
+
+@pytest.mark.parametrize(
+    "given, assigned",
+    [(None, [1.0, 50.0, 10.0, 10.0]), ([1.0, 50.0, 10.0, 10.0], None)],
+    ids=["numbers", "none"],
+)
+def test_numbers_in_the_place_of_none_and_none_in_the_place_of_numbers(given, assigned, tmp_path):
+    expected, resumed = broken_and_unbroken(
+        lambda: compiled(given), lambda: [Assign(assigned)], tmp_path, stop=17
+    )
+    assert expected["weights"]["bc0"] == (50.0 if assigned else 1.0)
+    assert_same(expected, resumed)
+
+
+@pytest.mark.parametrize("given, other", [(None, [1.0] * 4), ([1.0] * 4, None)])
+def test_numbers_that_compile_was_given_are_no_assigned_ones(given, other, tmp_path):
+    path = compiled(given).save(str(tmp_path / "run"))
+    with pytest.raises(ddb.CheckpointError, match=r"its strategy is (Equal|Fixed), the model's"):
+        compiled(other).restore(path)
+
+
 def test_a_list_that_the_script_changes_goes_on_to_be_the_weights(tmp_path):
     numbers = [1.0, 10.0, 10.0, 10.0]
     first = compiled(numbers)
