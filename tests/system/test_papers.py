@@ -5,6 +5,7 @@ import importlib
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from _support.records import write_run
@@ -49,7 +50,8 @@ def test_every_cell_of_the_tables_is_published(papers):
     for problem, word in cells:
         settings = dataclasses.asdict(problems.get(problem).settings)
         run = Run(problem, word)
-        case = Case(problem, {run.weights: [SimpleNamespace(problem=problem, settings=settings)]})
+        record: Any = SimpleNamespace(problem=problem, settings=settings)
+        case = Case(problem, {run.weights: [record]})
         assert case.published(run.weights, "L2RE") is not None, (problem, word)
 
 
