@@ -3,7 +3,7 @@
     python benchmarks/papers.py --only burgers --jobs 2 --engine compiled
     python benchmarks/papers.py --short --jobs 2   # a tenth of the points, in papers-short
     python benchmarks/papers.py --show             # the tables only, trains nothing
-    python benchmarks/papers.py --show --write     # into docs/papers.md, and the report
+    python benchmarks/papers.py --show --write     # into two pages of docs, and the report
 
 All of it takes days on a CPU, a run minutes to hours. Finished runs are skipped, and a run that
 was killed goes on. The runs with seed 0 come first, then those with seed 1, and so on.
@@ -34,6 +34,7 @@ from deepxde_balance.results.record import Record, read
 RESULTS = Path(__file__).parent / "results" / "papers"
 RESULTS_SHORT = Path(__file__).parent / "results" / "papers-short"
 PAGE = Path(__file__).parents[1] / "docs" / "papers.md"
+WHICH_STRATEGY = PAGE.with_name("which-strategy.md")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,6 +209,29 @@ def _order(plan: Plan, records: Sequence[Record]) -> tuple[str, ...] | None:
     return plan.problem, str(len(ours)), f"{correlation:.2f}", *orders
 
 
+def auto_table(records: Sequence[Record]) -> str:
+    """`auto` beside equal weights and the best strategy, over the seeds that `auto` has.
+
+    A strategy takes part with those seeds; one that lacks any of them does not.
+    """
+    rows: list[tuple[str, ...]] = []
+    for case in (case for case in cases(records) if not case.differs):
+        seeds = {run.seed for run in case.strategies.get("auto", ())}
+        means: dict[str, float] = {}
+        for name, runs in case.strategies.items():
+            same = [run for run in runs if run.seed in seeds]
+            if seeds and len(same) == len(seeds):
+                means[name] = 100 * final(same, "L2RE").mean
+        if {"auto", "equal"} <= means.keys():
+            best = min(means, key=means.__getitem__)
+            equal, auto, least = (f"{means[name]:.2g} %" for name in ("equal", "auto", best))
+            ratio = f"{means['auto'] / means['equal']:.2g}"
+            best = f"{least} `{best}`"
+            rows.append((case.problem, str(len(seeds)), equal, auto, ratio, best))
+    columns = ("problem", "seeds", "`equal`", "`auto`", "ratio", "best")
+    return table({name: [row[i] for row in rows] for i, name in enumerate(columns)})
+
+
 def page_tables(records: Sequence[Record]) -> dict[str, str]:
     """The tables of the page by their marks, of the published problems of which there are runs."""
     published = [plan for plan in PLANS if plan.problem in TABLES]
@@ -246,10 +270,12 @@ def main() -> None:
     if given.write:
         if not given.short:
             marked.write(PAGE, **page_tables(records))
+            marked.write(WHICH_STRATEGY, full_settings=auto_table(records))
         report(out)
     print(cell_table(shown, records))
     if not given.short:
-        print(f"\n{order_table(shown, records)}\n\n{count_table(records)}")
+        for text in (order_table(shown, records), count_table(records), auto_table(records)):
+            print(f"\n{text}")
 
 
 if __name__ == "__main__":

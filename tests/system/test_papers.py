@@ -118,8 +118,10 @@ def test_the_order_of_the_strategies_and_the_papers(papers, tmp_path):
 
 
 def test_the_page_shows_the_records_that_are_there(papers):
-    page = papers.PAGE.read_text(encoding="utf-8")
-    for table in papers.page_tables(read(papers.RESULTS)).values():
+    page, which = (p.read_text(encoding="utf-8") for p in (papers.PAGE, papers.WHICH_STRATEGY))
+    records = read(papers.RESULTS)
+    assert papers.auto_table(records) in which
+    for table in papers.page_tables(records).values():
         assert table in page
 
 
@@ -128,3 +130,21 @@ def test_a_problem_that_is_not_there(papers, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         papers.main()
     assert "'heat' is not one of klein-gordon, " in capsys.readouterr().err
+
+
+def test_auto_beside_equal_weights_over_its_own_seeds(papers, tmp_path):
+    paper = dataclasses.asdict(problems.get("klein-gordon").settings)
+    full = {"paper": paper, "settings": paper}
+    errors = {
+        "auto": {1: 0.01, 2: 0.03},
+        "equal": {0: 0.9, 1: 0.04, 2: 0.04},
+        "dn": {1: 0.01, 2: 0.01},
+        "db-std": {1: 0.001},  # lacks seed 2
+    }
+    for name, by_seed in errors.items():
+        for seed, l2re in by_seed.items():
+            write_run(tmp_path, weights=name, seed=seed, l2re=l2re, **full)
+    rows = papers.auto_table(read(tmp_path)).splitlines()[2:]
+    assert [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows] == [
+        ["klein-gordon", "2", "4 %", "2 %", "0.5", "1 % `dn`"]
+    ]
