@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -121,16 +122,20 @@ SHORT: Sequence[Plan] = (
 )
 
 
+def _at_full_settings(records: Sequence[Record]) -> list[Case]:
+    return [case for case in cases(records) if not case.differs]
+
+
 def count_table(records: Sequence[Record]) -> str:
     """For each problem of the papers' main tables how many of its cells are measured, and how.
 
     A cell is measured if there is a run at the paper's settings, with any seed.
     """
-    full = [case for case in cases(records) if not case.differs]
+    full = {case.problem: case for case in _at_full_settings(records)}
     rows: list[tuple[Any, ...]] = []
     for problem, strategies in TABLES.items():
-        case = next((c for c in full if c.problem == problem), None)
-        words = [next(iter(Plan(problem, {s: 1}).runs())).weights for s in strategies]
+        case = full.get(problem)
+        words = [Run(problem, strategy).weights for strategy in strategies]
         verdicts = [verdict(case, w) for w in words if case and w in case.strategies]
         good = sum(text.startswith("ok") for text in verdicts)
         rows.append((problem, len(words), len(verdicts), good))
@@ -212,16 +217,18 @@ def _order(plan: Plan, records: Sequence[Record]) -> tuple[str, ...] | None:
 def auto_table(records: Sequence[Record]) -> str:
     """`auto` beside equal weights and the best strategy, over the seeds that `auto` has.
 
-    A strategy takes part with those seeds; one that lacks any of them does not.
+    A strategy takes part with those seeds; one that lacks any of them does not. The mean of one
+    with a run that diverged is infinite.
     """
     rows: list[tuple[str, ...]] = []
-    for case in (case for case in cases(records) if not case.differs):
+    for case in _at_full_settings(records):
         seeds = {run.seed for run in case.strategies.get("auto", ())}
         means: dict[str, float] = {}
         for name, runs in case.strategies.items():
             same = [run for run in runs if run.seed in seeds]
             if seeds and len(same) == len(seeds):
-                means[name] = 100 * final(same, "L2RE").mean
+                errors = final(same, "L2RE")
+                means[name] = math.inf if errors.diverged else 100 * errors.mean
         if {"auto", "equal"} <= means.keys():
             best = min(means, key=means.__getitem__)
             equal, auto, least = (f"{means[name]:.2g} %" for name in ("equal", "auto", best))

@@ -463,14 +463,14 @@ def _weighting_difference(
     if saved is None or step is None:
         return None
     own = _weighting_state(step)
-    same_groups = saved["strategy"] == own["strategy"]  # not where one has a script's numbers
+    same_strategy = saved["strategy"] == own["strategy"]  # not where one has a script's numbers
     for what, name in (
         ("dynamic", "weights are adaptive:"),
         ("groups", "groups"),
         ("unweighted", "unweighted terms"),
         ("scale", "static factors"),
     ):
-        if same_groups and saved[what] != own[what]:
+        if same_strategy and saved[what] != own[what]:
             return f"its {name} are {saved[what]}, the model's {own[what]}."
     saved_values, own_values = _hyperparameters(saved), _hyperparameters(own)
     differing = [
