@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from torch.nn.functional import pad
+
 
 def convert(ours: dict[str, Any]) -> None:
     """Gives this package's part of a checkpoint the entries of the present format, in place.
@@ -19,6 +21,8 @@ def convert(ours: dict[str, Any]) -> None:
     factors = [] if ours["weighting"] is None else ours["weighting"]["scale"]
     if ours["format"] < 6 and any(factor != 1 for factor in factors):
         _forget_losses_without_factors(ours)
+    if ours["format"] < 8 and ours["weighting"] is not None:
+        _let_guards_see_the_reference(ours["weighting"]["state"])
     if ours["format"] > 4:
         return
     for state in _states_of_points(ours):
@@ -41,6 +45,13 @@ def _forget_losses_without_factors(ours: dict[str, Any]) -> None:
         "that of callbacks, is looked for afresh.",
         stacklevel=4,
     )
+
+
+def _let_guards_see_the_reference(state: dict[str, Any]) -> None:
+    """Puts the reference before the conditions whose losses a guard has seen, as not seen yet."""
+    for name, unseen in (("guard.seen.logs", math.nan), ("guard.seen.largest_logs", -math.inf)):
+        if name in state:
+            state[name] = pad(state[name], (1, 0), value=unseen)
 
 
 def _states_of_points(ours: dict[str, Any]) -> Iterator[dict[str, Any]]:

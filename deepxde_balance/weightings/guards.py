@@ -74,24 +74,24 @@ class _Factors(Guard):
 
     def reset(self, num_conditions: int, like: Tensor) -> None:
         self.register_buffer("factors", like.new_ones(num_conditions))
-        self.seen.reset(num_conditions, like)
+        self.seen.reset(num_conditions + 1, like)
 
     def forward(self, weights: Tensor, losses: Tensor) -> Tensor:
         finite = losses.isfinite().all()
         before = self.seen.mean()
-        self.seen(torch.where(finite, losses[1:], torch.nan))
-        shares = weights * self.factors * losses[1:] / losses[0]
-        self.factors = self.changed(shares, losses[1:], before, finite)
+        self.seen(torch.where(finite, losses, torch.nan))
+        self.factors = self.changed(weights * self.factors, losses, before, finite)
         return weights * self.factors
 
     @abstractmethod
-    def changed(self, shares: Tensor, losses: Tensor, before: Tensor, finite: Tensor) -> Tensor:
+    def changed(self, weights: Tensor, losses: Tensor, before: Tensor, finite: Tensor) -> Tensor:
         """The factors after one more update.
 
         Args:
-            shares: Weighted losses of the conditions over that of the reference, shape (M,).
-            losses: Unweighted losses of the conditions, shape (M,).
-            before: Their smoothed values before this update, nan at the first, shape (M,).
+            weights: The conditions' weights with the factors so far, the reference's being 1,
+                shape (M,).
+            losses: Unweighted losses, the reference first, shape (M + 1,).
+            before: Their smoothed values before this update, nan at the first, shape (M + 1,).
             finite: Whether all losses are finite; if not, nothing may change. Shape ().
         """
 
@@ -100,13 +100,18 @@ class Growth(_Factors):
     """Raises the weight of a condition that is let go, until it is learned (`"growth"`).
 
     Where the residual is small at a wrong solution (Laplace's equation near a constant), rules
-    that compare gradients let the conditions go. A condition is let go while all of this is true:
+    that compare gradients let the conditions go. A condition is let go while all of this is true,
+    where a smoothed loss is its geometric mean over about the last 10 updates:
 
-    - it is not met: its loss is more than `met` of its largest loss so far;
-    - its weighted loss is larger than the reference's, so that the weighted sum allows no better;
-    - its loss does not fall: it is above `falling` of its smoothed value, which is its geometric
-      mean over about the last 10 updates. A loss that falls by less than about 0.5 % an update
-      does not fall in this sense.
+    - it is not met: its smoothed loss is more than `met` of its largest so far;
+    - its smoothed loss, weighted, is larger than the reference's, so that the weighted sum allows
+      no better;
+    - its loss does not fall: it is above `falling` of its smoothed value. A loss that falls by less
+      than about 0.5 % an update does not fall in this sense.
+
+    Smoothed, because a factor that has grown stays: in a long training at a constant rate the
+    losses jump again and again, and a condition that was met long ago would seem to be let go for
+    a few updates of each jump.
 
     Then its factor, 1 at the start, grows by `rate` at each update. It may grow 3000-fold until the
     loss is lower by 30 %, and from there 3000-fold again. If the loss is not lower by then, the
@@ -148,10 +153,10 @@ class Growth(_Factors):
         self.register_buffer("base_losses", like.new_full((num_conditions,), math.inf))
         self.register_buffer("given_up", torch.zeros_like(self.factors, dtype=torch.bool))
 
-    def changed(self, shares: Tensor, losses: Tensor, before: Tensor, finite: Tensor) -> Tensor:
-        stuck = losses > self.falling * before  # not at the first update, where `before` is nan
-        let_go = stuck & (shares > 1) & (losses > self.met * self.seen.largest())
-        mean = self.seen.mean()
+    def changed(self, weights: Tensor, losses: Tensor, before: Tensor, finite: Tensor) -> Tensor:
+        reference, mean = self.seen.mean().tensor_split([1])
+        stuck = (losses > self.falling * before)[1:]  # not at the first, where `before` is nan
+        let_go = stuck & (weights * mean > reference) & (mean > self.met * self.seen.largest()[1:])
         progress = (mean < _PROGRESS * self.base_losses) | (self.factors == self.base_factors)
         progress = progress & finite & ~self.given_up
         self.base_losses = torch.where(progress, mean, self.base_losses)
@@ -195,8 +200,9 @@ class Release(_Factors):
         self.met = _checks.in_interval("met", met, 0, 1, "(]")
         self.share = _checks.in_interval("share", share, 0, math.inf, "()")
 
-    def changed(self, shares: Tensor, losses: Tensor, before: Tensor, finite: Tensor) -> Tensor:
-        met = losses < self.met * self.seen.largest()
+    def changed(self, weights: Tensor, losses: Tensor, before: Tensor, finite: Tensor) -> Tensor:
+        shares = weights * losses[1:] / losses[0]
+        met = (losses < self.met * self.seen.largest())[1:]
         lower = met & (shares < self.share)
         higher = ~met | (shares > 3 * self.share)
         changed = torch.where(lower, self.factors / self.rate, self.factors)

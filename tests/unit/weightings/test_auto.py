@@ -65,9 +65,10 @@ class ByHand:
             k = k0 * math.exp(self.rise[i])
             plain = (h * k0) ** (1 - self.power) * k**self.power
             loss = losses[1 + i]
-            outweighs = plain * self.factors[i] * loss > losses[0]
+            smoothed = self.recent[1 + i]
+            outweighs = plain * self.factors[i] * smoothed > self.recent[0]
             stuck = bool(before) and loss > 0.95 * before[1 + i]
-            if outweighs and stuck and loss > 0.01 * self.largest[1 + i]:
+            if outweighs and stuck and smoothed > 0.01 * self.largest[1 + i]:
                 self.factors[i] *= 1.05
             weights.append(plain * self.factors[i])
         weights = [1.0, *weights]

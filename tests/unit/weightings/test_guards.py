@@ -24,14 +24,15 @@ def guarded(guard, sequence, weights=(1.0, 1.0)):
 def growth_by_hand(sequence, weights, rate=1.05, met=0.01, falling=0.95):
     """The rule with its smoothed losses, but without giving up."""
     factors, largest, found = [1.0] * len(weights), [0.0] * len(weights), []
-    recent: dict[int, float] = {}
-    for residual, *conditions in sequence:
+    recent, recent_residual = list(sequence[0][1:]), sequence[0][0]
+    for k, (residual, *conditions) in enumerate(sequence):
+        recent_residual = recent_residual**0.9 * residual**0.1
         for i, loss in enumerate(conditions):
-            share = weights[i] * factors[i] * loss / residual
-            stuck = i in recent and loss > falling * recent[i]
-            recent[i] = recent.get(i, loss) ** 0.9 * loss**0.1
+            stuck = k > 0 and loss > falling * recent[i]
+            recent[i] = recent[i] ** 0.9 * loss**0.1
             largest[i] = max(largest[i], recent[i])
-            if share > 1 and stuck and loss > met * largest[i]:
+            share = weights[i] * factors[i] * recent[i] / recent_residual
+            if share > 1 and stuck and recent[i] > met * largest[i]:
                 factors[i] *= rate
         found.append([w * f for w, f in zip(weights, factors, strict=True)])
     return found
@@ -72,8 +73,20 @@ def test_growth_ends_when_the_weighted_loss_is_that_of_the_reference():
     """The residual's loss rises by a fifth an update, the factor by a tenth: it is overtaken."""
     sequence = [[1.2**k, 4.0] for k in range(40)]
     weights = guarded(ddb.Growth(rate=1.1), sequence, (1.0,))
-    # At update k, from 1 on, the weight is 1.1^(k - 1); 4 x 1.1^(k - 1) > 1.2^k up to k = 14.
-    assert weights[-1] == pytest.approx([1.1**14])
+    # Smoothed, the residual's loss is 1.2^(k - 9 + 9 x 0.9^k). At update k, from 1 on, the weight
+    # is 1.1^(k - 1); 4 x 1.1^(k - 1) is larger than that up to k = 33.
+    assert weights[-1] == pytest.approx([1.1**33])
+
+
+@pytest.mark.parametrize("floor", [1e-6, 0.05])
+def test_a_jump_of_the_losses_is_not_a_condition_that_is_let_go(floor):
+    """A condition that stays at its floor, met or not, and jumps for 5 updates of each 50.
+
+    In a jump it is not met, does not fall and outweighs the residual.
+    """
+    jump, quiet = [0.2, 0.3], [0.1, floor]
+    sequence = [[1.0, 0.9**k] for k in range(20)] + ([quiet] * 45 + [jump] * 5) * 20
+    assert {w for (w,) in guarded(ddb.Growth(), sequence, (1.0,))} == {1.0}
 
 
 def test_growth_is_given_up_where_it_does_not_help():
