@@ -22,18 +22,21 @@ from typing import Any, get_args
 os.environ.setdefault("DDE_BACKEND", "pytorch")
 
 import marked
+import numpy as np
 from scipy.stats import spearmanr
 
 from deepxde_balance import weightings
 from deepxde_balance.experiments import Run, Sweep
 from deepxde_balance.gradients.choose import EngineName
 from deepxde_balance.report import report
-from deepxde_balance.report.case import Case, cases, summary, verdict
+from deepxde_balance.report.case import Case, Summary, cases, summary, verdict
 from deepxde_balance.report.tables import final, percent, printed, table
 from deepxde_balance.results.record import Record, read
 
 RESULTS = Path(__file__).parent / "results" / "papers"
 RESULTS_SHORT = Path(__file__).parent / "results" / "papers-short"
+#: `auto` on Burgers before its guard judged by smoothed losses.
+RESULTS_BEFORE = RESULTS.with_name("growth-by-present-losses")
 PAGE = Path(__file__).parents[1] / "docs" / "papers.md"
 WHICH_STRATEGY = PAGE.with_name("which-strategy.md")
 
@@ -223,19 +226,48 @@ def auto_table(records: Sequence[Record]) -> str:
     rows: list[tuple[str, ...]] = []
     for case in _at_full_settings(records):
         seeds = {run.seed for run in case.strategies.get("auto", ())}
-        means: dict[str, float] = {}
-        for name, runs in case.strategies.items():
-            same = [run for run in runs if run.seed in seeds]
-            if seeds and len(same) == len(seeds):
-                errors = final(same, "L2RE")
-                means[name] = math.inf if errors.diverged else 100 * errors.mean
-        if {"auto", "equal"} <= means.keys():
-            best = min(means, key=means.__getitem__)
-            equal, auto, least = (f"{means[name]:.2g} %" for name in ("equal", "auto", best))
-            ratio = f"{means['auto'] / means['equal']:.2g}"
-            best = f"{least} `{best}`"
-            rows.append((case.problem, str(len(seeds)), equal, auto, ratio, best))
-    columns = ("problem", "seeds", "`equal`", "`auto`", "ratio", "best")
+        same = {
+            name: [run for run in runs if run.seed in seeds]
+            for name, runs in case.strategies.items()
+        }
+        complete = {name: runs for name, runs in same.items() if runs and len(runs) == len(seeds)}
+        if not {"auto", "equal"} <= complete.keys():
+            continue
+        means = {name: _mean_percent(final(runs, "L2RE")) for name, runs in complete.items()}
+        late = {
+            name: _mean_percent(summary(run.over_last_fifth() for run in runs))
+            for name, runs in complete.items()
+        }
+        best = min(means, key=means.__getitem__)
+        equal, auto, least = (f"{means[name]:.2g} %" for name in ("equal", "auto", best))
+        ratios = (f"{of['auto'] / of['equal']:.2g}" for of in (means, late))
+        rows.append((case.problem, str(len(seeds)), equal, auto, *ratios, f"{least} `{best}`"))
+    columns = ("problem", "seeds", "`equal`", "`auto`", "ratio", "ratio, last fifth", "best")
+    return table({name: [row[i] for row in rows] for i, name in enumerate(columns)})
+
+
+def _mean_percent(errors: Summary) -> float:
+    return math.inf if errors.diverged else 100 * errors.mean
+
+
+def course_table(labelled: Sequence[tuple[str, Record]]) -> str:
+    """The errors in % of runs with a label each, and the weights that they end with.
+
+    Medians over fifths of the iterations. The conditions' weights are over the residual's.
+    """
+    rows: list[tuple[str, ...]] = []
+    for label, run in labelled:
+        errors, fifth = np.array(run.errors["L2RE"]), run.steps[-1] / 5
+        fifths = (
+            errors[(run.steps >= k * fifth) & (run.steps <= (k + 1) * fifth)] for k in range(5)
+        )
+        medians = (f"{100 * np.median(part):.2g}" for part in fifths)
+        reference, *conditions = (values[-1] for values in run.loss_weights.values())
+        weights = ", ".join(f"{weight / reference:.2g}" for weight in conditions)
+        last = f"{100 * errors[-1]:.2g}"
+        rows.append((label, str(run.seed), *medians, last, weights))
+    parts = ("first fifth", "second", "third", "fourth", "last")
+    columns = ("strategy", "seed", *parts, "last iteration", "weights")
     return table({name: [row[i] for row in rows] for i, name in enumerate(columns)})
 
 
@@ -247,7 +279,15 @@ def page_tables(records: Sequence[Record]) -> dict[str, str]:
         "papers": cell_table(plans, records),
         "orders": order_table(plans, records),
         "count": count_table(records),
+        "course_on_burgers": course_table(_on_burgers(records)),
     }
+
+
+def _on_burgers(records: Sequence[Record]) -> list[tuple[str, Record]]:
+    before = [("`auto` before", run) for run in read(RESULTS_BEFORE)]
+    runs = [run for run in records if run.problem == "burgers"]
+    names = ("auto", "equal", "dn:beta=0.99,bias_correction=false")
+    return before + [(f"`{name}`", run) for name in names for run in runs if run.weights == name]
 
 
 def main() -> None:

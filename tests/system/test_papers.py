@@ -145,8 +145,22 @@ def test_auto_beside_equal_weights_over_its_own_seeds(papers, tmp_path):
     }
     for name, by_seed in errors.items():
         for seed, l2re in by_seed.items():
-            write_run(tmp_path, weights=name, seed=seed, l2re=l2re, **full)
+            before = 3 * l2re if name == "auto" else l2re  # better at the last iteration only
+            history = {"L2RE": [1.0, *[before] * 39, l2re]}
+            write_run(tmp_path, weights=name, seed=seed, l2re=l2re, errors=history, **full)
     rows = papers.auto_table(read(tmp_path)).splitlines()[2:]
     assert [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows] == [
-        ["klein-gordon", "2", "4 %", "2 %", "0.5", "1 % `dn`"]
+        ["klein-gordon", "2", "4 %", "2 %", "0.5", "1.5", "1 % `dn`"]
+    ]
+
+
+def test_the_course_of_a_run(papers, tmp_path):
+    """41 records: eight to a fifth, and its two ends."""
+    errors = [0.5] * 8 + [0.4] * 8 + [0.3] * 8 + [0.2] * 8 + [0.1] * 8 + [0.7]
+    weights = {"pde": [2.0] * 41, "bc": [6.0] * 41, "ic": [*[2.0] * 40, 0.5]}
+    write_run(tmp_path, weights="auto", seed=4, errors={"L2RE": errors}, loss_weights=weights)
+    (run,) = read(tmp_path)
+    row = papers.course_table([("some label", run)]).splitlines()[2]
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == [
+        *("some label", "4", "50", "40", "30", "20", "10", "70", "3, 0.25")
     ]
