@@ -48,7 +48,7 @@ from .training.check_ranks import (
     check_compiled,
     refuse_what_ranks_cannot_share,
 )
-from .training.given_optimizer import check_trains
+from .training.given_optimizer import check_frozen, check_trains
 from .training.loss_check import is_finite
 from .training.loss_units import follow_change
 from .training.run import TrainingRun, present_point_weights, run_of, unchanged_on_error
@@ -254,12 +254,12 @@ class Model(StockModel):
 
         Raises:
             ValueError: If a name is unknown, an optimizer object has parameters of another network
-                only, the number of weights is not the number of terms, a weight is negative or not
-                finite, the groups don't fit the conditions, a name of `term_names` is reserved or
-                taken, the strategy can't balance this problem
-                or work with this optimizer, a point weighting can't weigh these points, the
-                gradient engine can't be used, or points can't be divided into passes. The model
-                then does not change.
+                only, NNCG is to train a network that is frozen in part, the number of weights is
+                not the number of terms, a weight is negative or not finite, the groups don't fit
+                the conditions, a name of `term_names` is reserved or taken, the strategy can't
+                balance this problem or work with this optimizer, a point weighting can't weigh
+                these points, the gradient engine can't be used, or points can't be divided into
+                passes. The model then does not change.
             TypeError: If `loss_weights`, `loss_groups` or `point_weights` is of the wrong type.
             RanksError: If several processes train together
                 (:func:`deepxde_balance.distributed`) and differ in what must be the same.
@@ -287,6 +287,7 @@ class Model(StockModel):
             refuse_what_ranks_cannot_share(self, optimizer, ranks)
         check_engine(asked, self.data, self.net, optimizer, loss)
         check_trains(self, optimizer, external_trainable_variables, lr)
+        check_frozen(self, optimizer)
         step, numbers = build_step(
             self, self._run, loss_weights, loss_groups, loss, asked, point_weights, term_names
         )

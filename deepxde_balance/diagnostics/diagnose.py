@@ -173,7 +173,10 @@ def _reference(groups: TermGroups) -> tuple[str, list[int]]:
 
 
 def _number_of_points(model: dde.Model, groups: TermGroups, row: tuple[int, ...]) -> int | None:
-    """The number of points of a row's terms. All residuals have the same points."""
+    """The number of points of a row's terms. All residuals have the same points.
+
+    The batch of an integral or fractional problem has more points than its residual.
+    """
     data = model.data
     if not isinstance(data, dde.data.PDE) or not groups.terms[0].is_residual:
         return None
@@ -181,6 +184,8 @@ def _number_of_points(model: dde.Model, groups: TermGroups, row: tuple[int, ...]
     of_condition = dict(zip(conditions, data.num_bcs, strict=True))
     number: int = sum(of_condition.get(i, 0) for i in row)
     if any(i not in of_condition for i in row):
+        if type(data).train_next_batch is not dde.data.PDE.train_next_batch:
+            return None
         number += len(current_batch(model).inputs) - sum(data.num_bcs)
     return number
 

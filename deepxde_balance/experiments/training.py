@@ -200,7 +200,7 @@ def _threads(number: int | None) -> Iterator[None]:
 
 def check_device(device: str) -> None:
     """Raises a ValueError if there is no such device, or it is neither a CPU nor a CUDA GPU."""
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+    if not isinstance(device, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise ValueError(f"device={device!r} is not allowed: give cpu, cuda or cuda:N.")
     kind = torch.device(device)
     if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():

@@ -90,12 +90,9 @@ class UserSweep:
         """
         check_build(build)
         check_optimizer_name(optimizer)
-        training = Training.of_this_process(
-            iterations=positive_int("iterations", iterations),
-            optimizer=optimizer,
-            lr=in_interval("lr", lr, 0, math.inf, "()"),
-            lbfgs_iterations=from_zero("lbfgs_iterations", lbfgs_iterations),
-        )
+        iterations = positive_int("iterations", iterations)
+        lr = in_interval("lr", lr, 0, math.inf, "()")
+        lbfgs_iterations = from_zero("lbfgs_iterations", lbfgs_iterations)
         seeds = positive_int("seeds", seeds)
         if jobs != -1:
             jobs = positive_int("jobs", jobs)
@@ -108,6 +105,10 @@ class UserSweep:
             fingerprints = [make(build, seed).fingerprint for seed in range(seeds)]
             start = make(build, 0)
             check_fingerprint(start.fingerprint, fingerprints[0], build, 0)
+        # `build` may have set DeepXDE's float type.
+        training = Training.of_this_process(
+            iterations=iterations, optimizer=optimizer, lr=lr, lbfgs_iterations=lbfgs_iterations
+        )
         return cls(
             build=build,
             training=training,

@@ -173,9 +173,10 @@ class AcrossRanks(GradientEngine):
                 cause,
             )
         summed = self.add_up(own)
-        wrong = ~equal_but_for_rounding(summed, whole)
+        network = next(model.net.parameters()).dtype
+        wrong = ~equal_but_for_rounding(summed, whole, network)
         if trained:
-            limit = torch.finfo(whole.dtype).eps ** 0.25
+            limit = torch.finfo(network).eps ** 0.25
             wrong &= (summed - whole).abs() > limit * whole.abs()
         # Whatever one rank finds, all must raise.
         wrong = self.add_up(wrong.to(own)) > 0

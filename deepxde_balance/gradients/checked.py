@@ -257,7 +257,8 @@ class CheckedEngine(GradientEngine):
 
     def _differing(self, losses: Tensor, expected: Tensor) -> str:
         """The names of the terms whose losses are not as expected; empty if there are none."""
-        wrong = ~equal_but_for_rounding(losses, expected)
+        network = next(self.model.net.parameters()).dtype
+        wrong = ~equal_but_for_rounding(losses, expected, network)
         return ", ".join(
             term.name for term, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w
         )
@@ -295,14 +296,21 @@ class _WeighedErrors:
         return sums
 
 
-def equal_but_for_rounding(found: Tensor, expected: Tensor) -> Tensor:
+def equal_but_for_rounding(found: Tensor, expected: Tensor, network: torch.dtype) -> Tensor:
     """Whether each value equals the expected one up to rounding.
 
     Nothing is compared where the expected value is nan or infinite. Sums over thousands of points
     in another order, and derivatives from matrices of another shape, make relative differences of
     some thousand eps, the machine precision. The limit, sqrt(eps), is larger, and far below the
     differences that a wrong engine makes.
+
+    Args:
+        found: The values.
+        expected: What they should be.
+        network: The float type of the network. Errors may have a finer one, from a constant that
+            was made from NumPy, but no more digits.
     """
-    epsilon = torch.finfo(torch.float16 if dde.config.mixed else found.dtype).eps
+    types = [torch.float16] if dde.config.mixed else [found.dtype, network]
+    epsilon = max(torch.finfo(one).eps for one in types)
     close: Tensor = (found - expected).abs() <= epsilon**0.5 * expected.abs() + 10 * epsilon
     return close | ~expected.isfinite()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import deepxde as dde
@@ -13,6 +13,7 @@ import torch
 from .. import weightings
 from .._checks import factor, is_number, unknown_name
 from .._deepxde.batch import problem_of
+from .._deepxde.nncg import NNCG
 from .._deepxde.stock_model import StockModel
 from ..gradients.choose import ANY_ENGINE, EngineAsked, choose_engine, takes_passes
 from ..terms.find_terms import find_terms
@@ -42,6 +43,13 @@ LossWeights = (
     | torch.Tensor
     | None
 )
+
+#: DeepXDE's optimizers that evaluate the loss themselves, by their names.
+_EVALUATING: Mapping[str, Callable[[list[torch.Tensor]], torch.optim.Optimizer]] = {
+    "L-BFGS": torch.optim.LBFGS,
+    "L-BFGS-B": torch.optim.LBFGS,
+    "NNCG": NNCG,
+}
 
 #: The weightings that hold the frozen weights of an earlier phase, by their names in checkpoints.
 _KEPT: Mapping[str, type[Weighting]] = {kind.__name__: kind for kind in (Keep, KeptPoints)}
@@ -341,8 +349,8 @@ def check_optimizer(weighting: Weighting, optimizer: str | torch.optim.Optimizer
         weighting: The weighting.
         optimizer: The optimizer, or a name. By name, L-BFGS and NNCG alone are checked.
     """
-    if optimizer in ("L-BFGS", "L-BFGS-B", "NNCG"):
-        optimizer = torch.optim.LBFGS([torch.zeros(1, requires_grad=True)])
+    if isinstance(optimizer, str) and optimizer in _EVALUATING:
+        optimizer = _EVALUATING[optimizer]([torch.zeros(1, requires_grad=True)])
     if isinstance(optimizer, torch.optim.Optimizer):
         weighting.attach(optimizer)
 

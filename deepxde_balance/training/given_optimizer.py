@@ -1,4 +1,4 @@
-"""Checks an optimizer object that `compile` is given against what it is to train."""
+"""Checks the optimizer that `compile` is given against what it is to train."""
 
 from __future__ import annotations
 
@@ -8,6 +8,33 @@ from typing import Any
 import deepxde as dde
 import torch
 from torch import Tensor
+
+from .._deepxde.nncg import is_nncg
+
+
+def check_frozen(model: dde.Model, optimizer: Any) -> None:
+    """Refuses NNCG for a network that is frozen in part: it differentiates by every parameter.
+
+    Args:
+        model: The model; it need not be compiled yet.
+        optimizer: The optimizer, or a name.
+
+    Raises:
+        ValueError: If the optimizer is NNCG and has a parameter that is frozen.
+    """
+    if is_nncg(optimizer):
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    elif optimizer == "NNCG":
+        parameters = list(model.net.parameters())
+    else:
+        return
+    frozen = sum(not p.requires_grad for p in parameters)
+    if frozen:
+        raise ValueError(
+            f"optimizer=NNCG differentiates by each of its {len(parameters)} parameters, {frozen} "
+            "of which are frozen (requires_grad is False): train them, too, or take another "
+            "optimizer."
+        )
 
 
 def check_trains(model: dde.Model, optimizer: Any, variables: Any, lr: float | None = None) -> None:

@@ -191,7 +191,9 @@ class TrainStep:
         weights = self._per_row(self.weighting.group_multipliers)
         penalty = self._penalty()
         parameters = computed.parameters.all
-        gradients = parameter_gradients(weights @ computed.values, parameters, computed.reached)
+        values = computed.values  # in double precision, perhaps, and kept weights from single
+        flat = weights.to(values.dtype) @ values
+        gradients = parameter_gradients(flat, parameters, computed.reached)
         set_gradients(parameters, gradients, penalty)
         loss = torch.dot(weights, row_losses)
         return loss + penalty if isinstance(penalty, Tensor) else loss

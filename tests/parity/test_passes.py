@@ -299,3 +299,25 @@ def test_a_restored_run_is_the_unbroken_one(tmp_path, float64):
         m.train(iterations=4, verbose=0)
     assert torch.equal(scripts.parameters_of(broken), scripts.parameters_of(again))
     assert again.points_per_pass == FEW
+
+
+def test_weights_kept_from_single_precision_train_a_network_in_double(float64):
+    """A second phase in double precision, as for L-BFGS; DeepXDE trains with the same numbers."""
+    dde.config.set_default_float("float32")
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    model.compile("adam", lr=1e-2, loss_weights="dn", verbose=0)
+    model.train(iterations=3, verbose=0)
+    kept = list(model.weights.values())
+    dde.config.set_default_float("float64")
+    stock = dde.Model(scripts.klein_gordon(), scripts.network())
+    stock.net.load_state_dict(model.net.state_dict())
+    stock.compile("adam", lr=1e-2, loss_weights=kept, verbose=0)
+    stock.train(iterations=3, verbose=0)
+    model.net.double()
+    model.data = scripts.klein_gordon()
+    model.compile("adam", lr=1e-2, loss_weights="keep", points_per_pass=FEW, verbose=0)
+    model.train(iterations=3, verbose=0)
+    assert model.points_per_pass == FEW
+    assert list(model.weights.values()) == kept
+    expected = scripts.parameters_of(stock)
+    torch.testing.assert_close(scripts.parameters_of(model), expected, rtol=1e-9, atol=1e-12)

@@ -165,6 +165,20 @@ def test_finished_runs_are_not_trained_again_and_others_are_added(tmp_path):
     assert [run.path for run in fewer.runs["equal"]] == [path]
 
 
+def test_a_build_that_sets_the_float_type(tmp_path, float64):
+    """The first call finds DeepXDE in single precision, the second one in double precision."""
+
+    def in_double():
+        dde.config.set_default_float("float64")
+        return build()
+
+    dde.config.set_default_float("float32")
+    first = compare(in_double, ["equal"], 10, seeds=1, out=tmp_path)
+    assert first.runs["equal"][0].settings["float_type"] == "float64"
+    again = compare(in_double, ["equal", "dn"], 10, seeds=1, out=tmp_path)
+    assert list(again.runs) == ["equal", "dn"]
+
+
 def other_points():
     data, net = build()
     data.train_x[0] += 0.001
@@ -255,6 +269,7 @@ def test_a_build_that_gives_another_network_later(tmp_path):
         ({"checkpoint_every": -1}, "checkpoint_every=-1 is not allowed"),
         ({"optimizer": "L-BFGS"}, "optimizer='L-BFGS' is not allowed: give one of adam"),
         ({"device": "gpu"}, "device='gpu' is not allowed"),
+        ({"device": 1}, "device=1 is not allowed"),
         ({"gradient_engine": "fast"}, "Unknown gradient_engine 'fast'"),
         ({"build": lambda: (*build(), {"metric": lambda m: "low"})}, "metric gave 'low'"),
         ({"build": lambda n: build()}, r"takes arguments \(n\)"),

@@ -214,6 +214,24 @@ def test_data_that_does_not_tell_its_terms():
     assert found.recommended == "equal"
 
 
+def test_a_batch_with_more_points_than_the_residual():
+    """Those of a quadrature are no residual points."""
+    geom = dde.geometry.TimeDomain(0, 5)
+
+    def ide(x, y, weights):
+        integral = torch.as_tensor(weights, dtype=y.dtype) @ y
+        return (dde.grad.jacobian(y, x) + y)[: len(weights)] - integral
+
+    ic = dde.icbc.IC(geom, lambda x: 1, lambda _, on: on)
+    data = dde.data.IDE(geom, ide, ic, quad_deg=20, num_domain=8, num_boundary=2)
+    assert len(data.train_x_all) == 10 < len(data.train_x) - 1
+    model = ddb.Model(data, scripts.network((1, 8, 1)))
+    model.compile("adam", lr=1e-3, verbose=0)
+    found = ddb.diagnose(model, verbose=0)
+    assert found.points == (None, 1)
+    assert "Few points" not in found.verdict
+
+
 def test_what_is_no_model_is_refused():
     with pytest.raises(TypeError, match="model=3 is not allowed: give a"):
         ddb.diagnose(3)

@@ -126,3 +126,23 @@ def test_a_loss_that_is_not_finite_is_no_difference(factor, float64):
     model.train(iterations=1, verbose=0)
     assert model.gradient_engine == "one-pass"
     assert not np.isfinite(model.train_state.loss_train[0])
+
+
+def test_errors_of_a_finer_type_have_no_more_digits_than_the_network():
+    """A constant from NumPy makes a condition's errors double beside a network in single."""
+    geom = dde.geometry.Interval(0, 1)
+    slope = torch.as_tensor(np.array([np.pi]))
+
+    def model_of(engine):
+        dde.config.set_random_seed(3)
+        at_the_end = dde.icbc.RobinBC(geom, lambda x, u: slope * u, lambda x, on: on and x[0] > 0.5)
+        data = dde.data.PDE(geom, lambda x, u: dde.grad.hessian(u, x) - 2, [at_the_end], 400, 2)
+        model = ddb.Model(data, dde.nn.FNN([1, 20, 20, 1], "tanh", "Glorot uniform"))
+        model.compile("adam", lr=1e-2, loss_weights="gw-std", gradient_engine=engine, verbose=0)
+        model.train(iterations=3, verbose=0)
+        return model
+
+    model, reference = model_of("one-pass"), model_of("per-group")
+    assert model.losshistory.loss_train[0].dtype == np.float64
+    expected = scripts.parameters_of(reference)
+    torch.testing.assert_close(scripts.parameters_of(model), expected, rtol=0, atol=1e-4)

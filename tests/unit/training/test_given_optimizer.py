@@ -7,6 +7,7 @@ import deepxde as dde
 import pytest
 import torch
 from _support.scripts import klein_gordon, network, parameters_of
+from deepxde.optimizers.pytorch.nncg import NNCG
 
 import deepxde_balance as ddb
 
@@ -33,6 +34,19 @@ def test_another_networks_parameters_are_refused(weights, few_points, request):
         model.compile(adam(other), loss_weights=weights, verbose=0)
     assert vars(model).keys() == before.keys()
     assert model.opt is before["opt"]
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+@pytest.mark.parametrize("weights", [None, "dn"])
+def test_nncg_and_a_frozen_layer(weights, by_name):
+    """It takes the gradient of each parameter, and PyTorch has none of a frozen one."""
+    net = network()
+    net.linears[0].requires_grad_(False)
+    model = ddb.Model(klein_gordon(), net)
+    optimizer: Any = "NNCG" if by_name else NNCG(net.parameters())
+    with pytest.raises(ValueError, match=r"optimizer=NNCG .* 6 parameters, 2 of which are frozen"):
+        model.compile(optimizer, loss_weights=weights, verbose=0)
+    assert model.opt is None
 
 
 def test_a_stock_model_is_refused_when_training_begins():
