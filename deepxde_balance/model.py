@@ -49,7 +49,7 @@ from .training.check_ranks import (
     refuse_what_ranks_cannot_share,
 )
 from .training.given_optimizer import check_frozen, check_trains
-from .training.loss_check import is_finite
+from .training.loss_check import is_finite, warn_of_test_losses
 from .training.loss_units import follow_change
 from .training.run import TrainingRun, present_point_weights, run_of, unchanged_on_error
 from .training.step import TrainStep, factors_of, has_l1
@@ -730,3 +730,4 @@ class Model(StockModel):
             run.step.check_weights()
             if ranks is not None:
                 check_alike(self, run.step, ranks)
+        warn_of_test_losses(self, self.loss_terms)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import deepxde as dde
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -67,6 +69,28 @@ class LossCheck:
 def is_finite(net: torch.nn.Module) -> bool:
     """Whether all parameters of a network are finite; waits for the device."""
     return all(bool(parameter.isfinite().all()) for parameter in net.parameters())
+
+
+def warn_of_test_losses(model: dde.Model, names: Sequence[str]) -> None:
+    """Says that a test loss has ended the training, which DeepXDE does in silence.
+
+    Training losses that are not finite have a warning of their own.
+
+    Args:
+        model: The model after a training.
+        names: The names of its loss terms.
+    """
+    state = model.train_state
+    if not model.stop_training or np.isnan(state.loss_train).any():
+        return
+    wrong = [name for name, loss in zip(names, state.loss_test, strict=False) if np.isnan(loss)]
+    if wrong:
+        warnings.warn(
+            f"Training ended in iteration {state.step}: the test loss of "
+            f"{', '.join(map(repr, wrong))} is nan, the training losses are not. Look at the test "
+            "points and their values: one without points has a mean of nan.",
+            stacklevel=8,  # who called `train`
+        )
 
 
 def in_words(found: Mapping[str, int], model: dde.Model, terms: Sequence[Term]) -> str:

@@ -4,6 +4,7 @@ import math
 import warnings
 
 import deepxde as dde
+import numpy as np
 import pytest
 import torch
 from _support import scripts
@@ -33,3 +34,27 @@ def test_losses_from_before_a_restore_are_forgotten(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.train(iterations=10, display_every=5, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "optimizer, weights", [("adam", None), ("adam", "dn"), ("adam", [1, 2]), ("L-BFGS", [1, 2])]
+)
+def test_a_test_loss_that_is_nan_ends_a_training(optimizer, weights):
+    """The residual is nan near one end, where there are test points only."""
+    geom = dde.geometry.Interval(0, 1)
+    data = dde.data.PDE(
+        geom,
+        lambda x, u: dde.grad.jacobian(u, x) * torch.where((x - 0.95).abs() < 0.04, math.nan, 1.0),
+        dde.icbc.DirichletBC(geom, lambda x: 1, lambda x, on: on and x[0] < 0.5),
+        num_domain=5,
+        num_boundary=2,
+        num_test=200,
+    )
+    model = ddb.Model(data, scripts.network((1, 5, 1)))
+    model.compile(optimizer, lr=1e-3, loss_weights=weights, verbose=0)
+    with pytest.warns(
+        UserWarning, match=r"ended in iteration 0: the test loss of 'pde' is nan"
+    ) as w:
+        model.train(iterations=10 if optimizer == "adam" else None, verbose=0)
+    assert [one.filename for one in w] == [__file__]
+    assert np.isfinite(model.train_state.loss_train).all()
