@@ -8,7 +8,7 @@ import deepxde_balance as ddb
 
 def compiled():
     model = ddb.Model(scripts.klein_gordon(), scripts.network())
-    model.compile("adam", lr=1e-2, loss_weights="auto:update_every=1", verbose=0)
+    model.compile("adam", lr=1e-2, loss_weights=ddb.Auto(update_every=1), verbose=0)
     return model
 
 
