@@ -109,14 +109,14 @@ class Growth(_Factors):
     - its loss does not fall: it is above `falling` of its smoothed value. A loss that falls by less
       than about 0.5 % an update does not fall in this sense.
 
-    Smoothed, because a factor that has grown stays: in a long training at a constant rate the
-    losses jump again and again, and a condition that was met long ago would seem to be let go for
-    a few updates of each jump.
-
     Then its factor, 1 at the start, grows by `rate` at each update. It may grow 3000-fold until the
     loss is lower by 30 %, and from there 3000-fold again. If the loss is not lower by then, the
     condition can't be met better (noise in the data, corners that contradict each other): the
     factor goes back to where that growth began and stays there.
+
+    The losses are smoothed because a factor that has grown stays: in a long training at a constant
+    rate they jump again and again, and a condition that was met long ago would seem to be let go
+    for a few updates of each jump.
 
     This guard is not from a paper. It is in the spirit of adaptive penalties for constraints
     (Hu, Basir & Senocak 2026), but it does not change when a loss changes units.
