@@ -6,10 +6,8 @@ import difflib
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 def is_number(value: object) -> bool:
@@ -102,29 +100,3 @@ def check_parameters(
         if parameter not in allowed:
             known = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
             raise TypeError(f"The {what} {name!r} has no parameter {parameter!r}: {known}.")
-
-
-def choose(what: str, given: Any, base: Any, by_name: Mapping[str, Callable[[], T]]) -> T:
-    """Returns an object of class `base`, which was given itself or by its name.
-
-    Args:
-        what: The argument's name, for the errors.
-        given: An object of class `base`, or a name in any case.
-        base: The class.
-        by_name: For each name a function that makes an object of class `base`.
-
-    Raises:
-        ValueError: If the name is unknown.
-        TypeError: If `given` is neither a name nor an object of class `base`.
-    """
-    if isinstance(given, base):
-        found: T = given
-        return found
-    if isinstance(given, str):
-        if given.lower() not in by_name:
-            raise unknown_name(what, given, by_name)
-        return by_name[given.lower()]()
-    raise TypeError(
-        f"{what}={given!r} is not allowed: give one of {', '.join(map(repr, by_name))} or an "
-        f"object of class {base.__name__}."
-    )

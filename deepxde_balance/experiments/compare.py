@@ -87,7 +87,8 @@ def compare(
 
     Raises:
         TypeError: If `build` can't be called without arguments or returns something else, its
-            metric gives no number, or a strategy is neither a name nor a weighting object.
+            metric gives no number, a strategy is neither a name nor a weighting object, or `out`
+            is no path.
         ValueError: If an argument is out of its range, a strategy is unknown, there twice or can't
             balance this problem, `build` gives another network for the same seed, or the folder
             has runs with other settings or of another problem.

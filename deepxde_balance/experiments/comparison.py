@@ -93,7 +93,8 @@ class Comparison:
     def __str__(self) -> str:
         number = sum(len(runs) for runs in self.runs.values())
         by = TITLES[self.quantity]
-        return f"{self.table()}\n\n{number} run{'s' * (number != 1)}. Best by {by}: {self.best}."
+        best = f"Best by {by}: {self.best}." if self.best else f"None has a finite {by}."
+        return f"{self.table()}\n\n{number} run{'s' * (number != 1)}. {best}"
 
     def plot(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Saves figures of the quantity, of the losses and of the weights over the iterations.

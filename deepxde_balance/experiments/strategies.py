@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -13,11 +14,14 @@ from torch import Tensor, nn
 
 from .. import point_weightings, weightings
 from ..point_weightings import FixedPoints, PointWeighting
-from ..weightings import Weighting, words
+from ..weightings import Weighting, allocations, averages, guards, words
 from ..weightings.base import Keep
 
 #: File systems allow names of 255 characters.
 _LONGEST = 200
+
+#: The parts of a weighting that go by a name.
+_PARTS = {**allocations.BY_NAME, **averages.BY_NAME, **guards.BY_NAME}
 
 #: What a user gives for a strategy: a word or an object, or a pair with a point weighting.
 StrategyGiven = str | Weighting | tuple[str | Weighting, str | PointWeighting]
@@ -183,12 +187,11 @@ def _parts_of_word(word: str) -> tuple[str, str | None]:
 
 def _name(weighting: Weighting | PointWeighting) -> str:
     """The shortest word for a weighting object."""
-    bases = _defaults(weighting) or {type(weighting).__name__: {}}
-    own = parameters(weighting)
-    found = [
-        words.written(name, _differing(own, base)) if base else _with_all(name, own)
-        for name, base in bases.items()
-    ]
+    bases = _defaults(weighting)
+    if not bases:  # all parameters are written out, but for those that are None
+        unset = {name: None for name, value in parameters(weighting).items() if value is None}
+        bases = {type(weighting).__name__: unset}
+    found = [words.written(name, _differing(weighting, base)) for name, base in bases.items()]
     return min(found, key=lambda word: (word.count("="), word.count(":")))
 
 
@@ -221,15 +224,31 @@ def _has_defaults(name: str) -> bool:
     return True
 
 
-def _differing(own: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that the base does not have, by the last part of their names."""
-    return {
-        name.rpartition(".")[2]: value[0] if isinstance(value, list) and len(value) == 1 else value
-        for name, value in own.items()
-        if name not in base or base[name] != value
-    }
+def _differing(of: nn.Module | PointWeighting, base: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that the base does not have.
+
+    Those of a part that `of` does not take itself are in the part's word, as in
+    ``average=ema:alpha=0.5``.
+    """
+    takes = inspect.signature(type(of)).parameters
+    found: dict[str, Any] = {}
+    for name, value in parameters(of).items():
+        if name in base and base[name] == value:
+            continue
+        owner, _, own = name.partition(".")
+        part = getattr(of, owner)
+        word = None if own in takes else _word_of_part(part)
+        if word is not None:
+            found[owner] = word
+        else:
+            single = isinstance(value, list) and len(value) == 1
+            found[name.rpartition(".")[2]] = value[0] if single else value
+    return found
 
 
-def _with_all(name: str, own: Mapping[str, Any]) -> str:
-    given = {key: value for key, value in own.items() if value is not None}
-    return words.written(name, _differing(given, {}))
+def _word_of_part(part: object) -> str | None:
+    """The word of a part of a weighting; ``None`` for what goes by no name."""
+    for name, kind in _PARTS.items():
+        if isinstance(part, nn.Module) and type(part) is kind:
+            return words.written(name, _differing(part, parameters(kind())))
+    return None

@@ -99,6 +99,7 @@ class UserSweep:
         if threads is not None:
             threads = positive_int("threads", threads)
         in_interval("checkpoint_every", checkpoint_every, 0, math.inf, "[]")
+        _check_out(out)
         if device is not None:
             check_device(device)
         with on_device(device):
@@ -223,6 +224,14 @@ def from_zero(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
         raise ValueError(f"{name}={value!r} is not allowed: it must be an integer of at least 0.")
     return int(value)
+
+
+def _check_out(out: str | os.PathLike[str]) -> None:
+    """Raises a TypeError unless `out` is a path, and a ValueError if it is that of a file."""
+    if not isinstance(out, (str, os.PathLike)):
+        raise TypeError(f'out={out!r} is not allowed: give the path of a folder, such as "runs".')
+    if Path(out).exists() and not Path(out).is_dir():
+        raise ValueError(f"out={str(out)!r} is not allowed: there is a file of that name.")
 
 
 def _check_losses(record: UserRecord, test_losses: Mapping[str, float]) -> None:

@@ -190,6 +190,11 @@ def _position(terms: tuple[Term, ...], member: Any, group: str) -> int:
         positions = [
             i for i, t in enumerate(terms) if (t.condition is None) == (what == "residuals")
         ]
+        if not positions:
+            raise ValueError(
+                f"{where} names position {member} of the {what}, but there are none. The loss "
+                f"terms: {', '.join(names)}."
+            )
         if not 0 <= member < len(positions):
             raise ValueError(
                 f"{where} names position {member}, but there are {len(positions)} {what}: "

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .._checks import choose
+from .parts import choose
 from .stateful import Stateful
 
 
@@ -80,7 +80,7 @@ class Difficulty(Allocation):
 
 AllocationName = Literal["pairwise", "average", "difficulty"]
 
-_BY_NAME: dict[str, Callable[[], Allocation]] = {
+BY_NAME: dict[str, Callable[..., Allocation]] = {
     "pairwise": Pairwise,
     "average": EqualShare,
     "difficulty": Difficulty,
@@ -97,4 +97,4 @@ def get(allocation: AllocationName | Allocation) -> Allocation:
         ValueError: If the name is unknown.
         TypeError: If `allocation` is neither a name nor an :class:`Allocation`.
     """
-    return choose("allocation", allocation, Allocation, _BY_NAME)
+    return choose("allocation", allocation, Allocation, BY_NAME)

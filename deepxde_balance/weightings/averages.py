@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .._checks import check_parameters, choose, in_interval, unknown_name
-from . import words
+from .._checks import in_interval
+from .parts import choose
 from .stateful import Stateful
 
 
@@ -186,7 +186,7 @@ class GeometricMean(_OverAllUpdates):
 
 AverageName = Literal["ema", "bias-corrected-ema", "running-mean", "geometric-mean"]
 
-_BY_NAME: dict[str, Callable[..., Average]] = {
+BY_NAME: dict[str, Callable[..., Average]] = {
     "ema": EMA,
     "bias-corrected-ema": BiasCorrectedEMA,
     "running-mean": RunningMean,
@@ -212,10 +212,4 @@ def get(average: str | Average) -> Average:
         >>> averages.get("ema:alpha=0.5")
         EMA(alpha=0.5)
     """
-    if not isinstance(average, str) or ":" not in average:
-        return choose("average", average, Average, _BY_NAME)
-    name, parameters = words.parse(average)
-    if name not in _BY_NAME:
-        raise unknown_name("average", name, _BY_NAME)
-    check_parameters("average", name, _BY_NAME[name], parameters)
-    return _BY_NAME[name](**parameters)
+    return choose("average", average, Average, BY_NAME)

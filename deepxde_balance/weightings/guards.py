@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .parts import choose
 from .smoothed_losses import SmoothedLosses
 from .stateful import Stateful
 
@@ -215,17 +216,17 @@ class Release(_Factors):
 
 GuardName = Literal["growth", "release"]
 
-_BY_NAME: dict[str, Callable[[], Guard]] = {"growth": Growth, "release": Release}
+BY_NAME: dict[str, Callable[..., Guard]] = {"growth": Growth, "release": Release}
 
 
-def get(guard: GuardName | Guard | None) -> Guard | None:
-    """The guard of a name, with its default parameters; a :class:`Guard` is returned as it is.
+def get(guard: str | Guard | None) -> Guard | None:
+    """The guard of a name or word; a :class:`Guard` is returned as it is.
 
     Args:
-        guard: ``"growth"``, ``"release"``, a :class:`Guard`, or ``None`` for no guard.
+        guard: ``"growth"``, ``"release"``, one of them with a parameter, such as
+            ``"growth:rate=1.1"``, a :class:`Guard`, or ``None`` for no guard.
 
     Raises:
-        ValueError: If the name is unknown.
-        TypeError: If `guard` is neither a name nor a :class:`Guard`.
+        ValueError, TypeError: As :func:`deepxde_balance.weightings.averages.get`.
     """
-    return None if guard is None else _checks.choose("guard", guard, Guard, _BY_NAME)
+    return None if guard is None else choose("guard", guard, Guard, BY_NAME)

@@ -11,8 +11,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from .._checks import choose, is_number
+from .._checks import is_number
 from .group_gradients import GroupGradients
+from .parts import choose
 
 
 class Statistic(ABC):
@@ -93,7 +94,7 @@ class Norm(Statistic):
 
 StatisticName = Literal["mean", "std", "kurtosis", "norm"]
 
-_BY_NAME: dict[str, Callable[[], Statistic]] = {
+BY_NAME: dict[str, Callable[..., Statistic]] = {
     "mean": MaxMean,
     "std": Std,
     "kurtosis": Kurtosis,
@@ -111,4 +112,4 @@ def get(statistic: StatisticName | Statistic) -> Statistic:
         ValueError: If the name is unknown.
         TypeError: If `statistic` is neither a name nor a :class:`Statistic`.
     """
-    return choose("statistic", statistic, Statistic, _BY_NAME)
+    return choose("statistic", statistic, Statistic, BY_NAME)

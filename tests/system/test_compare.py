@@ -270,6 +270,8 @@ def test_a_build_that_gives_another_network_later(tmp_path):
         ({"optimizer": "L-BFGS"}, "optimizer='L-BFGS' is not allowed: give one of adam"),
         ({"device": "gpu"}, "device='gpu' is not allowed"),
         ({"device": 1}, "device=1 is not allowed"),
+        ({"out": 3}, "out=3 is not allowed"),
+        ({"out": __file__}, r"out='.*test_compare.py' is not allowed: there is a file"),
         ({"gradient_engine": "fast"}, "Unknown gradient_engine 'fast'"),
         ({"build": lambda: (*build(), {"metric": lambda m: "low"})}, "metric gave 'low'"),
         ({"build": lambda n: build()}, r"takes arguments \(n\)"),

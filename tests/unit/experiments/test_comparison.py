@@ -70,7 +70,9 @@ def test_a_strategy_that_diverged_comes_last(record):
     _, _, dn, _, equal = cells(results.table())
     assert dn[1] == "1.00e-03 (1 diverged of 2)" and dn[3] == "1.00e-03 (seed 0)"
     assert equal[1:4] == ["2 diverged of 2", "", ""]
-    assert Comparison({"equal": results.runs["equal"]}).best is None
+    nothing = Comparison({"equal": results.runs["equal"]})
+    assert nothing.best is None
+    assert str(nothing).endswith("2 runs. None has a finite L2RE.")
 
 
 def test_failed_runs_count_against_a_strategy(record):

@@ -59,7 +59,11 @@ class Needing(ddb.FromLosses):
         (ddb.DN(beta=0.9), "dn:beta=0.9"),
         (ddb.DN(p=1, max_weight=100), "dn-l1:max_weight=100"),
         (ddb.DB("kurtosis", update_every=10), "db-kurtosis:update_every=10"),
-        (ddb.DB("mean", average="geometric-mean"), "db-mean:average=geometricmean"),
+        (ddb.DB("mean", average="geometric-mean"), "db-mean:average=geometric-mean"),
+        (ddb.DB("mean", average=ddb.EMA(0.5)), "db-mean:average=ema:alpha=0.5"),
+        (ddb.DB("std", guard=ddb.Growth(1.1)), "db-std:guard=growth:rate=1.1"),
+        (ddb.Auto(guard="release"), "auto:guard=release"),
+        (ddb.Auto(guard=None), "auto:guard=null"),
         (ddb.GW("std", alpha=0.5), "gw-std:alpha=0.5"),
         (ddb.EqualNorms(), "grad-norm"),
         (ddb.ReLoBRaLo(alpha=0.9), "relobralo:alpha=0.9"),
@@ -88,6 +92,8 @@ def test_names(given, name):
     assert strategy.name == name
     if isinstance(given, ddb.weightings.Weighting):
         assert strategy.weighting is given
+        if name[0].islower():  # a word, which makes the same weighting
+            assert named([name])[0].parameters == strategy.parameters
     if isinstance(given, tuple):
         of_terms, of_points = strategy.weighting, strategy.point_weighting
         assert given[0] is of_terms or isinstance(given[0], str)

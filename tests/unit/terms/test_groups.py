@@ -10,6 +10,7 @@ from deepxde_balance.terms.term import name_terms
 
 DATA = scripts.klein_gordon(extra=[dde.icbc.PointSetBC(np.full((2, 2), 0.5), 0)])
 BC, IC, IC_T, POINTS = DATA.bcs
+GEOM = dde.geometry.Interval(0, 1)
 
 
 def groups_of(spec, num_losses=5):
@@ -110,6 +111,13 @@ def test_without_residuals_there_is_no_reference_but_a_chosen_one():
 def test_bad_groups(spec, message):
     with pytest.raises(ValueError, match=message):
         groups_of(spec)
+
+
+def test_positions_where_there_are_none():
+    with pytest.raises(ValueError, match=r"position 0 of the conditions.*none.*terms: pde0, pde1"):
+        group_terms(name_terms(dde.data.PDE(GEOM, lambda x, y: y, []), 2), {"bc": [0]})
+    with pytest.raises(ValueError, match=r"position 1 of the residuals.*none.*terms: bc0, ic1"):
+        group_terms(name_terms(DATA, 4), {"pde": [1]})
 
 
 def test_groups_of_the_wrong_type():

@@ -239,6 +239,12 @@ def test_words_and_objects():
     assert ddb.GW("std").guard is None
 
 
+def test_a_word_gives_a_guard_its_parameter():
+    guard = ddb.weightings.get("auto:guard=growth:rate=1.1,power=0.5").guard
+    assert isinstance(guard, ddb.Growth)
+    assert (guard.rate, guard.met) == (1.1, ddb.Growth().met)
+
+
 @pytest.mark.parametrize(
     "make, error, message",
     [
@@ -253,6 +259,8 @@ def test_words_and_objects():
             ValueError,
             "Unknown guard 'grow'. Did you mean 'growth'",
         ),
+        (lambda: guards.get("growth:rate=0.5"), ValueError, "rate=0.5"),
+        (lambda: guards.get("growth:rat=2"), TypeError, "guard 'growth' has no parameter 'rat'"),
         (
             lambda: ddb.DB("mean", guard=1),  # type: ignore[arg-type]  # refused
             TypeError,
