@@ -255,7 +255,7 @@ def test_a_word_gives_a_guard_its_parameter():
         (lambda: ddb.Release(met=0), ValueError, "met=0"),
         (lambda: ddb.Release(share=0), ValueError, "share=0"),
         (
-            lambda: guards.get("grow"),  # type: ignore[arg-type]  # refused
+            lambda: guards.get("grow"),
             ValueError,
             "Unknown guard 'grow'. Did you mean 'growth'",
         ),

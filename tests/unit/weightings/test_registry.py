@@ -213,9 +213,9 @@ def test_a_script_that_is_run_again(doubled):
 def test_the_types_hold_the_names_of_the_tables():
     assert list(get_args(weightings.StrategyName)) == [*weightings.names(), *words.ALIASES]
     for literal, table in (
-        (weightings.StatisticName, statistics._BY_NAME),
-        (weightings.AllocationName, allocations._BY_NAME),
-        (weightings.AverageName, averages._BY_NAME),
+        (weightings.StatisticName, statistics.BY_NAME),
+        (weightings.AllocationName, allocations.BY_NAME),
+        (weightings.AverageName, averages.BY_NAME),
     ):
         assert list(get_args(literal)) == list(table)
 
