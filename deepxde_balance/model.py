@@ -34,6 +34,7 @@ from .ranks import current, is_first
 from .terms.find_terms import find_terms
 from .terms.groups import LossGroups, group_terms
 from .terms.term import Term, TermNames, name_terms, rename
+from .training.best_step import TrainState, judge_by_weights
 from .training.build_step import (
     LossWeights,
     build_step,
@@ -101,6 +102,7 @@ class Model(StockModel):
         self._numbers: list[float] | None = None
         self._refresh_test_points()
         self.losshistory.loss_weights = []
+        self.train_state = TrainState(self._weights_of_losses)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
         """A copy that is independent of this model, but for the variables of an inverse problem."""
@@ -523,6 +525,11 @@ class Model(StockModel):
             if run.in_training and run.last_step in (None, self.train_state.step):
                 run.step.engine.confirm()
 
+    def _weights_of_losses(self) -> np.ndarray | None:
+        """The weights of the losses of a record; ``None`` where these have them, or all are 1."""
+        step = self._run.step
+        return None if step is None or self.loss_weights is not None else step.weights_of_losses()
+
     def _tell_not_finite(self) -> None:
         """Warns of a record with a loss that is not finite, where DeepXDE's own step trains."""
         steps, losses = self.losshistory.steps, self.losshistory.loss_train
@@ -704,6 +711,7 @@ class Model(StockModel):
         # them are those of a derived class, such as SaveOnSigterm, which ends the process.
         kind = dde.callbacks.ModelCheckpoint
         self.callbacks.callbacks.sort(key=lambda c: (isinstance(c, kind), type(c) is not kind))
+        judge_by_weights(self.callbacks.callbacks)
         checkpoints = [callback.filepath for callback in self._checkpoint_callbacks()]
         with alone(checkpoints if is_first() else []):
             yield from self._iterations(iterations)

@@ -19,6 +19,7 @@ from ..ranks import current
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms
 from ..terms.term import TermNames, rename
+from ..training.best_step import TrainState, judge_by_weights
 from ..training.build_step import check_points, go_on_step, keep_step, start_step
 from ..training.check_reads import check_reads
 from ..training.given_optimizer import check_trains
@@ -119,6 +120,16 @@ class LossWeighting(dde.callbacks.Callback):
             mend_targets(problem, external_variables(model))
         if not isinstance(model, Model):
             self._record_with_factors(model)
+            state = TrainState(self._weights_of_losses)
+            vars(state).update(vars(model.train_state), present_weights=self._weights_of_losses)
+            model.train_state = state
+
+    def _weights_of_losses(self) -> np.ndarray | None:
+        """The weights of the losses of a record; ``None`` where all are 1."""
+        if self not in self.model.callbacks.callbacks:  # a later training of the model
+            return None
+        step = run_of(self.model).step if isinstance(self.weighting, Keep) else self._step
+        return None if step is None else step.weights_of_losses()
 
     def _record_with_factors(self, model: dde.Model) -> None:
         """Lets the model record its losses with the weighting's static factors.
@@ -192,6 +203,7 @@ class LossWeighting(dde.callbacks.Callback):
         self._step, self._groups, self._optimizer = step, step.engine.groups, model.opt
         step.replaced_step, step.hand_over = deepxde_step, self._hand_over
         run.step = model.train_step = step
+        judge_by_weights(model.callbacks.callbacks)
         self._record_weights()
 
     def _step_before(self, before: TrainStep | None) -> TrainStep:

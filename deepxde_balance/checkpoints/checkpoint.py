@@ -31,13 +31,13 @@ _OURS = "deepxde_balance"
 
 #: The number of the format of this package's part. It goes up by one with every change of the
 #: content.
-FORMAT = 8
+FORMAT = 9
 
 #: The formats that can be read; a file with another number is refused. Format 4 does not have the
 #: points and values of conditions at given points; 4 and 5 have losses without static factors; 4 to
 #: 6 do not have numbers that a script has given as weights; in 4 to 7 a guard has seen no losses of
-#: the reference.
-READABLE = (4, 5, 6, 7, FORMAT)
+#: the reference; 4 to 8 do not have the losses at the best step.
+READABLE = (4, 5, 6, 7, 8, FORMAT)
 
 #: The strategies without weights and with a list of numbers. A script may change the numbers, and
 #: so turn one into the other.

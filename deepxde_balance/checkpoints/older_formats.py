@@ -21,6 +21,8 @@ def convert(ours: dict[str, Any]) -> None:
     factors = [] if ours["weighting"] is None else ours["weighting"]["scale"]
     if ours["format"] < 6 and any(factor != 1 for factor in factors):
         _forget_losses_without_factors(ours)
+    if ours["format"] < 9:  # the sum of losses at the best step decides until it is beaten
+        ours["run"]["train_state"] |= {"losses_at_best": None, "record_weights": None}
     if ours["format"] < 8 and ours["weighting"] is not None:
         _let_guards_see_the_reference(ours["weighting"]["state"])
     if ours["format"] > 4:

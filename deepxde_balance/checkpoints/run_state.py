@@ -13,14 +13,15 @@ from torch import Tensor
 from .._deepxde import sampled_points
 from .._deepxde.batch import problem_of
 from ..ranks import current
+from ..training.best_step import LowerAtPresentWeights
 from ..training.run import TrainingRun
 from . import condition_data
 
 #: The attributes that make up the state of DeepXDE's callbacks.
 _CALLBACK_STATE = {
     dde.callbacks.PDEPointResampler: ("epochs_since_last_resample",),
-    dde.callbacks.ModelCheckpoint: ("epochs_since_last_save", "best"),
-    dde.callbacks.EarlyStopping: ("wait", "best", "stopped_epoch"),
+    dde.callbacks.ModelCheckpoint: ("epochs_since_last_save", "best", "losses_at_best"),
+    dde.callbacks.EarlyStopping: ("wait", "best", "losses_at_best", "stopped_epoch"),
     dde.callbacks.VariableValue: ("epochs_since_last",),
     dde.callbacks.OperatorPredictor: ("epochs_since_last",),
     dde.callbacks.DropoutUncertainty: ("epochs_since_last",),
@@ -39,6 +40,8 @@ _TRAIN_STATE = (
     "best_y",
     "best_ystd",
     "best_metrics",
+    "losses_at_best",
+    "record_weights",
 )
 _HISTORY = ("steps", "loss_train", "loss_test", "metrics_test", "loss_weights")
 
@@ -208,11 +211,12 @@ def _after_iteration(callback: dde.callbacks.ModelCheckpoint, count: int) -> dic
         count: Its count when the callbacks of the iteration began.
     """
     due = count + 1 >= callback.period
-    better = due and callback.save_better_only
-    return {
-        "epochs_since_last_save": 0 if due else count + 1,
-        "best": min(callback.best, callback.get_monitor_value()) if better else callback.best,
-    }
+    state = {"epochs_since_last_save": 0 if due else count + 1}
+    if not (due and callback.save_better_only):
+        return state | _attributes(callback, ("best", "losses_at_best"))
+    if isinstance(callback.monitor_op, LowerAtPresentWeights):
+        return state | callback.monitor_op.state_after()
+    return state | {"best": min(callback.best, callback.get_monitor_value())}
 
 
 def _load_callback(callback: Any, state: dict[str, Any]) -> None:

@@ -274,6 +274,15 @@ class TrainStep:
         rows = self._per_row(self.weighting.weights)
         return (rows.unsqueeze(1) * (self._terms_to_rows != 0)).sum(dim=0)
 
+    def weights_of_losses(self) -> np.ndarray | None:
+        """Each loss's weight in a record, copied to the host; ``None`` if all are 1.
+
+        The record's last loss may be an L1 regularization, of weight 1.
+        """
+        weights = self.term_weights().numpy(force=True)
+        weights = np.append(weights, np.ones(int(has_l1(self.model.net))))
+        return None if (weights == 1).all() else weights
+
     def _per_term(self, group_values: Tensor) -> Tensor:
         """For each term the value of its group times its static factor."""
         # Autocast would compute a matrix product in half precision.

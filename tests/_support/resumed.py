@@ -25,6 +25,9 @@ def strategy(name):
     return ddb.weightings.get(name, update_every=4)
 
 
+BEST = ("best_step", "best_loss_train", "losses_at_best", "record_weights")
+
+
 def everything(model):
     """All that two equal runs have in common; copies, for a model may go on or back."""
     history, weighting = model.losshistory, model.weighting
@@ -39,7 +42,7 @@ def everything(model):
         "losses": [*history.loss_train, *history.loss_test],
         "recorded weights": history.loss_weights,
         "iteration": (model.train_state.iteration, model.train_state.step),
-        "best": (model.train_state.best_step, model.train_state.best_loss_train),
+        "best": [vars(model.train_state)[name] for name in BEST],
         "random": (random.random(), np.random.rand(3), torch.rand(3)),
     }
     return copy.deepcopy(state)

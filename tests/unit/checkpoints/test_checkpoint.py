@@ -411,7 +411,7 @@ def test_another_format_is_refused_by_its_number_whatever_is_in_it(tmp_path):
     ours["format"], ours["weights"] = 99, ours.pop("weighting")  # an entry has another name
     torch.save(saved, path)
     with pytest.raises(
-        ddb.CheckpointError, match=r"format 99, this version reads the formats 4 to 8"
+        ddb.CheckpointError, match=r"format 99, this version reads the formats 4 to 9"
     ):
         compiled().restore(path)
 

@@ -360,7 +360,8 @@ def test_other_numbers_given_to_compile_stay(tmp_path):
 
 @pytest.mark.parametrize("first", ["all", "best"])
 @pytest.mark.parametrize("saved_at", [4, 7, 9])
-def test_two_savers_each_go_on_as_in_the_unbroken_run(first, saved_at, tmp_path):
+@pytest.mark.parametrize("name", ["equal", "dn"])
+def test_two_savers_each_go_on_as_in_the_unbroken_run(name, first, saved_at, tmp_path):
     """With such a learning rate, the loss that a saver sees is not always its best."""
 
     def run(folder, *more, resume=None):
@@ -372,7 +373,7 @@ def test_two_savers_each_go_on_as_in_the_unbroken_run(first, saved_at, tmp_path)
             ),
         }
         in_order = [savers.pop(first), *savers.values(), *more]
-        model = compiled("equal", lr=0.3, decay=None)
+        model = compiled(name if name == "equal" else strategy(name), lr=0.3, decay=None)
         if resume is not None:
             model.restore(str(resume))
         iterations = 40 - model.train_state.step
