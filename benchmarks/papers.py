@@ -161,7 +161,7 @@ _COLUMNS = (
     "seeds",
     "L2RE %",
     "last fifth %",
-    "at lowest loss %",
+    "at best step %",
     "published %",
     "verdict",
 )
@@ -180,7 +180,7 @@ def _row(plan: Plan, strategy: str, known: Sequence[Case]) -> tuple[str, ...]:
         f"{len(runs)} of {planned}",
         percent(final(runs, "L2RE")),
         percent(summary(run.over_last_fifth() for run in runs)),
-        percent(summary(run.at_lowest_loss() for run in runs)),
+        percent(summary(run.at_best_step() for run in runs)),
         printed(case.published(name, "L2RE"), 100),
         verdict(case, name),
     )
@@ -238,11 +238,16 @@ def auto_table(records: Sequence[Record]) -> str:
             name: _mean_percent(summary(run.over_last_fifth() for run in runs))
             for name, runs in complete.items()
         }
+        at_best = {
+            name: _mean_percent(summary(run.at_best_step() for run in runs))
+            for name, runs in complete.items()
+        }
         best = min(means, key=means.__getitem__)
         equal, auto, least = (f"{means[name]:.2g} %" for name in ("equal", "auto", best))
-        ratios = (f"{of['auto'] / of['equal']:.2g}" for of in (means, late))
+        ratios = (f"{of['auto'] / of['equal']:.2g}" for of in (means, late, at_best))
         rows.append((case.problem, str(len(seeds)), equal, auto, *ratios, f"{least} `{best}`"))
-    columns = ("problem", "seeds", "`equal`", "`auto`", "ratio", "ratio, last fifth", "best")
+    ratios = ("ratio", "ratio, last fifth", "ratio, best step")
+    columns = ("problem", "seeds", "`equal`", "`auto`", *ratios, "best")
     return table({name: [row[i] for row in rows] for i, name in enumerate(columns)})
 
 

@@ -72,6 +72,9 @@ class Model(StockModel):
         losshistory: DeepXDE's loss history. Its additional list `loss_weights` has one entry for
             each entry of `losshistory.steps`: the weights applied then, as a mapping from a
             group's name to its weight.
+        train_state: DeepXDE's state of the training. With a strategy, its best step is judged by
+            weighted losses, two records both with the weights of the later one; so do
+            ``ModelCheckpoint(save_better_only=True)`` and ``EarlyStopping``.
 
     Example:
         >>> import deepxde as dde

@@ -31,7 +31,7 @@ from deepxde_balance.experiments.user_problem import make, model_of
 
 from . import PROBLEMS, Entry, Half, names
 from .setup import Setup
-from .tables import added, beside_adam, by_kind, few, summary, tables
+from .tables import added, at_best_step, beside_adam, by_kind, few, summary, tables
 
 README = Path(__file__).with_name("README.md")
 TOP_README = Path(__file__).parents[2] / "README.md"
@@ -135,6 +135,7 @@ def write() -> None:
         WHICH_STRATEGY,
         kinds=by_kind(kinds, RESULTS, ON_ALL),
         **{half: summary(names(half), RESULTS, points=False) for half in halves},
+        judging_at_best_step=summary(names("judging"), RESULTS, points=False, of_run=at_best_step),
     )
     marked.write(TOP_README, few=few(FEW, RESULTS))
     of_points = added(names(), RESULTS)

@@ -1,11 +1,11 @@
 """The suite's tables, made from the records of its finished runs.
 
-A run's error is the median over its last fifth.
+A run's error is the median over its last fifth, where nothing else is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,9 @@ import numpy as np
 from deepxde_balance.experiments.user_record import UserRecord
 from deepxde_balance.report.tables import table
 from deepxde_balance.weightings import words
+
+#: From a run to its error.
+OfRun = Callable[[UserRecord], float]
 
 #: The strategies to which point weights are added.
 ADDED_TO = ("equal", "auto", "db-kurtosis")
@@ -32,13 +35,25 @@ def records(name: str, out: Path) -> dict[str, list[UserRecord]]:
     return found
 
 
-def error(runs: Sequence[UserRecord]) -> float:
-    """The geometric mean over the seeds of each run's median over its last fifth; inf if nan."""
-    medians = [run.over_last_fifth("metric") for run in runs]
-    return float(np.exp(np.mean(np.log(medians)))) if np.isfinite(medians).all() else float("inf")
+def in_last_fifth(run: UserRecord) -> float:
+    """A run's median error over its last fifth."""
+    return run.over_last_fifth("metric")
 
 
-def ratios(problems: Sequence[str], out: Path) -> Mapping[str, Mapping[str, float]]:
+def at_best_step(run: UserRecord) -> float:
+    """A run's error at its best step."""
+    return run.at_best_step("metric")
+
+
+def error(runs: Sequence[UserRecord], of_run: OfRun = in_last_fifth) -> float:
+    """The geometric mean over the seeds of each run's error; inf if one is nan."""
+    errors = [of_run(run) for run in runs]
+    return float(np.exp(np.mean(np.log(errors)))) if np.isfinite(errors).all() else float("inf")
+
+
+def ratios(
+    problems: Sequence[str], out: Path, of_run: OfRun = in_last_fifth
+) -> Mapping[str, Mapping[str, float]]:
     """For each strategy its error on each problem over that of `equal`, with the seeds of both."""
     found: dict[str, dict[str, float]] = {}
     for name in problems:
@@ -47,7 +62,7 @@ def ratios(problems: Sequence[str], out: Path) -> Mapping[str, Mapping[str, floa
         for strategy, of_strategy in runs.items():
             both = [run for run in of_strategy if run.seed in equal]
             if both:
-                ratio = error(both) / error([equal[run.seed] for run in both])
+                ratio = error(both, of_run) / error([equal[run.seed] for run in both], of_run)
                 found.setdefault(strategy, {})[name] = ratio
     return found
 
@@ -89,12 +104,15 @@ def cells(problems: Sequence[str], out: Path, points: bool = False) -> str:
     return table(columns | {f"`{s}`": [cell(s, name) for name in problems] for s in found})
 
 
-def summary(problems: Sequence[str], out: Path, points: bool = True) -> str:
+def summary(
+    problems: Sequence[str], out: Path, points: bool = True, of_run: OfRun = in_last_fifth
+) -> str:
     """A table with a row for each strategy: what its ratios to `equal` are like.
 
     Without `points`, strategies with point weights are left out.
     """
-    found = {s: of for s, of in ratios(problems, out).items() if points or not has_points(s)}
+    of_all = ratios(problems, out, of_run)
+    found = {s: of for s, of in of_all.items() if points or not has_points(s)}
     values = {s: np.array(list(of.values())) for s, of in found.items()}
     close = [close_to_best(s, found) for s in found]
     return table(

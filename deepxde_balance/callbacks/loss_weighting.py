@@ -36,7 +36,8 @@ class LossWeighting(dde.callbacks.Callback):
     The strategies, their weights and their cost are those of :class:`~deepxde_balance.Model`.
     Compile the model without `loss_weights` and pass this callback to ``model.train``. During that
     training it replaces the model's training step. `losshistory.loss_train` has the unweighted
-    losses, with the factors of the weighting's `scale`, and `losshistory.loss_weights` the weights.
+    losses, with the factors of the weighting's `scale`, and `losshistory.loss_weights` the weights,
+    by which the best step is judged as in :class:`~deepxde_balance.Model`.
 
     The same object may be given to a later ``train`` of the same model. Its weights then go on
     from where they were, even if the model has been compiled with another optimizer in between.

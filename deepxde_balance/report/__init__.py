@@ -48,7 +48,7 @@ def _head(found: list[Case]) -> str:
             "# Results\n",
             "L2RE in %: mean ± sample standard deviation over the seeds, lowest mean bold.",
             "Last fifth: not of the last iteration, but each run's median over its last fifth;",
-            "at lowest loss: at the recorded iteration of the lowest unweighted loss.",
+            "at best step: at the best recorded step, which ModelCheckpoint keeps if asked to.",
             "† with less than the paper's points, iterations or seeds, or with other settings;",
             "what exactly is said above each problem's table.\n",
             summary_table(found),

@@ -39,8 +39,8 @@ def case_table(case: Case) -> str:
                 percent(summary(run.over_last_fifth() for run in runs))
                 for runs in case.strategies.values()
             ]
-            columns[f"at lowest loss %{mark}"] = [
-                percent(summary(run.at_lowest_loss() for run in runs))
+            columns[f"at best step %{mark}"] = [
+                percent(summary(run.at_best_step() for run in runs))
                 for runs in case.strategies.values()
             ]
     for name in coefficients:

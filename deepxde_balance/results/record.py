@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._files import replaced
+from ..training.best_step import to_beat
 
 __all__ = ["FORMAT", "Fields", "Record", "RecordError", "read", "write_json"]
 
@@ -175,19 +176,31 @@ class Record:
         errors = self._error(quantity)
         return float(np.median(errors[self.steps >= 0.8 * self.steps[-1]]))
 
-    def at_lowest_loss(self, quantity: str = "L2RE") -> float:
-        """The error at the recorded iteration with the lowest sum of unweighted losses.
+    def at_best_step(self, quantity: str = "L2RE") -> float:
+        """The error at the best recorded iteration, as a training knows it.
 
-        It is nan if no loss was finite.
+        Two records are compared by their weighted losses, with the weights of the later one; see
+        :mod:`deepxde_balance.training.best_step`. The error is nan if no loss was finite.
 
         Raises:
             RecordError: If the run has no such error.
         """
-        loss = np.sum(list(self.losses.values()), axis=0)
-        finite = np.isfinite(loss)
-        if not finite.any():
-            return math.nan
-        return float(self._error(quantity)[np.argmin(np.where(finite, loss, np.inf))])
+        errors, losses, weights = self._error(quantity), *self.losses_and_weights()
+        best, lowest = None, math.inf
+        for k, record in enumerate(losses):
+            at_best = None if best is None else losses[best]
+            if record.sum() < to_beat(lowest, at_best, record, weights[k]):
+                best, lowest = k, record.sum()
+        return math.nan if best is None else float(errors[best])
+
+    def losses_and_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """The unweighted losses of the terms and their weights, both of shape (S, T)."""
+        weight_of = {
+            term: self.loss_weights[group] for group, terms in self.groups.items() for term in terms
+        }
+        ones = np.ones(len(self.steps))
+        weights = [weight_of.get(term, ones) for term in self.losses]
+        return np.stack(list(self.losses.values()), axis=-1), np.stack(weights, axis=-1)
 
     def _error(self, quantity: str) -> np.ndarray:
         """The error by its name, shape (S,) with S above 0."""

@@ -222,7 +222,7 @@ def written(folder, **other):
 def use(path):
     """Reads all that there is in a record."""
     record = Record.load(path)
-    record.group_losses(), record.over_last_fifth(), record.at_lowest_loss(), record.diverged
+    record.group_losses(), record.over_last_fifth(), record.at_best_step(), record.diverged
     return record.fields.error.shape, record.fields.axes
 
 

@@ -59,12 +59,22 @@ def test_ratios_to_equal(folder):
     assert found == {name: pytest.approx(of) for name, of in expected.items()}
 
 
+def test_ratios_at_the_best_step(folder):
+    """The losses never fall: the first record is the best, and there all have the error 9."""
+    found = tables.ratios(["helmholtz", "wave"], folder, tables.at_best_step)
+    assert {ratio for of in found.values() for ratio in of.values()} == {1.0}
+
+
 def test_the_pages_show_the_records_that_are_there():
     kinds = {name: PROBLEMS[name].kind for name in PROBLEMS}
     page = run.WHICH_STRATEGY.read_text(encoding="utf-8")
     assert tables.by_kind(kinds, run.RESULTS, run.ON_ALL) in page
     for half in ("choosing", "judging"):
         assert tables.summary(suite.names(half), run.RESULTS, points=False) in page
+    at_best = tables.summary(
+        suite.names("judging"), run.RESULTS, points=False, of_run=tables.at_best_step
+    )
+    assert at_best in page
     assert tables.few(run.FEW, run.RESULTS) in run.TOP_README.read_text(encoding="utf-8")
 
 

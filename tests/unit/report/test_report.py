@@ -30,7 +30,7 @@ def row(table, strategy):
 # Records
 
 
-def test_the_error_at_the_lowest_loss(tmp_path):
+def test_the_error_at_the_best_step(tmp_path):
     nan = float("nan")
     short: dict[str, Any] = {
         "steps": np.arange(4),
@@ -40,10 +40,16 @@ def test_the_error_at_the_lowest_loss(tmp_path):
     }
     write_run(tmp_path, **short, seed=0)
     (record,) = read(tmp_path)
-    assert record.at_lowest_loss() == 0.2 and record.at_lowest_loss("MAE") == 0.6
+    assert record.at_best_step() == 0.2 and record.at_best_step("MAE") == 0.6
+    # At the third record the boundary weighs 10: 10 (1 + 1) + 3 at the second, 10 (0.5 + 0.5) + 8.
+    heavy = short | {"losses": short["losses"] | {"bc0": np.array([4, 1, 0.5, nan])}}
+    heavy["losses"] |= {"bc1": heavy["losses"]["bc0"], "pde0": np.array([4, 1, 4, nan])}
+    heavy["loss_weights"] = short["loss_weights"] | {"bc": np.array([1, 1, 10, 10])}
+    write_run(tmp_path, **heavy, seed=0)
+    assert read(tmp_path)[0].at_best_step() == 0.1
     short["losses"]["bc1"] = np.full(4, nan)
     write_run(tmp_path, **short, seed=0)
-    assert np.isnan(read(tmp_path)[0].at_lowest_loss())
+    assert np.isnan(read(tmp_path)[0].at_best_step())
 
 
 def test_the_median_error_over_the_last_fifth(tmp_path):
@@ -167,7 +173,7 @@ def test_table_at_full_settings(tmp_path):
         "published L2RE %": "0.636 ± 0.132",
         "verdict": "ok (3 of 10 seeds)",
         "last fifth % †": "1.400 ± 0.200",
-        "at lowest loss % †": "0.700 ± 0.100",
+        "at best step % †": "0.700 ± 0.100",
         "MAE % †": "0.233 ± 0.033",
         "published MAE %": "0.214 ± 0.049",
         "s / iteration †": "0.05",
