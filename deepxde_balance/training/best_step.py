@@ -1,10 +1,9 @@
 """The best step of a training whose weights change.
 
-DeepXDE keeps the step with the lowest sum of losses, and its callbacks judge by this sum, too. With
-weights that change, a sum of losses says little: an early network may have a low one because it
-meets a condition that has hardly any weight later, or was the only one to have any. Here two
-records are compared by their weighted sums, both with the weights of the later record.
-``benchmarks/best_step.py`` compares this rule with others.
+DeepXDE keeps the step with the lowest sum of losses, and its callbacks judge by this sum, too.
+Under weights that change, an early network may have the lowest one, as it meets a term that counts
+little later. Here two records are compared by their weighted sums, both with the weights of the
+later record. ``benchmarks/suite/best_step.py`` compares this rule with others.
 """
 
 from __future__ import annotations
@@ -128,7 +127,7 @@ def judge_by_weights(callbacks: Iterable[dde.callbacks.Callback]) -> None:
     for callback in callbacks:
         if not isinstance(callback, _JUDGING) or not getattr(callback, "save_better_only", True):
             continue
-        new = callback.monitor_op is np.less
+        new = getattr(callback, "monitor_op", None) is np.less
         if new:
             callback.monitor_op = LowerAtPresentWeights(callback)
         if new or isinstance(callback, dde.callbacks.EarlyStopping):  # which starts afresh
