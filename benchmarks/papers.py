@@ -246,8 +246,8 @@ def auto_table(records: Sequence[Record]) -> str:
         equal, auto, least = (f"{means[name]:.2g} %" for name in ("equal", "auto", best))
         ratios = (f"{of['auto'] / of['equal']:.2g}" for of in (means, late, at_best))
         rows.append((case.problem, str(len(seeds)), equal, auto, *ratios, f"{least} `{best}`"))
-    ratios = ("ratio", "ratio, last fifth", "ratio, best step")
-    columns = ("problem", "seeds", "`equal`", "`auto`", *ratios, "best")
+    of_means = ("ratio", "ratio, last fifth", "ratio, best step")
+    columns = ("problem", "seeds", "`equal`", "`auto`", *of_means, "best")
     return table({name: [row[i] for row in rows] for i, name in enumerate(columns)})
 
 

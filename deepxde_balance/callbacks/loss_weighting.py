@@ -121,9 +121,7 @@ class LossWeighting(dde.callbacks.Callback):
             mend_targets(problem, external_variables(model))
         if not isinstance(model, Model):
             self._record_with_factors(model)
-            state = TrainState(self._weights_of_losses)
-            vars(state).update(vars(model.train_state), present_weights=self._weights_of_losses)
-            model.train_state = state
+            model.train_state = TrainState.of(model.train_state, self._weights_of_losses)
 
     def _weights_of_losses(self) -> np.ndarray | None:
         """The weights of the losses of a record; ``None`` where all are 1."""

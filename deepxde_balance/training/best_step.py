@@ -60,6 +60,15 @@ class TrainState(dde.model.TrainState):
         self.record_weights: np.ndarray | None = None
         self.losses_at_best: np.ndarray | None = None
 
+    @classmethod
+    def of(
+        cls, state: dde.model.TrainState, present_weights: Callable[[], np.ndarray | None]
+    ) -> TrainState:
+        """A state with the attributes of another one."""
+        made = cls(present_weights)
+        made.__dict__.update(vars(state), present_weights=present_weights)
+        return made
+
     def update_best(self) -> None:
         self.record_weights = self.present_weights()
         lowest = to_beat(

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import suite
 from _support.records import content
 from suite import best_step
 
@@ -42,7 +43,7 @@ def test_each_rule_by_hand(tmp_path):
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
-    problems = best_step.names("choosing")[:10]
+    problems = suite.names("choosing")[:10]
     for name in problems:
         write(tmp_path, name)
         write(tmp_path, name, "dn+rba")

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 
+import marked
 import pytest
 import suite
 from _support.records import content
@@ -223,6 +224,7 @@ def test_the_criteria_are_judged_without_point_weights(with_points):
     assert sorted(one.weights for one in runs) == ["auto", "dn", "equal", "uw"]
 
 
+AT_BEST_STEP = "judging at best step"
 README = """\
 <!-- choosing -->
 <!-- end of choosing -->
@@ -245,12 +247,17 @@ def test_what_is_written(with_points, folder, tmp_path, monkeypatch):
     }.items():  # fmt: skip
         monkeypatch.setattr(run, name, value)
     path.write_text(README)
-    which.write_text("<!-- kinds -->\n<!-- end of kinds -->\n" + README.partition("<!-- what")[0])
+    marks = "".join(f"<!-- {m} -->\n<!-- end of {m} -->\n" for m in ("kinds", AT_BEST_STEP))
+    which.write_text(marks + README.partition("<!-- what")[0])
     top.write_text("<!-- few -->\n<!-- end of few -->\n")
     run.write()
     assert tables.added(list(PROBLEMS), with_points) in path.read_text()
     assert "as before" not in path.read_text() and "+rba" not in which.read_text()
     assert tables.summary(suite.names("judging"), with_points, points=False) in which.read_text()
+    at_best = tables.summary(
+        suite.names("judging"), with_points, points=False, of_run=tables.at_best_step
+    )
+    assert marked.replaced(which.read_text(), AT_BEST_STEP, at_best) == which.read_text()
     assert tables.few({"wave": "the wave"}, with_points) in top.read_text()
     assert "as then" in path.read_text()
     soap = with_points.with_name(f"{with_points.name}-soap")
