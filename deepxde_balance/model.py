@@ -105,7 +105,7 @@ class Model(StockModel):
         self._numbers: list[float] | None = None
         self._refresh_test_points()
         self.losshistory.loss_weights = []
-        self.train_state = TrainState(self._weights_of_losses)
+        self.train_state = TrainState()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
         """A copy that is independent of this model, but for the variables of an inverse problem."""
@@ -514,6 +514,9 @@ class Model(StockModel):
     def _test(self, verbose: int = 1) -> None:
         if self._refresh_test_points():
             self.train_state.set_data_test(*self.data.test())
+        # A list of numbers is in DeepXDE's losses already.
+        step = None if self.loss_weights is not None else self._run.step
+        self.train_state.record_weights = None if step is None else step.weights_of_losses()
         super()._test(verbose=verbose)
         if not hasattr(self.losshistory, "loss_weights"):  # a script has replaced the history
             self.losshistory.loss_weights = []
@@ -527,11 +530,6 @@ class Model(StockModel):
             # comes before callbacks, which may change points or weights.
             if run.in_training and run.last_step in (None, self.train_state.step):
                 run.step.engine.confirm()
-
-    def _weights_of_losses(self) -> np.ndarray | None:
-        """The weights of the losses of a record; ``None`` where these have them, or all are 1."""
-        step = self._run.step
-        return None if step is None or self.loss_weights is not None else step.weights_of_losses()
 
     def _tell_not_finite(self) -> None:
         """Warns of a record with a loss that is not finite, where DeepXDE's own step trains."""
@@ -711,9 +709,16 @@ class Model(StockModel):
             iterations: Their number, if `train` was given one.
         """
         # Checkpoints come last, to include what other callbacks do in the same iteration. After
-        # them are those of a derived class, such as SaveOnSigterm, which ends the process.
+        # them are those of a derived class, such as SaveOnSigterm, which ends the process. The
+        # best model is saved first, as the other checkpoints say that it has been.
         kind = dde.callbacks.ModelCheckpoint
-        self.callbacks.callbacks.sort(key=lambda c: (isinstance(c, kind), type(c) is not kind))
+        self.callbacks.callbacks.sort(
+            key=lambda c: (
+                isinstance(c, kind),
+                type(c) is not kind,
+                not getattr(c, "save_better_only", False),
+            )
+        )
         judge_by_weights(self.callbacks.callbacks)
         checkpoints = [callback.filepath for callback in self._checkpoint_callbacks()]
         with alone(checkpoints if is_first() else []):

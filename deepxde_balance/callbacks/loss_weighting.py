@@ -121,17 +121,10 @@ class LossWeighting(dde.callbacks.Callback):
             mend_targets(problem, external_variables(model))
         if not isinstance(model, Model):
             self._record_with_factors(model)
-            model.train_state = TrainState.of(model.train_state, self._weights_of_losses)
-
-    def _weights_of_losses(self) -> np.ndarray | None:
-        """The weights of the losses of a record; ``None`` where all are 1."""
-        if self not in self.model.callbacks.callbacks:  # a later training of the model
-            return None
-        step = run_of(self.model).step if isinstance(self.weighting, Keep) else self._step
-        return None if step is None else step.weights_of_losses()
+            TrainState.take_over(model)
 
     def _record_with_factors(self, model: dde.Model) -> None:
-        """Lets the model record its losses with the weighting's static factors.
+        """Lets the model record its losses with the static factors, and the weights beside them.
 
         The first record of a training is made before `on_train_begin`.
         """
@@ -141,8 +134,12 @@ class LossWeighting(dde.callbacks.Callback):
         def outputs_losses(*args: Any) -> list[np.ndarray]:
             nonlocal factors
             outputs, losses = evaluate(model, *args)
+            model.train_state.record_weights = None
             if self not in model.callbacks.callbacks:  # after a training that was interrupted
                 return [outputs, losses]
+            step = run.step if isinstance(self.weighting, Keep) else self._step
+            if step is not None and step.model is model:
+                model.train_state.record_weights = step.weights_of_losses()
             if factors is None:
                 factors = self._factors()
                 follow_change(model, factors_of(run.step), factors)
@@ -232,6 +229,7 @@ class LossWeighting(dde.callbacks.Callback):
         self.model.train_step = self._step.replaced_step
         if "_outputs_losses" in vars(self.model):
             del self.model._outputs_losses
+        self.model.train_state.record_weights = None
         self._step.check_weights()
 
     def _hand_over(self) -> bool:

@@ -21,8 +21,8 @@ def convert(ours: dict[str, Any]) -> None:
     factors = [] if ours["weighting"] is None else ours["weighting"]["scale"]
     if ours["format"] < 6 and any(factor != 1 for factor in factors):
         _forget_losses_without_factors(ours)
-    if ours["format"] < 9:  # the sum of losses at the best step decides until it is beaten
-        ours["run"]["train_state"] |= {"losses_at_best": None, "record_weights": None}
+    if ours["format"] < 9:
+        _find_losses_at_best(**ours["run"])
     if ours["format"] < 8 and ours["weighting"] is not None:
         _let_guards_see_the_reference(ours["weighting"]["state"])
     if ours["format"] > 4:
@@ -47,6 +47,15 @@ def _forget_losses_without_factors(ours: dict[str, Any]) -> None:
         "that of callbacks, is looked for afresh.",
         stacklevel=4,
     )
+
+
+def _find_losses_at_best(
+    train_state: dict[str, Any], losshistory: dict[str, Any], **_: Any
+) -> None:
+    """Adds the losses at the best step, which are in the history."""
+    steps, best = losshistory["steps"], train_state["best_step"]
+    at_best = losshistory["loss_train"][steps.index(best)] if best in steps else None
+    train_state |= {"losses_at_best": at_best, "record_weights": None}
 
 
 def _let_guards_see_the_reference(state: dict[str, Any]) -> None:

@@ -250,5 +250,6 @@ def _word_of_part(part: object) -> str | None:
     """The word of a part of a weighting; ``None`` for what goes by no name."""
     for name, kind in _PARTS.items():
         if isinstance(part, nn.Module) and type(part) is kind:
-            return words.written(name, _differing(part, parameters(kind())))
+            word = words.written(name, _differing(part, parameters(kind())))
+            return word.replace(",", ";")  # in the strategy's word, a comma ends the part's
     return None

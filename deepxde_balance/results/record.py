@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from .._files import replaced
-from ..training.best_step import to_beat
 
 __all__ = ["FORMAT", "Fields", "Record", "RecordError", "read", "write_json"]
 
@@ -185,22 +184,25 @@ class Record:
         Raises:
             RecordError: If the run has no such error.
         """
-        errors, losses, weights = self._error(quantity), *self.losses_and_weights()
-        best, lowest = None, math.inf
-        for k, record in enumerate(losses):
-            at_best = None if best is None else losses[best]
-            if record.sum() < to_beat(lowest, at_best, record, weights[k]):
-                best, lowest = k, record.sum()
+        errors, (losses, weights) = self._error(quantity), self.losses_and_weights()
+        best = None
+        for k in np.flatnonzero(np.isfinite(losses).all(axis=1)):
+            if best is None or weights[k] @ losses[k] < weights[k] @ losses[best]:
+                best = k
         return math.nan if best is None else float(errors[best])
 
     def losses_and_weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """The unweighted losses of the terms and their weights, both of shape (S, T)."""
+        """The unweighted losses of the terms and their weights, both of shape (S, T).
+
+        Where a weight is negative, all are 1: with such a method, the sum of the losses is judged.
+        """
         weight_of = {
             term: self.loss_weights[group] for group, terms in self.groups.items() for term in terms
         }
         ones = np.ones(len(self.steps))
-        weights = [weight_of.get(term, ones) for term in self.losses]
-        return np.stack(list(self.losses.values()), axis=-1), np.stack(weights, axis=-1)
+        losses = np.stack(list(self.losses.values()), axis=-1)
+        weights = np.stack([weight_of.get(term, ones) for term in self.losses], axis=-1)
+        return losses, np.ones_like(weights) if (weights < 0).any() else weights
 
     def _error(self, quantity: str) -> np.ndarray:
         """The error by its name, shape (S,) with S above 0."""

@@ -275,13 +275,18 @@ class TrainStep:
         return (rows.unsqueeze(1) * (self._terms_to_rows != 0)).sum(dim=0)
 
     def weights_of_losses(self) -> np.ndarray | None:
-        """Each loss's weight in a record, copied to the host; ``None`` if all are 1.
+        """Each loss's weight in a record, copied to the host.
 
         The record's last loss may be an L1 regularization, of weight 1.
+
+        Returns:
+            The weights; ``None`` if all are 1, or if the method has negative ones, with which a
+            lower weighted loss is not better.
         """
         weights = self.term_weights().numpy(force=True)
         weights = np.append(weights, np.ones(int(has_l1(self.model.net))))
-        return None if (weights == 1).all() else weights
+        useless = (weights == 1).all() or (weights < 0).any() or self.weighting.may_be_negative
+        return None if useless else weights
 
     def _per_term(self, group_values: Tensor) -> Tensor:
         """For each term the value of its group times its static factor."""

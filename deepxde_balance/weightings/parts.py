@@ -1,6 +1,7 @@
 """Parts of a strategy, such as its average, by a name or by a word with parameters.
 
-A word of a part is written as a strategy's is: ``"ema:alpha=0.5"``.
+A word of a part is written as a strategy's is, with semicolons between its parameters:
+``"growth:rate=1.1;met=0.1"``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def choose(what: str, given: Any, base: Any, by_name: Mapping[str, Callable[...,
             f"{what}={given!r} is not allowed: give one of {', '.join(map(repr, by_name))} or an "
             f"object of class {base.__name__}."
         )
-    name, parameters = words.parse(given)
+    name, parameters = words.parse(given.replace(";", ","))
     if name not in by_name:
         raise unknown_name(what, name, by_name)
     check_parameters(what, name, by_name[name], parameters)

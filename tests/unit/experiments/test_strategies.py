@@ -62,6 +62,7 @@ class Needing(ddb.FromLosses):
         (ddb.DB("mean", average="geometric-mean"), "db-mean:average=geometric-mean"),
         (ddb.DB("mean", average=ddb.EMA(0.5)), "db-mean:average=ema:alpha=0.5"),
         (ddb.DB("std", guard=ddb.Growth(1.1)), "db-std:guard=growth:rate=1.1"),
+        (ddb.DN(guard=ddb.Growth(1.1, met=0.1)), "dn:guard=growth:met=0.1;rate=1.1"),
         (ddb.Auto(guard="release"), "auto:guard=release"),
         (ddb.Auto(guard=None), "auto:guard=null"),
         (ddb.GW("std", alpha=0.5), "gw-std:alpha=0.5"),

@@ -47,6 +47,9 @@ def test_the_error_at_the_best_step(tmp_path):
     heavy["loss_weights"] = short["loss_weights"] | {"bc": np.array([1, 1, 10, 10])}
     write_run(tmp_path, **heavy, seed=0)
     assert read(tmp_path)[0].at_best_step() == 0.1
+    heavy["loss_weights"]["ic"] = np.array([1, -1, 1, 1])  # the sum of the losses is judged
+    write_run(tmp_path, **heavy, seed=0)
+    assert read(tmp_path)[0].at_best_step() == 0.2
     short["losses"]["bc1"] = np.full(4, nan)
     write_run(tmp_path, **short, seed=0)
     assert np.isnan(read(tmp_path)[0].at_best_step())

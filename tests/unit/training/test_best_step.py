@@ -1,6 +1,7 @@
 """The best step where weights change: records are compared at the weights of the later one."""
 
 import os
+import pickle
 import re
 
 import deepxde as dde
@@ -10,7 +11,7 @@ import torch
 from _support import scripts
 
 import deepxde_balance as ddb
-from deepxde_balance.training.best_step import to_beat
+from deepxde_balance.training.best_step import TrainState
 
 # Rising drives on a condition that is met.
 pytestmark = pytest.mark.filterwarnings("ignore:Rising")
@@ -76,20 +77,22 @@ def train(how="model", weighting=None, callbacks=(), iterations=5, display_every
         ([2.0, 0.01], None, False),
         ([0.5, 0.12], None, True),
         ([1.0, 0.1], [1.0, 100.0], False),
+        ([0.0, 0.0], [1.0, 100.0], True),
         ([np.nan, 0.01], [1.0, 100.0], False),
-        ([2.0, 0.01], [1.0, np.nan], False),
-        ([0.0, 0.0], [1.0, 100.0], False),  # nothing is left that could be compared
     ],
 )
 def test_two_records_by_hand(losses, weights, better):
-    losses = np.array(losses)
-    weights = None if weights is None else np.array(weights)
-    assert (losses.sum() < to_beat(1.1, np.array([1.0, 0.1]), losses, weights)) == better
-
-
-def test_the_first_record_beats_what_is_not_there():
-    assert to_beat(np.inf, None, np.ones(2), np.ones(2)) == np.inf
-    assert to_beat(np.inf, np.zeros(2), np.ones(2), np.ones(2)) == np.inf
+    state = TrainState()
+    state.loss_train = state.loss_test = np.array([1.0, 0.1])
+    state.update_best()
+    assert (state.best_step, state.best_loss_train) == (0, 1.1)
+    state.step, state.loss_train = 7, np.array(losses)
+    state.record_weights = None if weights is None else np.array(weights)
+    state.update_best()
+    assert state.best_step == (7 if better else 0)
+    state.disregard_best()
+    state.update_best()
+    assert state.best_step == (0 if np.isnan(losses).any() else 7)
 
 
 @pytest.mark.parametrize("how", ["model", "callback"])
@@ -204,21 +207,21 @@ def test_a_resumed_run_judges_as_the_unbroken_one(saved_at, tmp_path):
     assert (resumed, same_files) == (unbroken, files)
 
 
-def test_a_checkpoint_of_format_8_is_judged_by_the_sum_until_it_is_beaten(tmp_path):
-    """Its best step has no losses by term."""
+def test_a_checkpoint_of_format_8(tmp_path):
+    """It lacks the losses at the best step, which are in its history."""
     model = train()
+    expected = model.train_state.losses_at_best
     path = model.save(str(tmp_path / "run"))
     content = torch.load(path, weights_only=True)
     content["deepxde_balance"]["format"] = 8
     for name in ("losses_at_best", "record_weights"):
         del content["deepxde_balance"]["run"]["train_state"][name]
     torch.save(content, path)
-    for state, step in (({"best_loss_train": 1e9}, 7), ({"best_loss_train": 1.0}, 5)):
-        content["deepxde_balance"]["run"]["train_state"] |= state
-        torch.save(content, path)
-        model.restore(path)
-        model.train(iterations=2, display_every=1, callbacks=[Steps()], verbose=0)
-        assert model.train_state.best_step == step
+    model.train_state.losses_at_best = None
+    model.restore(path)
+    assert np.array_equal(model.train_state.losses_at_best, expected)
+    model.train(iterations=2, display_every=1, callbacks=[Steps()], verbose=0)
+    assert model.train_state.best_step == 7
 
 
 def test_an_l1_regularization_counts_once():
@@ -234,3 +237,74 @@ def test_an_l1_regularization_counts_once():
         if np.dot(weights[k], losses[k]) < np.dot(weights[k], losses[best]):
             best = k
     assert losses.shape[1] == 5 and model.train_state.best_step == best
+
+
+@pytest.mark.parametrize("how", ["model", "callback"])
+def test_the_state_is_still_the_one_that_a_script_holds_and_pickles(how):
+    model = ddb.Model(problem(), Net()) if how == "model" else dde.Model(problem(), Net())
+    state, callbacks = model.train_state, [Steps()]
+    if how == "model":
+        model.compile("adam", lr=1e-9, loss_weights=Rising(), verbose=0)
+    else:
+        model.compile("adam", lr=1e-9, verbose=0)
+        callbacks.append(ddb.LossWeighting(Rising()))
+    model.train(iterations=3, display_every=1, callbacks=callbacks, verbose=0)
+    assert model.train_state is state and state.best_step == 3
+    assert pickle.loads(pickle.dumps(state)).best_step == 3
+
+
+def test_one_callback_for_two_models():
+    """The second model's first record has the weights 1, the first one's later records, too."""
+    weighting = ddb.LossWeighting(Rising())
+    models = [dde.Model(problem(), Net()) for _ in range(2)]
+    for model in models:
+        model.compile("adam", lr=1e-9, verbose=0)
+        model.train(iterations=3, display_every=1, callbacks=[Steps()], verbose=0)
+        assert model.train_state.best_step == 0
+        model.train(iterations=0, callbacks=[weighting], verbose=0)
+        assert model.train_state.best_step == 0
+        model.train(iterations=3, display_every=1, callbacks=[weighting, Steps()], verbose=0)
+        assert model.train_state.best_step == 6
+    models[0].train(iterations=3, display_every=1, callbacks=[Steps()], verbose=0)
+    assert models[0].train_state.best_step == 6
+
+
+@pytest.mark.filterwarnings("ignore:.* drives on")
+def test_a_record_of_many_terms_is_taken_once(tmp_path):
+    """NumPy and Python add eight numbers or more in other orders."""
+    geom = dde.geometry.Interval(0, 1)
+    points = np.linspace(0, 1, 12)[:, None]
+    values = [dde.icbc.PointSetBC(points[k : k + 1], np.cos(9.1 * points[k])) for k in range(12)]
+    dde.config.set_random_seed(0)
+    data = dde.data.PDE(geom, lambda x, u: dde.grad.hessian(u, x) + 9, values, 20, 2)
+    model = ddb.Model(data, dde.nn.FNN([1, 8, 1], "tanh", "Glorot normal"))
+    model.compile("adam", lr=1e-2, loss_weights=ddb.DN(update_every=1), verbose=0)
+    best = dde.callbacks.ModelCheckpoint(str(tmp_path / "best"), save_better_only=True)
+    stopping = dde.callbacks.EarlyStopping(patience=15)
+    model.train(iterations=80, display_every=20, callbacks=[best, stopping], verbose=0)
+    assert model.train_state.step == 16  # between two records nothing gets better
+    model.train(iterations=80, display_every=20, callbacks=[best], verbose=0)
+    steps = {int(name[5:-3]) for name in os.listdir(tmp_path) if name.endswith(".pt")}
+    assert len(steps) > 3 and steps <= {1, 17, 20, 40, 60, 80, 96}
+
+
+def test_a_callback_that_monitors_something_else_is_left_alone():
+    class Metric(dde.callbacks.EarlyStopping):
+        def get_monitor_value(self):
+            return -self.model.train_state.step
+
+    stopping = Metric(patience=3)
+    assert train(callbacks=[stopping], iterations=20).train_state.step == 20
+    assert stopping.monitor_op is np.less
+
+
+def test_a_method_with_negative_weights_is_judged_by_the_sum():
+    """A lower weighted loss may then be a larger loss."""
+
+    class Negative(Rising):
+        may_be_negative = True
+
+        def update(self, losses):
+            self.weights = torch.tensor([1.0, 1e4 if self.iteration % 2 else -1e4])
+
+    assert train(weighting=Negative()).train_state.best_step == 0
