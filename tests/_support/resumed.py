@@ -42,7 +42,7 @@ def everything(model):
         "losses": [*history.loss_train, *history.loss_test],
         "recorded weights": history.loss_weights,
         "iteration": (model.train_state.iteration, model.train_state.step),
-        "best": [vars(model.train_state)[name] for name in BEST],
+        "best": [getattr(model.train_state, name) for name in BEST],
         "random": (random.random(), np.random.rand(3), torch.rand(3)),
     }
     return copy.deepcopy(state)
