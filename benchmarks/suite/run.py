@@ -70,6 +70,11 @@ class Build:
         return PROBLEMS[self.__name__].build()
 
 
+def compiled(entry: Entry) -> bool:
+    """Whether a problem is trained with the compiled engine."""
+    return entry.name not in _NOT_COMPILED and len(entry.build().data.train_x) >= _FEW_POINTS
+
+
 def train(
     entry: Entry,
     strategies: Sequence[str],
@@ -87,7 +92,6 @@ def train(
     strategies = fitting(entry, strategies)
     if not strategies:
         return
-    compiled = entry.name not in _NOT_COMPILED and len(entry.build().data.train_x) >= _FEW_POINTS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # strategies that fail are what is measured here
         ddb.compare(
@@ -100,7 +104,7 @@ def train(
             optimizer=optimizer,
             lr=lr,
             lbfgs_iterations=lbfgs,
-            gradient_engine="compiled" if compiled else None,
+            gradient_engine="compiled" if compiled(entry) else None,
             threads=1,
         )
 

@@ -18,9 +18,10 @@ from .._deepxde.nncg import is_nncg
 from ..gradients.base import GradientEngine, IterationGradients
 from ..gradients.ntk_traces import kernel_traces
 from ..terms.same_terms import check_same_number
-from ..weightings import Weighting
+from ..weightings import Equal, Fixed, Weighting
 from ..weightings.base import Reads
 from ..weightings.kinds import FromKernel, FromLossesAndKernel
+from . import lbfgs_restarts
 from .loss_check import LossCheck, in_words
 from .loss_units import with_factors
 from .parameter_gradients import forget_gradients, parameter_gradients, set_gradients
@@ -134,12 +135,21 @@ class TrainStep:
         if due and self.weighting.reads is Reads.LOSSES_AND_TRACES:
             self._read_traces(batch)
         with self.engine.iteration(batch, self._measure):
-            self.model.opt.step(self._closure(batch, due))
+            self._optimize(self._closure(batch, due))
         if self.model.lr_scheduler is not None:
             self.model.lr_scheduler.step()
         if self.points is not None:
             self.points.after_step()
         self.weighting.iteration += 1
+
+    def _optimize(self, closure: Callable[[], Tensor]) -> None:
+        """A step of the optimizer. L-BFGS has restarts where the weights are not DeepXDE's own."""
+        optimizer = self.model.opt
+        own = isinstance(self.weighting, (Equal, Fixed)) and self.points is None
+        if isinstance(optimizer, torch.optim.LBFGS) and not own:
+            lbfgs_restarts.step(optimizer, closure)
+        else:
+            optimizer.step(closure)
 
     def _closure(self, batch: Batch, due: bool) -> Callable[[], Tensor]:
         """The function that the optimizer calls, perhaps several times in a step, for the loss.

@@ -1,0 +1,156 @@
+"""A step of L-BFGS that goes on where a line search fails.
+
+PyTorch's L-BFGS ends with the first line search that finds no lower loss. Mostly this is no
+minimum. In single precision the loss has rounding errors of up to 1e-4 of it, as large as the gain
+of a step; steps whose product with the change of the gradient is below 1e-10 are not remembered, so
+that from losses of about 1e-4 on, nothing is, which depends on the common factor of the weights,
+that means nothing; and what is remembered may not fit any more. Here, one after the other,
+
+1. the loss is multiplied by a factor that brings it near 1, and the same step is tried again, with
+   a loss allowed that is higher by no more than rounding errors;
+2. the memory is forgotten, as in SciPy's L-BFGS-B; once more with a shorter first step.
+
+Until the first failure all is as in PyTorch. From then on the loss falls, but for the allowance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+#: Keys in the optimizer's state: the loss's factor; the number of restarts without success; the
+#: loss, without its factor, at the last success.
+_FACTOR, _FAILURES, _LOSS = "loss_factor", "failures", "loss_at_failure"
+
+#: How far steepest descent goes first, as the sum over all parameters; then the training ends.
+_LENGTHS = (1.0, 1e-2)
+
+#: So many iterations after a restart are tolerant of rounding errors, which costs an evaluation.
+_TOLERANT = 20
+
+#: What counts as a rounding error of the loss, in units of the parameters' precision, relative.
+_ROUNDING = 1000
+
+
+def step(optimizer: torch.optim.LBFGS, closure: Callable[[], Tensor]) -> None:
+    """Makes a step of L-BFGS, with restarts.
+
+    A failed line search that a restart follows is not counted as an iteration. The last one is, as
+    in PyTorch: after a step of one iteration, DeepXDE ends the training.
+
+    Args:
+        optimizer: The optimizer. Its options limit the iterations and evaluations of all together.
+        closure: Gives the loss, and sets the gradients.
+    """
+    group = optimizer.param_groups[0]
+    parameters = group["params"]
+    state = optimizer.state[parameters[0]]
+    rounding = _ROUNDING * torch.finfo(parameters[0].dtype).eps
+    options = dict(group)
+    asked_for_an_end = group["tolerance_change"] > 0 or group["line_search_fn"] is None
+    iterations = state.get("n_iter", 0) + group["max_iter"]
+    evaluations = state.get("func_evals", 0) + group["max_eval"]
+    tolerant = 0
+    try:
+        while state.get("n_iter", 0) < iterations and state.get("func_evals", 0) < evaluations:
+            factor = state.get(_FACTOR, 1.0)
+            group["tolerance_grad"] = options["tolerance_grad"] * factor
+            group["max_iter"] = 1 if tolerant else iterations - state.get("n_iter", 0)
+            group["max_eval"] = evaluations - state.get("func_evals", 0)
+            allowance = rounding if tolerant else 0.0
+            optimizer.step(_Closure(closure, parameters, factor, allowance))
+            if _failed(state) and not asked_for_an_end:
+                if not _restart(state, rounding):
+                    return
+                tolerant = _TOLERANT
+            elif tolerant:
+                tolerant -= 1
+            else:
+                return
+    finally:
+        group.update(options)
+        _multiply_gradients(parameters, 1 / state.get(_FACTOR, 1.0))
+
+
+class _Closure:
+    """A closure of the loss times a factor.
+
+    Args:
+        closure: The closure.
+        parameters: The parameters whose gradients it sets.
+        factor: The factor.
+        allowance: By how much the first loss is increased, relative: others up to there are lower.
+    """
+
+    def __init__(
+        self,
+        closure: Callable[[], Tensor],
+        parameters: list[Tensor],
+        factor: float,
+        allowance: float,
+    ):
+        self.closure = closure
+        self.parameters = parameters
+        self.factor = factor
+        self.allowance = allowance
+
+    def __call__(self) -> Tensor:
+        loss = self.closure() * self.factor * (1 + self.allowance)
+        self.allowance = 0.0
+        _multiply_gradients(self.parameters, self.factor)
+        return loss
+
+
+def _multiply_gradients(parameters: list[Tensor], factor: float) -> None:
+    for p in parameters:
+        if factor != 1 and p.grad is not None:
+            p.grad.mul_(factor)
+
+
+def _failed(state: dict[str, Any]) -> bool:
+    """Whether the last iteration did not move, for want of a lower loss or a descent direction."""
+    return "d" in state and bool(
+        state["t"] == 0 or torch.dot(state["d"], state["prev_flat_grad"]) > 0
+    )
+
+
+def _restart(state: dict[str, Any], rounding: float) -> bool:
+    """Sets the optimizer's state for a restart.
+
+    Returns:
+        Whether there is one: after the last there is none until the loss has fallen.
+    """
+    loss = state["prev_loss"] / state.get(_FACTOR, 1.0)
+    if loss < state.get(_LOSS, math.inf) * (1 - rounding):
+        state.update({_FAILURES: 0, _LOSS: loss})
+    failures = state[_FAILURES] = state[_FAILURES] + 1
+    if failures > 1 + len(_LENGTHS):
+        return False
+    _set_factor(state, _power_of_two(loss))
+    # In its iteration 1 PyTorch would begin anew.
+    state.update(t=0.0, n_iter=max(state["n_iter"] - 1, 1))
+    if failures > 1:
+        size = float(state["prev_flat_grad"].abs().sum())
+        state.update(old_dirs=[], old_stps=[], ro=[])
+        state["H_diag"] = min(1.0, _LENGTHS[failures - 2] / size)
+    return True
+
+
+def _set_factor(state: dict[str, Any], factor: float) -> None:
+    """Sets the loss's factor, and all that the state has in units of the loss."""
+    ratio = factor / state.get(_FACTOR, 1.0)
+    state[_FACTOR] = factor
+    state["prev_flat_grad"].mul_(ratio)
+    for change in state["old_dirs"]:  # of the gradient, in PyTorch's words
+        change.mul_(ratio)
+    state["ro"] = [inverse / ratio for inverse in state["ro"]]
+    state["H_diag"] = state["H_diag"] / ratio
+
+
+def _power_of_two(loss: float) -> float:
+    """The power of two, with which products are exact, that brings a loss into [1, 2)."""
+    return 2.0 ** -math.floor(math.log2(loss)) if 0 < loss < math.inf else 1.0
