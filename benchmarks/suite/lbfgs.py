@@ -1,4 +1,4 @@
-"""L-BFGS after Adam: PyTorch's own, the one with restarts, and PyTorch's in double precision.
+"""L-BFGS after Adam: PyTorch's, that of this package, and PyTorch's in double precision.
 
     cd benchmarks
     python -m suite.lbfgs --only stiff-ode                   # trains, into ../results/lbfgs
@@ -38,7 +38,7 @@ ITERATIONS = 2000
 #: A training that ends before so many iterations has ended at once.
 FEW = 50
 
-#: What the restarts were developed on.
+#: What it was developed on.
 CHOOSING = ("oscillator-system", "harmonic")
 #: The small ones of the judging half: ODEs, an inverse problem, data only, and four PDEs.
 JUDGING = (
@@ -53,7 +53,7 @@ JUDGING = (
     "reaction-diffusion",
 )
 STRATEGIES = ("equal", *ON_ALL[:3])
-WAYS = {"own": "PyTorch's", "restarts": "with restarts", "double": "PyTorch's, float64"}
+WAYS = {"pytorch": "PyTorch's", "ours": "ours", "double": "PyTorch's in float64"}
 
 
 def train(name: str, strategy: str, seed: int) -> dict[str, Any]:
@@ -101,13 +101,13 @@ def _go_on(name: str, seed: int, found: dict[str, Any], way: str) -> dict[str, A
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it ended early is what is measured here
         model.compile("L-BFGS", loss_weights=found["weights"], verbose=0, **setup.compile)
-        if way == "restarts":
+        if way == "ours":
             model.compile("L-BFGS", loss_weights="keep", verbose=0, **setup.compile)
         start = time.perf_counter()
         model.train(callbacks=list(setup.callbacks), verbose=0)
     seconds = time.perf_counter() - start
     losses = model.losshistory.loss_train
-    weights = np.ones(len(losses[0])) if way != "restarts" else np.array(found["weights"])
+    weights = np.ones(len(losses[0])) if way != "ours" else np.array(found["weights"])
     return {
         "iterations": lbfgs.iterations(model.opt),
         "evaluations": next(iter(model.opt.state.values()))["func_evals"],
@@ -155,7 +155,7 @@ def in_short(problems: Sequence[str]) -> str:
     rows = []
     for way, title in WAYS.items():
         gain = [r[way]["error"] / r["adam"]["error"] for r in found]
-        beside = [r[way]["error"] / r["own"]["error"] for r in found]
+        beside = [r[way]["error"] / r["pytorch"]["error"] for r in found]
         rows.append(
             {
                 "L-BFGS": title,
@@ -191,6 +191,7 @@ def main() -> None:
                 for seed in range(given.seeds):
                     path = path_of(name, strategy, seed)
                     if not path.exists():
+                        path.parent.mkdir(parents=True, exist_ok=True)
                         write_json(path, train(name, strategy, seed))
                         print(f"{path.relative_to(OUT)} is finished.", flush=True)
     for half in (CHOOSING, JUDGING):

@@ -21,7 +21,7 @@ from ..terms.same_terms import check_same_number
 from ..weightings import Equal, Fixed, Weighting
 from ..weightings.base import Reads
 from ..weightings.kinds import FromKernel, FromLossesAndKernel
-from . import lbfgs_restarts
+from . import lbfgs_step
 from .loss_check import LossCheck, in_words
 from .loss_units import with_factors
 from .parameter_gradients import forget_gradients, parameter_gradients, set_gradients
@@ -143,11 +143,11 @@ class TrainStep:
         self.weighting.iteration += 1
 
     def _optimize(self, closure: Callable[[], Tensor]) -> None:
-        """A step of the optimizer. L-BFGS has restarts where the weights are not DeepXDE's own."""
+        """A step of the optimizer. DeepXDE's own weights, and those of its scripts, keep its L-BFGS."""
         optimizer = self.model.opt
         own = isinstance(self.weighting, (Equal, Fixed)) and self.points is None
         if isinstance(optimizer, torch.optim.LBFGS) and not own:
-            lbfgs_restarts.step(optimizer, closure)
+            lbfgs_step.step(optimizer, closure)
         else:
             optimizer.step(closure)
 

@@ -1,16 +1,19 @@
-"""A step of L-BFGS that goes on where a line search fails.
+"""A step of L-BFGS that does not depend on the loss's units, and sees through rounding errors.
 
 PyTorch's L-BFGS ends with the first line search that finds no lower loss. Mostly this is no
-minimum. In single precision the loss has rounding errors of up to 1e-4 of it, as large as the gain
-of a step; steps whose product with the change of the gradient is below 1e-10 are not remembered, so
-that from losses of about 1e-4 on, nothing is, which depends on the common factor of the weights,
-that means nothing; and what is remembered may not fit any more. Here, one after the other,
+minimum:
 
-1. the loss is multiplied by a factor that brings it near 1, and the same step is tried again, with
-   a loss allowed that is higher by no more than rounding errors;
-2. the memory is forgotten, as in SciPy's L-BFGS-B; once more with a shorter first step.
+- In single precision the loss has rounding errors of up to 1e-4 of it, as large as a step's gain.
+- A step is not remembered if its product with the change of the gradient is below 1e-10, so from
+  losses of about 1e-4 on hardly any is. That depends on the weights' common factor, which has no
+  meaning.
+- What is remembered may not fit any more.
 
-Until the first failure all is as in PyTorch. From then on the loss falls, but for the allowance.
+Here a loss that has become small is multiplied by a factor that brings it near 1. Where a line
+search fails, the same step is tried again, and for some iterations a loss is allowed that is higher
+by no more than rounding errors, as with the approximate conditions of Hager and Zhang (2005). If it
+fails again before the loss has fallen, the memory is forgotten, as in SciPy's L-BFGS-B; then once
+more with a shorter first step. Until a loss is small or a line search fails, all is as in PyTorch.
 """
 
 from __future__ import annotations
@@ -22,14 +25,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Keys in the optimizer's state: the loss's factor; the number of restarts without success; the
-#: loss, without its factor, at the last success.
+#: Keys in the optimizer's state: the loss's factor; how often in a row a line search has failed;
+#: the loss at the first of these failures, without its factor.
 _FACTOR, _FAILURES, _LOSS = "loss_factor", "failures", "loss_at_failure"
 
 #: How far steepest descent goes first, as the sum over all parameters; then the training ends.
 _LENGTHS = (1.0, 1e-2)
 
-#: So many iterations after a restart are tolerant of rounding errors, which costs an evaluation.
+#: With a smaller loss, its factor is set anew.
+_SMALL = 1e-2
+
+#: So many iterations are made before the loss is looked at again; at the very first after one.
+_AT_ONCE = 50
+
+#: After a failure, so many iterations allow rounding errors. Each costs an evaluation more.
 _TOLERANT = 20
 
 #: What counts as a rounding error of the loss, in units of the parameters' precision, relative.
@@ -37,43 +46,53 @@ _ROUNDING = 1000
 
 
 def step(optimizer: torch.optim.LBFGS, closure: Callable[[], Tensor]) -> None:
-    """Makes a step of L-BFGS, with restarts.
+    """Makes a step of L-BFGS.
 
-    A failed line search that a restart follows is not counted as an iteration. The last one is, as
-    in PyTorch: after a step of one iteration, DeepXDE ends the training.
+    A failed line search after which it goes on is not counted as an iteration. The last one is, as
+    in PyTorch: after a step of one iteration, DeepXDE ends the training. With a
+    ``tolerance_change`` above 0, or without a line search, all is as in PyTorch.
 
     Args:
-        optimizer: The optimizer. Its options limit the iterations and evaluations of all together.
+        optimizer: The optimizer. Its options limit the iterations and evaluations of the step.
         closure: Gives the loss, and sets the gradients.
     """
     group = optimizer.param_groups[0]
-    parameters = group["params"]
+    if group["tolerance_change"] > 0 or group["line_search_fn"] is None:
+        optimizer.step(closure)
+        return
+    parameters, options = group["params"], dict(group)
     state = optimizer.state[parameters[0]]
     rounding = _ROUNDING * torch.finfo(parameters[0].dtype).eps
-    options = dict(group)
-    asked_for_an_end = group["tolerance_change"] > 0 or group["line_search_fn"] is None
-    iterations = state.get("n_iter", 0) + group["max_iter"]
-    evaluations = state.get("func_evals", 0) + group["max_eval"]
-    tolerant = 0
+    last_iteration = state.get("n_iter", 0) + group["max_iter"]
+    last_evaluation = state.get("func_evals", 0) + group["max_eval"]
+    tolerant, factor = 0, 1.0
     try:
-        while state.get("n_iter", 0) < iterations and state.get("func_evals", 0) < evaluations:
+        while True:
+            begun = state.get("n_iter", 0)
+            iterations = last_iteration - begun
+            evaluations = last_evaluation - state.get("func_evals", 0)
+            if iterations <= 0 or evaluations <= 0:
+                return
             factor = state.get(_FACTOR, 1.0)
             group["tolerance_grad"] = options["tolerance_grad"] * factor
-            group["max_iter"] = 1 if tolerant else iterations - state.get("n_iter", 0)
-            group["max_eval"] = evaluations - state.get("func_evals", 0)
+            group["max_iter"] = min(iterations, 1 if tolerant or not begun else _AT_ONCE)
+            group["max_eval"] = evaluations
             allowance = rounding if tolerant else 0.0
             optimizer.step(_Closure(closure, parameters, factor, allowance))
-            if _failed(state) and not asked_for_an_end:
-                if not _restart(state, rounding):
+            made = state["n_iter"] - begun
+            if made and _failed(state):
+                if not _prepare(state, rounding):
                     return
                 tolerant = _TOLERANT
-            elif tolerant:
-                tolerant -= 1
-            else:
+            elif made < group["max_iter"]:
                 return
+            else:
+                tolerant = max(tolerant - 1, 0)
+                if state["prev_loss"] < _SMALL:
+                    _set_factor(state, factor * _power_of_two(state["prev_loss"]))
     finally:
         group.update(options)
-        _multiply_gradients(parameters, 1 / state.get(_FACTOR, 1.0))
+        _multiply_gradients(parameters, 1 / factor)
 
 
 class _Closure:
@@ -118,16 +137,16 @@ def _failed(state: dict[str, Any]) -> bool:
     )
 
 
-def _restart(state: dict[str, Any], rounding: float) -> bool:
-    """Sets the optimizer's state for a restart.
+def _prepare(state: dict[str, Any], rounding: float) -> bool:
+    """Changes the optimizer's state so that it can go on.
 
     Returns:
-        Whether there is one: after the last there is none until the loss has fallen.
+        Whether it can: after the last way it can't until the loss has fallen.
     """
     loss = state["prev_loss"] / state.get(_FACTOR, 1.0)
     if loss < state.get(_LOSS, math.inf) * (1 - rounding):
         state.update({_FAILURES: 0, _LOSS: loss})
-    failures = state[_FAILURES] = state[_FAILURES] + 1
+    failures = state[_FAILURES] = state.get(_FAILURES, 0) + 1
     if failures > 1 + len(_LENGTHS):
         return False
     _set_factor(state, _power_of_two(loss))

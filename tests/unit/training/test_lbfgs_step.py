@@ -1,0 +1,177 @@
+"""L-BFGS that goes on where PyTorch's ends, beside PyTorch's."""
+
+import copy
+
+import pytest
+import torch
+
+from deepxde_balance.training import lbfgs_step
+
+#: Of the test functions, all with the minimum 0 at 0.
+SIZE = 20
+
+
+def curvatures(dtype):
+    return torch.logspace(0, 4, SIZE, dtype=dtype)
+
+
+class Objective:
+    """A narrow valley above a floor, multiplied, and perhaps wrong by a share of itself.
+
+    The error depends on the parameters in a way that looks random, as rounding errors do; the
+    gradient has none.
+    """
+
+    def __init__(self, factor=1.0, error=0.0, dtype=torch.float64, floor=0.0):
+        self.x = torch.nn.Parameter(torch.linspace(0.5, 1, SIZE, dtype=dtype))
+        self.factor, self.error, self.floor = factor, error, floor
+        self.evaluations = 0
+        self.optimizer = torch.optim.LBFGS(
+            [self.x],
+            max_iter=200,
+            max_eval=250,
+            tolerance_grad=1e-12 * factor,
+            tolerance_change=0,
+            line_search_fn="strong_wolfe",
+        )
+
+    def loss(self):
+        """Above the floor, without the factor and the error."""
+        x = self.x.detach()
+        return float((curvatures(x.dtype) * (x**2 + 0.3 * x**4)).sum() / 2)
+
+    def closure(self):
+        self.evaluations += 1
+        self.optimizer.zero_grad()
+        loss = (curvatures(self.x.dtype) * (self.x**2 + 0.3 * self.x**4)).sum() / 2
+        (loss * self.factor).backward()
+        wrong = self.error * torch.sin(1e9 * self.x.detach().sum())
+        return (self.floor + loss.detach()) * self.factor * (1 + wrong)
+
+    @property
+    def state(self):
+        return self.optimizer.state[self.x]
+
+    @property
+    def iterations(self):
+        return self.state["n_iter"]
+
+    def ours(self, steps=1):
+        for _ in range(steps):
+            lbfgs_step.step(self.optimizer, self.closure)
+        return self
+
+    def pytorch(self, steps=1):
+        for _ in range(steps):
+            self.optimizer.step(self.closure)
+        return self
+
+
+def test_without_a_failure_all_is_as_in_pytorch():
+    ours, pytorch = Objective(), Objective()
+    for _ in range(3):  # 60 iterations
+        for objective in (ours, pytorch):
+            objective.optimizer.param_groups[0].update(max_iter=20)
+        ours.ours()
+        pytorch.pytorch()
+        assert torch.equal(ours.x, pytorch.x)
+        assert ours.iterations == pytorch.iterations
+        assert torch.equal(ours.x.grad, pytorch.x.grad)
+    assert ours.evaluations == pytorch.evaluations
+    assert ours.iterations > 20
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e-12])
+def test_a_loss_in_small_units_is_minimised(factor):
+    """PyTorch remembers no step there."""
+    pytorch, ours = Objective(factor).pytorch(3), Objective(factor).ours(3)
+    assert pytorch.loss() > 1e-3
+    assert ours.loss() < 1e-12
+
+
+@pytest.mark.parametrize("error", [1e-5, 1e-4])
+def test_it_sees_through_errors_of_the_loss(error):
+    """Of which single precision allows relative ones of 1000 * 1.2e-7."""
+    pytorch = Objective(error=error, dtype=torch.float32).pytorch(5)
+    ours = Objective(error=error, dtype=torch.float32).ours(5)
+    assert ours.loss() < 1e-3 * pytorch.loss()
+
+
+def test_larger_errors_end_the_training():
+    """It does not wander: an increase by more than rounding errors is never taken."""
+    ours = Objective(error=0.1, dtype=torch.float32)
+    start = ours.loss()
+    before = 0
+    for _ in range(20):
+        ours.ours()
+        if ours.iterations - before <= 1:
+            break
+        before = ours.iterations
+    assert ours.iterations - before == 1, "it did not end"
+    assert ours.loss() < 1.2 * start
+
+
+def test_the_loss_increases_by_rounding_errors_at_most():
+    ours = Objective(error=1e-5, dtype=torch.float32)
+    ours.optimizer.param_groups[0].update(max_iter=1)
+    lowest = ours.loss()
+    for _ in range(100):
+        ours.ours()
+        assert ours.loss() <= lowest * (1 + 1000 * torch.finfo(torch.float32).eps + 3e-5)
+        lowest = min(lowest, ours.loss())
+
+
+@pytest.mark.parametrize("most", [1, 7, 30])
+def test_the_step_keeps_to_its_limits(most):
+    ours = Objective(1e-9)
+    ours.optimizer.param_groups[0].update(max_iter=most)
+    for k in range(1, 5):
+        ours.ours()
+        assert ours.iterations <= k * most
+    assert ours.optimizer.param_groups[0]["max_iter"] == most
+    assert ours.optimizer.param_groups[0]["tolerance_grad"] == 1e-12 * 1e-9
+
+
+def test_at_most_so_many_evaluations_and_those_of_one_line_search():
+    ours = Objective(1e-9)
+    ours.optimizer.param_groups[0].update(max_iter=200, max_eval=30)
+    ours.ours()
+    assert ours.evaluations == ours.state["func_evals"] <= 30 + 25
+
+
+def test_a_minimum_ends_the_training():
+    ours = Objective().ours(3)
+    before = ours.iterations
+    ours.ours()
+    assert ours.iterations - before <= 1
+    assert ours.loss() < 1e-20
+
+
+def test_gradients_are_those_of_the_loss_itself():
+    ours = Objective(1e-9).ours(2)
+    assert ours.state["loss_factor"] > 1e3  # it is in use
+    expected = 1e-9 * curvatures(torch.float64) * (1 + 0.6 * ours.x.detach() ** 2) * ours.x.detach()
+    lbfgs_step.step(ours.optimizer, ours.closure)
+    assert ours.x.grad.abs().max() < 1e3 * expected.abs().max() + 1e-20
+
+
+@pytest.mark.parametrize("option", [{"tolerance_change": 1e-30}, {"line_search_fn": None}])
+def test_other_options_are_pytorchs(option):
+    objectives = Objective(1e-9), Objective(1e-9)
+    for objective in objectives:
+        objective.optimizer.param_groups[0].update(option, lr=1e-5 if "line" in str(option) else 1)
+    ours, pytorch = objectives[0].ours(2), objectives[1].pytorch(2)
+    assert torch.equal(ours.x, pytorch.x)
+    assert "loss_factor" not in ours.state
+
+
+def test_it_goes_on_from_a_saved_state():
+    whole = Objective(1e-9)
+    whole.optimizer.param_groups[0].update(max_iter=10)
+    whole.ours(4)
+    saved = copy.deepcopy((whole.x.detach(), whole.optimizer.state_dict()))
+    resumed = Objective(1e-9)
+    resumed.x.data.copy_(saved[0])
+    resumed.optimizer.load_state_dict(saved[1])
+    assert torch.equal(resumed.ours(3).x, whole.ours(3).x)
+    assert whole.state["loss_factor"] > 1
