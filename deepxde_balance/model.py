@@ -157,7 +157,9 @@ class Model(StockModel):
 
         Under L-BFGS and NNCG, the weights do not change within a step of the optimizer (up to 1000
         L-BFGS iterations, see ``dde.optimizers.set_LBFGS_options``). A strategy updates them before
-        every `update_every`-th step.
+        every `update_every`-th step. With ``"keep"`` and strategies, L-BFGS goes on where a line
+        search fails, and with small losses, see :mod:`deepxde_balance.training.lbfgs_step`; without
+        `loss_weights` and with numbers it is DeepXDE's, to the bit.
 
         Args:
             optimizer: A name that DeepXDE knows, or any ``torch.optim.Optimizer`` over the
@@ -699,7 +701,9 @@ class Model(StockModel):
             run.lbfgs_start = lbfgs.iterations(self.opt)
         run.last_step = None
         with self._training():
-            lbfgs.train(self, run.lbfgs_start, verbose)
+            ours = run.step is not None and run.step.has_own_lbfgs
+            remedy = "" if ours else 'loss_weights="keep" in its compile, '
+            lbfgs.train(self, run.lbfgs_start, verbose, remedy)
 
     @contextmanager
     def _training(self, iterations: int | None = None) -> Iterator[None]:

@@ -33,7 +33,7 @@ def limit_iterations(iterations: int) -> None:
     LBFGS_options["fun_per_step"] = 25 * per_step
 
 
-def train(model: dde.Model, start: int, verbose: int) -> None:
+def train(model: dde.Model, start: int, verbose: int, remedy: str) -> None:
     """Trains as DeepXDE's own L-BFGS loop does, but counts each iteration once.
 
     DeepXDE's loop counts the optimizer's iterations from earlier trainings again.
@@ -43,6 +43,7 @@ def train(model: dde.Model, start: int, verbose: int) -> None:
         start: The optimizer's iterations before this training. Training ends after
             ``LBFGS_options["maxiter"]`` further iterations.
         verbose: Above 0, losses are printed at each record.
+        remedy: What a warning of an end at once advises first.
     """
     done = iterations(model.opt)
     while done - start < LBFGS_options["maxiter"] and not model.stop_training:
@@ -53,7 +54,7 @@ def train(model: dde.Model, start: int, verbose: int) -> None:
         model._train_step(state.X_train, state.y_train, state.train_aux_vars)
         new = iterations(model.opt) - done
         if new <= 1:
-            _warn_if_hardly_begun(model.opt, iterations(model.opt) - start)
+            _warn_if_hardly_begun(model.opt, iterations(model.opt) - start, remedy)
             break
         done += new
         state.iteration += new
@@ -63,10 +64,10 @@ def train(model: dde.Model, start: int, verbose: int) -> None:
         model.callbacks.on_epoch_end()
 
 
-def _warn_if_hardly_begun(optimizer: torch.optim.LBFGS, made: int) -> None:
+def _warn_if_hardly_begun(optimizer: torch.optim.LBFGS, made: int, remedy: str) -> None:
     """Tells of a training that ended after few iterations with a gradient that is not small.
 
-    The line search then found no lower loss: in single precision, a loss has seven digits.
+    The line search then found no lower loss: in single precision, a loss has at most seven digits.
     """
     if made >= min(_FEW, LBFGS_options["maxiter"]):
         return
@@ -78,7 +79,7 @@ def _warn_if_hardly_begun(optimizer: torch.optim.LBFGS, made: int) -> None:
         warnings.warn(
             f"L-BFGS ended after {made} iterations, of {LBFGS_options['maxiter']}: its line search "
             f"found no lower loss, though a gradient is {largest:.2g} (gtol is "
-            f"{LBFGS_options['gtol']:.2g}). The loss may have too few digits: try "
+            f"{LBFGS_options['gtol']:.2g}). The loss may have too few digits: try {remedy}"
             "dde.config.set_default_float('float64'), or more iterations before L-BFGS.",
             stacklevel=5,
         )

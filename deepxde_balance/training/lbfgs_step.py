@@ -78,9 +78,11 @@ def step(optimizer: torch.optim.LBFGS, closure: Callable[[], Tensor]) -> None:
             group["max_iter"] = min(iterations, 1 if tolerant or not begun else _AT_ONCE)
             group["max_eval"] = evaluations
             allowance = rounding if tolerant else 0.0
+            before = [p.detach().clone() for p in parameters]
             optimizer.step(_Closure(closure, parameters, factor, allowance))
             made = state["n_iter"] - begun
-            if made and _failed(state):
+            # A step may also be lost in the parameters' rounding.
+            if made and (_failed(state) or all(map(torch.equal, parameters, before))):
                 if not _prepare(state, rounding):
                     return
                 tolerant = _TOLERANT
@@ -132,9 +134,7 @@ def _multiply_gradients(parameters: list[Tensor], factor: float) -> None:
 
 def _failed(state: dict[str, Any]) -> bool:
     """Whether the last iteration did not move, for want of a lower loss or a descent direction."""
-    return "d" in state and bool(
-        state["t"] == 0 or torch.dot(state["d"], state["prev_flat_grad"]) > 0
-    )
+    return bool(state["t"] == 0 or torch.dot(state["d"], state["prev_flat_grad"]) > 0)
 
 
 def _prepare(state: dict[str, Any], rounding: float) -> bool:
@@ -149,13 +149,11 @@ def _prepare(state: dict[str, Any], rounding: float) -> bool:
     failures = state[_FAILURES] = state.get(_FAILURES, 0) + 1
     if failures > 1 + len(_LENGTHS):
         return False
-    _set_factor(state, _power_of_two(loss))
     # In its iteration 1 PyTorch would begin anew.
     state.update(t=0.0, n_iter=max(state["n_iter"] - 1, 1))
+    _set_factor(state, _power_of_two(loss))
     if failures > 1:
-        size = float(state["prev_flat_grad"].abs().sum())
-        state.update(old_dirs=[], old_stps=[], ro=[])
-        state["H_diag"] = min(1.0, _LENGTHS[failures - 2] / size)
+        _forget(state, _LENGTHS[failures - 2])
     return True
 
 
@@ -168,6 +166,14 @@ def _set_factor(state: dict[str, Any], factor: float) -> None:
         change.mul_(ratio)
     state["ro"] = [inverse / ratio for inverse in state["ro"]]
     state["H_diag"] = state["H_diag"] / ratio
+    if not state["old_dirs"]:
+        _forget(state, _LENGTHS[0])
+
+
+def _forget(state: dict[str, Any], length: float) -> None:
+    """Forgets the memory: the next step goes along the gradient, as far as PyTorch's first."""
+    size = float(state["prev_flat_grad"].abs().sum())
+    state.update(old_dirs=[], old_stps=[], ro=[], H_diag=min(1.0, length / size))
 
 
 def _power_of_two(loss: float) -> float:

@@ -142,14 +142,18 @@ class TrainStep:
             self.points.after_step()
         self.weighting.iteration += 1
 
+    @property
+    def has_own_lbfgs(self) -> bool:
+        """Whether L-BFGS is that of `lbfgs_step`: with weights 1 and numbers it is DeepXDE's."""
+        deepxdes = isinstance(self.weighting, (Equal, Fixed)) and self.points is None
+        return isinstance(self.model.opt, torch.optim.LBFGS) and not deepxdes
+
     def _optimize(self, closure: Callable[[], Tensor]) -> None:
-        """A step of the optimizer. DeepXDE's own weights, and those of its scripts, keep its L-BFGS."""
-        optimizer = self.model.opt
-        own = isinstance(self.weighting, (Equal, Fixed)) and self.points is None
-        if isinstance(optimizer, torch.optim.LBFGS) and not own:
-            lbfgs_step.step(optimizer, closure)
+        """A step of the optimizer."""
+        if self.has_own_lbfgs:
+            lbfgs_step.step(self.model.opt, closure)
         else:
-            optimizer.step(closure)
+            self.model.opt.step(closure)
 
     def _closure(self, batch: Batch, due: bool) -> Callable[[], Tensor]:
         """The function that the optimizer calls, perhaps several times in a step, for the loss.

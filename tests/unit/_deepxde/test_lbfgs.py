@@ -3,6 +3,7 @@
 import warnings
 
 import deepxde as dde
+import numpy as np
 import pytest
 import torch
 from _support import scripts
@@ -57,7 +58,7 @@ def barely_seen(y):
 
 
 def test_an_end_at_the_beginning_is_told():
-    message = r"L-BFGS ended after \d iterations, of 15000: .* a gradient is .*float64"
+    message = r'L-BFGS ended after \d iterations, of 15000: .* a gradient is .*"keep".*float64'
     with pytest.warns(UserWarning, match=message):
         trained_by_lbfgs(barely_seen)
 
@@ -77,3 +78,39 @@ def test_an_end_that_was_asked_for_is_not_told(options, optimizer_options):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         trained_by_lbfgs(barely_seen)
+
+
+#: All losses in units in which PyTorch's L-BFGS remembers no step.
+TINY = 1e-10
+
+
+def after_lbfgs(weights, keep):
+    """The sum of the unweighted losses."""
+    dde.config.set_random_seed(0)
+    model = ddb.Model(scripts.klein_gordon(), scripts.network())
+    model.compile("L-BFGS", loss_weights=weights, verbose=0)
+    if keep:
+        model.compile("L-BFGS", loss_weights="keep", verbose=0)
+    model.train(verbose=0)
+    losses = model.losshistory.loss_train[-1]
+    return sum(losses) if keep else sum(losses / np.array(weights))
+
+
+def test_kept_weights_may_be_small(optimizer_options):
+    """A common factor of the weights changes nothing, but to rounding."""
+    optimizer_options.lbfgs.update(maxiter=100, iter_per_step=50, gtol=1e-8 * TINY)
+    as_usual = after_lbfgs([1.0] * 4, keep=False)
+    assert after_lbfgs([TINY] * 4, keep=False) > 10 * as_usual
+    assert after_lbfgs([TINY] * 4, keep=True) < 2 * as_usual
+
+
+def test_under_a_strategy_on_a_stock_model(optimizer_options):
+    """The same L-BFGS under `LossWeighting`, in DeepXDE's own loop."""
+    optimizer_options.lbfgs.update(maxiter=50, iter_per_step=50, gtol=1e-8 * TINY)
+    data = scripts.klein_gordon()
+    model = dde.Model(data, scripts.network())
+    model.compile("L-BFGS", verbose=0)
+    weighting = ddb.LossWeighting(ddb.DN(scale=[TINY] * 4))
+    model.train(verbose=0, callbacks=[weighting])
+    first, *_, last = model.losshistory.loss_train
+    assert sum(last) < 0.1 * sum(first)

@@ -45,6 +45,7 @@ class Objective:
         self.optimizer.zero_grad()
         loss = (curvatures(self.x.dtype) * (self.x**2 + 0.3 * self.x**4)).sum() / 2
         (loss * self.factor).backward()
+        self.gradient = self.x.grad.clone()
         wrong = self.error * torch.sin(1e9 * self.x.detach().sum())
         return (self.floor + loss.detach()) * self.factor * (1 + wrong)
 
@@ -67,18 +68,17 @@ class Objective:
         return self
 
 
-def test_without_a_failure_all_is_as_in_pytorch():
-    ours, pytorch = Objective(), Objective()
-    for _ in range(3):  # 60 iterations
-        for objective in (ours, pytorch):
-            objective.optimizer.param_groups[0].update(max_iter=20)
+def test_until_a_failure_all_is_as_in_pytorch():
+    ours, pytorch = Objective(floor=1.0), Objective(floor=1.0)
+    for objective in (ours, pytorch):
+        objective.optimizer.param_groups[0].update(max_iter=30)
+    for _ in range(3):
         ours.ours()
         pytorch.pytorch()
         assert torch.equal(ours.x, pytorch.x)
         assert ours.iterations == pytorch.iterations
         assert torch.equal(ours.x.grad, pytorch.x.grad)
-    assert ours.evaluations == pytorch.evaluations
-    assert ours.iterations > 20
+    assert ours.iterations > 60
 
 
 @pytest.mark.parametrize("factor", [1e-9, 1e-12])
@@ -89,41 +89,43 @@ def test_a_loss_in_small_units_is_minimised(factor):
     assert ours.loss() < 1e-12
 
 
-@pytest.mark.parametrize("error", [1e-5, 1e-4])
-def test_it_sees_through_errors_of_the_loss(error):
-    """Of which single precision allows relative ones of 1000 * 1.2e-7."""
-    pytorch = Objective(error=error, dtype=torch.float32).pytorch(5)
-    ours = Objective(error=error, dtype=torch.float32).ours(5)
-    assert ours.loss() < 1e-3 * pytorch.loss()
+@pytest.mark.parametrize("error", [1e-6, 1e-5, 1e-4])
+def test_it_sees_through_rounding_errors(error):
+    """Those of single precision are at most 1000 * 1.2e-7 here."""
+    of = {"error": error, "dtype": torch.float32, "floor": 1.0}
+    pytorch, ours = Objective(**of).pytorch(5), Objective(**of).ours(5)
+    assert pytorch.loss() > 1e-9
+    assert ours.loss() < 1e-15
 
 
 def test_larger_errors_end_the_training():
-    """It does not wander: an increase by more than rounding errors is never taken."""
-    ours = Objective(error=0.1, dtype=torch.float32)
-    start = ours.loss()
-    before = 0
+    ours = Objective(error=0.1, dtype=torch.float32, floor=1.0)
+    made = []
     for _ in range(20):
+        before = ours.state.get("n_iter", 0)
         ours.ours()
-        if ours.iterations - before <= 1:
+        made.append(ours.iterations - before)
+        if made[-1] <= 1:
             break
-        before = ours.iterations
-    assert ours.iterations - before == 1, "it did not end"
-    assert ours.loss() < 1.2 * start
+    assert made[-1] == 1, made
 
 
 def test_the_loss_increases_by_rounding_errors_at_most():
-    ours = Objective(error=1e-5, dtype=torch.float32)
+    error = 3e-5
+    ours = Objective(error=error, dtype=torch.float32, floor=1.0)
     ours.optimizer.param_groups[0].update(max_iter=1)
-    lowest = ours.loss()
-    for _ in range(100):
+    lowest, failed = ours.loss(), 0
+    for _ in range(200):
         ours.ours()
-        assert ours.loss() <= lowest * (1 + 1000 * torch.finfo(torch.float32).eps + 3e-5)
+        assert 1 + ours.loss() <= (1 + lowest) * (1 + 1000 * 1.2e-7) * (1 + 2 * error)
         lowest = min(lowest, ours.loss())
+        failed = max(failed, ours.state.get("failures", 0))
+    assert failed > 0
 
 
 @pytest.mark.parametrize("most", [1, 7, 30])
 def test_the_step_keeps_to_its_limits(most):
-    ours = Objective(1e-9)
+    ours = Objective(1e-9, error=1e-4)
     ours.optimizer.param_groups[0].update(max_iter=most)
     for k in range(1, 5):
         ours.ours()
@@ -137,6 +139,7 @@ def test_at_most_so_many_evaluations_and_those_of_one_line_search():
     ours.optimizer.param_groups[0].update(max_iter=200, max_eval=30)
     ours.ours()
     assert ours.evaluations == ours.state["func_evals"] <= 30 + 25
+    assert ours.optimizer.param_groups[0]["max_eval"] == 30
 
 
 def test_a_minimum_ends_the_training():
@@ -148,20 +151,17 @@ def test_a_minimum_ends_the_training():
 
 
 def test_gradients_are_those_of_the_loss_itself():
-    ours = Objective(1e-9).ours(2)
-    assert ours.state["loss_factor"] > 1e3  # it is in use
-    expected = 1e-9 * curvatures(torch.float64) * (1 + 0.6 * ours.x.detach() ** 2) * ours.x.detach()
-    lbfgs_step.step(ours.optimizer, ours.closure)
-    assert ours.x.grad.abs().max() < 1e3 * expected.abs().max() + 1e-20
+    ours = Objective(1e-9).ours()
+    assert ours.state["loss_factor"] > 1e3
+    assert torch.equal(ours.x.grad, ours.gradient)
 
 
 @pytest.mark.parametrize("option", [{"tolerance_change": 1e-30}, {"line_search_fn": None}])
 def test_other_options_are_pytorchs(option):
-    objectives = Objective(1e-9), Objective(1e-9)
-    for objective in objectives:
-        objective.optimizer.param_groups[0].update(option, lr=1e-5 if "line" in str(option) else 1)
-    ours, pytorch = objectives[0].ours(2), objectives[1].pytorch(2)
-    assert torch.equal(ours.x, pytorch.x)
+    ours, pytorch = Objective(1e-9), Objective(1e-9)
+    for objective in (ours, pytorch):
+        objective.optimizer.param_groups[0].update(option)
+    assert torch.equal(ours.ours(2).x, pytorch.pytorch(2).x)
     assert "loss_factor" not in ours.state
 
 
@@ -173,5 +173,12 @@ def test_it_goes_on_from_a_saved_state():
     resumed = Objective(1e-9)
     resumed.x.data.copy_(saved[0])
     resumed.optimizer.load_state_dict(saved[1])
-    assert torch.equal(resumed.ours(3).x, whole.ours(3).x)
     assert whole.state["loss_factor"] > 1
+    assert torch.equal(resumed.ours(3).x, whole.ours(3).x)
+
+
+def test_losses_that_are_not_finite_end_the_training():
+    ours = Objective()
+    ours.factor = float("nan")
+    ours.ours()
+    assert ours.iterations <= 1
