@@ -26,7 +26,9 @@ import numpy as np
 import torch
 
 import deepxde_balance as ddb
+from deepxde_balance import weightings
 from deepxde_balance._deepxde import lbfgs
+from deepxde_balance.gradients.choose import EngineName
 from deepxde_balance.report.tables import table
 from deepxde_balance.results.record import write_json
 
@@ -63,16 +65,22 @@ def train(name: str, strategy: str, seed: int) -> dict[str, Any]:
     entry = PROBLEMS[name]
     setup = entry.build()
     model = ddb.Model(setup.data, setup.net)
-    engine = "compiled" if compiled(entry) else None
-    arguments = {"loss_weights": strategy, "gradient_engine": engine, "verbose": 0}
-    model.compile("adam", lr=1e-3, **arguments, **setup.compile)
+    engine: EngineName | None = "compiled" if compiled(entry) else None
+    model.compile(
+        "adam",
+        lr=1e-3,
+        loss_weights=weightings.get(strategy),
+        gradient_engine=engine,
+        verbose=0,
+        **setup.compile,
+    )
     model.train(iterations=entry.iterations, callbacks=list(setup.callbacks), verbose=0)
     found = {
         "net": {key: value.clone() for key, value in setup.net.state_dict().items()},
         "variables": {key: value.detach().clone() for key, value in setup.variables.items()},
         "weights": _by_term(model),
     }
-    return {
+    record = {
         "problem": name,
         "strategy": strategy,
         "seed": seed,
@@ -80,6 +88,8 @@ def train(name: str, strategy: str, seed: int) -> dict[str, Any]:
         "adam": {"error": setup.error(model)},
         **{way: _go_on(name, seed, found, way) for way in WAYS},
     }
+    dde.config.set_default_float("float32")
+    return record
 
 
 def _by_term(model: ddb.Model) -> list[float]:
@@ -106,12 +116,9 @@ def _go_on(name: str, seed: int, found: dict[str, Any], way: str) -> dict[str, A
         start = time.perf_counter()
         model.train(callbacks=list(setup.callbacks), verbose=0)
     seconds = time.perf_counter() - start
-    losses = model.losshistory.loss_train
-    weights = np.ones(len(losses[0])) if way != "ours" else np.array(found["weights"])
     return {
         "iterations": lbfgs.iterations(model.opt),
         "evaluations": next(iter(model.opt.state.values()))["func_evals"],
-        "loss": float(np.dot(weights, losses[-1])),
         "error": setup.error(model),
         "seconds": seconds,
     }

@@ -71,8 +71,20 @@ def put_back(data: Any, saved: dict[str, Any]) -> None:
             stacklevel=6,
         )
     for name, value in saved.items():
-        if not np.array_equal(value, getattr(data, name)):
+        own = getattr(data, name)
+        value = _like(value, own)
+        if not np.array_equal(value, own):
             setattr(data, name, value)
+
+
+def _like(value: Any, own: Any) -> Any:
+    """Arrays in the float types of the model's own: the checkpoint may have another precision."""
+    if isinstance(value, (tuple, list)) and isinstance(own, type(value)) and len(value) == len(own):
+        return type(value)(_like(one, mine) for one, mine in zip(value, own, strict=True))
+    if isinstance(value, np.ndarray) and isinstance(own, np.ndarray):
+        both_floats = value.dtype.kind == own.dtype.kind == "f"
+        return value.astype(own.dtype, copy=False) if both_floats else value
+    return value
 
 
 def samplers(data: Any) -> Iterator[BatchSampler]:

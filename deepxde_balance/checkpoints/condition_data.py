@@ -49,7 +49,7 @@ def put_back(data: dde.data.Data, saved: ConditionData) -> None:
     for condition, own, one in zip(conditions, capture(data), saved, strict=True):
         if own is None or one is None or not _differ(own, one):
             continue
-        condition.points = one["points"]
+        condition.points = one["points"].astype(own["points"].dtype, copy=False)
         if own["values"] is not None and one["values"] is not None:
             condition.values = one["values"].to(own["values"])
 
@@ -166,11 +166,17 @@ def _shapes(data: Mapping[str, Any]) -> tuple[tuple[int, ...], ...]:
 
 def _differ(own: Mapping[str, Any], saved: Mapping[str, Any]) -> bool:
     values: list[Tensor | None] = [own["values"], saved["values"]]
-    if not np.array_equal(own["points"], saved["points"]):
+    if not _equal(own["points"], saved["points"]):
         return True
     if values[0] is None or values[1] is None:
         return False
-    return not np.array_equal(values[0].cpu().numpy(), values[1].cpu().numpy(), equal_nan=True)
+    return not _equal(values[0].cpu().numpy(), values[1].cpu().numpy(), equal_nan=True)
+
+
+def _equal(one: np.ndarray, other: np.ndarray, equal_nan: bool = False) -> bool:
+    """Whether arrays are equal, in the lower of their precisions."""
+    lower = min(one.dtype, other.dtype, key=lambda dtype: dtype.itemsize)
+    return np.array_equal(one.astype(lower), other.astype(lower), equal_nan=equal_nan)
 
 
 def _warn(message: str) -> None:
