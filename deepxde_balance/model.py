@@ -159,7 +159,7 @@ class Model(StockModel):
         L-BFGS iterations, see ``dde.optimizers.set_LBFGS_options``). A strategy updates them before
         every `update_every`-th step. With ``"keep"`` and strategies, L-BFGS goes on where a line
         search fails, and with small losses, see :mod:`deepxde_balance.training.lbfgs_step`; without
-        `loss_weights` and with numbers it is DeepXDE's, to the bit.
+        `loss_weights`, with ``"equal"`` and with numbers it is DeepXDE's.
 
         Args:
             optimizer: A name that DeepXDE knows, or any ``torch.optim.Optimizer`` over the

@@ -117,8 +117,9 @@ def build_step(
             raise ValueError('"keep" keeps the names of the phase before: leave term_names out.')
         _check_phase_before(model, run.step)
         before = run.step
-        if before is None:
-            return None, model.loss_weights
+        if before is None:  # with weight 1 for all
+            _, terms = _find_terms(model, loss, weighting, False, engine)
+            return start_step(model, weighting, group_terms(terms), engine), model.loss_weights
         if before.weighting.reads.needs_errors or before.points is not None:
             # Raises if it can't read them.
             _find_terms(model, loss, before.weighting, bool(before.rules_beside), engine)

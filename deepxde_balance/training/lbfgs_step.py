@@ -13,7 +13,8 @@ Here a loss that has become small is multiplied by a factor that brings it near 
 search fails, the same step is tried again, and for some iterations a loss is allowed that is higher
 by no more than rounding errors, as with the approximate conditions of Hager and Zhang (2005). If it
 fails again before the loss has fallen, the memory is forgotten, as in SciPy's L-BFGS-B; then once
-more with a shorter first step. Until a loss is small or a line search fails, all is as in PyTorch.
+more with a shorter first step. Until a loss is small or a line search fails, parameters are those
+of PyTorch.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ import torch
 from torch import Tensor
 
 #: Keys in the optimizer's state: the loss's factor; how often in a row a line search has failed;
-#: the loss at the first of these failures, without its factor.
-_FACTOR, _FAILURES, _LOSS = "loss_factor", "failures", "loss_at_failure"
+#: the loss at the first of these failures; how many further iterations allow rounding errors.
+_FACTOR, _FAILURES = "loss_factor", "failures"
+_LOSS_AT_FAILURE, _TOLERANT = "loss_at_failure", "tolerant_iterations"
 
 #: How far steepest descent goes first, as the sum over all parameters; then the training ends.
 _LENGTHS = (1.0, 1e-2)
@@ -35,25 +37,29 @@ _LENGTHS = (1.0, 1e-2)
 #: With a smaller loss, its factor is set anew.
 _SMALL = 1e-2
 
+#: The factor is at most two to this power, so that single precision holds what it multiplies.
+_LARGEST_EXPONENT = 60
+
 #: So many iterations are made before the loss is looked at again; at the very first after one.
 _AT_ONCE = 50
 
 #: After a failure, so many iterations allow rounding errors. Each costs an evaluation more.
-_TOLERANT = 20
+_TOLERANT_ITERATIONS = 20
 
-#: What counts as a rounding error of the loss, in units of the parameters' precision, relative.
-_ROUNDING = 1000
+#: What counts as a rounding error of the loss, relative: in units of the parameters' precision, and
+#: at most.
+_ROUNDING, _LARGEST_ROUNDING = 1000, 1e-3
 
 
 def step(optimizer: torch.optim.LBFGS, closure: Callable[[], Tensor]) -> None:
     """Makes a step of L-BFGS.
 
-    A failed line search after which it goes on is not counted as an iteration. The last one is, as
-    in PyTorch: after a step of one iteration, DeepXDE ends the training. With a
-    ``tolerance_change`` above 0, or without a line search, all is as in PyTorch.
+    A failed line search is an iteration, as in PyTorch. With a ``tolerance_change`` above 0, or
+    without a line search, all is as in PyTorch.
 
     Args:
-        optimizer: The optimizer. Its options limit the iterations and evaluations of the step.
+        optimizer: The optimizer. Its options limit the iterations and evaluations of the step;
+            the evaluations with which it goes on are not counted.
         closure: Gives the loss, and sets the gradients.
     """
     group = optimizer.param_groups[0]
@@ -62,39 +68,44 @@ def step(optimizer: torch.optim.LBFGS, closure: Callable[[], Tensor]) -> None:
         return
     parameters, options = group["params"], dict(group)
     state = optimizer.state[parameters[0]]
-    rounding = _ROUNDING * torch.finfo(parameters[0].dtype).eps
+    rounding = min(_ROUNDING * torch.finfo(parameters[0].dtype).eps, _LARGEST_ROUNDING)
     last_iteration = state.get("n_iter", 0) + group["max_iter"]
     last_evaluation = state.get("func_evals", 0) + group["max_eval"]
-    tolerant, factor = 0, 1.0
+    multiplied = _Closure(closure, parameters)
+    _multiply_state(state, state.get(_FACTOR, 1.0))
     try:
         while True:
             begun = state.get("n_iter", 0)
-            iterations = last_iteration - begun
-            evaluations = last_evaluation - state.get("func_evals", 0)
-            if iterations <= 0 or evaluations <= 0:
-                return
-            factor = state.get(_FACTOR, 1.0)
-            group["tolerance_grad"] = options["tolerance_grad"] * factor
-            group["max_iter"] = min(iterations, 1 if tolerant or not begun else _AT_ONCE)
-            group["max_eval"] = evaluations
-            allowance = rounding if tolerant else 0.0
+            tolerant = state.get(_TOLERANT, 0)
+            multiplied.factor = state.get(_FACTOR, 1.0)
+            multiplied.allowance = rounding if tolerant else 0.0
+            group["tolerance_grad"] = options["tolerance_grad"] * multiplied.factor
+            at_once = 1 if tolerant or not begun else _AT_ONCE
+            group["max_iter"] = min(last_iteration - begun, at_once)
+            group["max_eval"] = last_evaluation - state.get("func_evals", 0)
             before = [p.detach().clone() for p in parameters]
-            optimizer.step(_Closure(closure, parameters, factor, allowance))
+            optimizer.step(multiplied)
             made = state["n_iter"] - begun
+            if made == 0:  # the gradient is as small as was asked for
+                state["n_iter"] += "d" in state  # by one iteration, DeepXDE sees an end
+                return
+            if state["n_iter"] >= last_iteration or state["func_evals"] >= last_evaluation:
+                return
             # A step may also be lost in the parameters' rounding.
-            if made and (_failed(state) or all(map(torch.equal, parameters, before))):
+            if _failed(state) or all(map(torch.equal, parameters, before)):
                 if not _prepare(state, rounding):
                     return
-                tolerant = _TOLERANT
             elif made < group["max_iter"]:
                 return
             else:
-                tolerant = max(tolerant - 1, 0)
-                if state["prev_loss"] < _SMALL:
-                    _set_factor(state, factor * _power_of_two(state["prev_loss"]))
+                state[_TOLERANT] = max(tolerant - 1, 0)
+                if 0 < state["prev_loss"] < _SMALL:
+                    _set_factor(state, state["prev_loss"])
+            last_evaluation += 1  # of the loss at the same point again
     finally:
         group.update(options)
-        _multiply_gradients(parameters, 1 / factor)
+        multiplied.put_gradients_back()
+        _multiply_state(state, 1 / state.get(_FACTOR, 1.0))
 
 
 class _Closure:
@@ -103,33 +114,34 @@ class _Closure:
     Args:
         closure: The closure.
         parameters: The parameters whose gradients it sets.
-        factor: The factor.
-        allowance: By how much the first loss is increased, relative: others up to there are lower.
     """
 
-    def __init__(
-        self,
-        closure: Callable[[], Tensor],
-        parameters: list[Tensor],
-        factor: float,
-        allowance: float,
-    ):
+    def __init__(self, closure: Callable[[], Tensor], parameters: list[Tensor]):
         self.closure = closure
         self.parameters = parameters
-        self.factor = factor
-        self.allowance = allowance
+        self.factor = 1.0
+        #: By how much the next loss is increased, relative: others up to there are lower.
+        self.allowance = 0.0
+        self._multiplied = False
 
     def __call__(self) -> Tensor:
-        loss = self.closure() * self.factor * (1 + self.allowance)
+        self._multiplied = False
+        loss = self.closure()
+        self._multiply_gradients(self.factor)
+        self._multiplied = True
+        loss = (loss + self.allowance * loss.abs()) * self.factor
         self.allowance = 0.0
-        _multiply_gradients(self.parameters, self.factor)
         return loss
 
+    def put_gradients_back(self) -> None:
+        """Divides the parameters' gradients by the factor, if they have it."""
+        if self._multiplied:
+            self._multiply_gradients(1 / self.factor)
 
-def _multiply_gradients(parameters: list[Tensor], factor: float) -> None:
-    for p in parameters:
-        if factor != 1 and p.grad is not None:
-            p.grad.mul_(factor)
+    def _multiply_gradients(self, factor: float) -> None:
+        for p in self.parameters:
+            if factor != 1 and p.grad is not None:
+                p.grad.mul_(factor)
 
 
 def _failed(state: dict[str, Any]) -> bool:
@@ -144,38 +156,47 @@ def _prepare(state: dict[str, Any], rounding: float) -> bool:
         Whether it can: after the last way it can't until the loss has fallen.
     """
     loss = state["prev_loss"] / state.get(_FACTOR, 1.0)
-    if loss < state.get(_LOSS, math.inf) * (1 - rounding):
-        state.update({_FAILURES: 0, _LOSS: loss})
+    at_failure = state.get(_LOSS_AT_FAILURE, math.inf)
+    if math.isinf(at_failure) or loss < at_failure - rounding * abs(at_failure):
+        state.update({_FAILURES: 0, _LOSS_AT_FAILURE: loss})
     failures = state[_FAILURES] = state.get(_FAILURES, 0) + 1
     if failures > 1 + len(_LENGTHS):
         return False
-    # In its iteration 1 PyTorch would begin anew.
-    state.update(t=0.0, n_iter=max(state["n_iter"] - 1, 1))
-    _set_factor(state, _power_of_two(loss))
+    state[_TOLERANT] = _TOLERANT_ITERATIONS
+    state["t"] = 0.0  # nothing is remembered of the step that failed
+    _set_factor(state, state["prev_loss"])
     if failures > 1:
-        _forget(state, _LENGTHS[failures - 2])
+        state.update(old_dirs=[], old_stps=[], ro=[])
+        _go_along_gradient(state, _LENGTHS[failures - 2])
     return True
 
 
-def _set_factor(state: dict[str, Any], factor: float) -> None:
-    """Sets the loss's factor, and all that the state has in units of the loss."""
-    ratio = factor / state.get(_FACTOR, 1.0)
-    state[_FACTOR] = factor
-    state["prev_flat_grad"].mul_(ratio)
-    for change in state["old_dirs"]:  # of the gradient, in PyTorch's words
-        change.mul_(ratio)
-    state["ro"] = [inverse / ratio for inverse in state["ro"]]
-    state["H_diag"] = state["H_diag"] / ratio
+def _set_factor(state: dict[str, Any], loss: float) -> None:
+    """Sets the factor to the power of two that brings a loss with the present one into [1, 2).
+
+    Products with a power of two are exact.
+    """
+    before = state.get(_FACTOR, 1.0)
+    if 0 < loss < math.inf:
+        exponent = math.floor(math.log2(before)) - math.floor(math.log2(loss))
+        state[_FACTOR] = 2.0 ** max(min(exponent, _LARGEST_EXPONENT), -_LARGEST_EXPONENT)
+        _multiply_state(state, state[_FACTOR] / before)
     if not state["old_dirs"]:
-        _forget(state, _LENGTHS[0])
+        _go_along_gradient(state, _LENGTHS[0])
 
 
-def _forget(state: dict[str, Any], length: float) -> None:
-    """Forgets the memory: the next step goes along the gradient, as far as PyTorch's first."""
-    size = float(state["prev_flat_grad"].abs().sum())
-    state.update(old_dirs=[], old_stps=[], ro=[], H_diag=min(1.0, length / size))
+def _multiply_state(state: dict[str, Any], factor: float) -> None:
+    """Multiplies the loss in all that is remembered; between steps it has no factor there."""
+    if factor == 1 or "d" not in state:
+        return
+    state["prev_loss"] *= factor
+    state["prev_flat_grad"].mul_(factor)
+    for change in state["old_dirs"]:  # of the gradient, in PyTorch's words
+        change.mul_(factor)
+    state["ro"] = [inverse / factor for inverse in state["ro"]]
+    state["H_diag"] = state["H_diag"] / factor
 
 
-def _power_of_two(loss: float) -> float:
-    """The power of two, with which products are exact, that brings a loss into [1, 2)."""
-    return 2.0 ** -math.floor(math.log2(loss)) if 0 < loss < math.inf else 1.0
+def _go_along_gradient(state: dict[str, Any], length: float) -> None:
+    """Without a memory, the next step goes along the gradient, as far as PyTorch's first."""
+    state["H_diag"] = min(1.0, length / float(state["prev_flat_grad"].abs().sum()))

@@ -146,7 +146,7 @@ class TrainStep:
     def has_own_lbfgs(self) -> bool:
         """Whether L-BFGS is that of `lbfgs_step`: with weights 1 and numbers it is DeepXDE's."""
         deepxdes = isinstance(self.weighting, (Equal, Fixed)) and self.points is None
-        return isinstance(self.model.opt, torch.optim.LBFGS) and not deepxdes
+        return type(self.model.opt) is torch.optim.LBFGS and not deepxdes
 
     def _optimize(self, closure: Callable[[], Tensor]) -> None:
         """A step of the optimizer."""

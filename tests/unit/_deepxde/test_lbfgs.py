@@ -10,6 +10,7 @@ from _support import scripts
 from _support.resumed import compiled
 
 import deepxde_balance as ddb
+from deepxde_balance.training import lbfgs_step
 
 pytestmark = pytest.mark.usefixtures("large_problem")
 
@@ -114,3 +115,25 @@ def test_under_a_strategy_on_a_stock_model(optimizer_options):
     model.train(verbose=0, callbacks=[weighting])
     first, *_, last = model.losshistory.loss_train
     assert sum(last) < 0.1 * sum(first)
+
+
+@pytest.mark.filterwarnings("ignore:Compiled again")
+@pytest.mark.parametrize("weights", [None, "equal", [1.0] * 4, "dn"])
+@pytest.mark.parametrize("num_domain", [40, 400])
+def test_all_kept_weights_have_it(weights, num_domain, lbfgs_of_four_steps, monkeypatch):
+    steps = []
+
+    def step(optimizer, closure):
+        steps.append(optimizer)
+        optimizer.step(closure)
+
+    monkeypatch.setattr(lbfgs_step, "step", step)
+    model = ddb.Model(scripts.klein_gordon(num_domain=num_domain), scripts.network())
+    model.compile("adam", lr=1e-3, loss_weights=weights, verbose=0)
+    model.train(iterations=2, verbose=0)
+    model.compile("L-BFGS", loss_weights=weights, verbose=0)
+    model.train(verbose=0)
+    assert len(steps) == (4 if weights == "dn" else 0)
+    model.compile("L-BFGS", loss_weights="keep", verbose=0)
+    model.train(verbose=0)
+    assert len(steps) == (8 if weights == "dn" else 4)

@@ -114,11 +114,12 @@ def test_larger_errors_end_the_training():
 def test_the_loss_increases_by_rounding_errors_at_most():
     error = 3e-5
     ours = Objective(error=error, dtype=torch.float32, floor=1.0)
-    ours.optimizer.param_groups[0].update(max_iter=1)
+    ours.optimizer.param_groups[0].update(max_iter=2)
     lowest, failed = ours.loss(), 0
     for _ in range(200):
         ours.ours()
-        assert 1 + ours.loss() <= (1 + lowest) * (1 + 1000 * 1.2e-7) * (1 + 2 * error)
+        in_each_iteration = (1 + 1000 * 1.2e-7) * (1 + 2 * error)
+        assert 1 + ours.loss() <= (1 + lowest) * in_each_iteration**2
         lowest = min(lowest, ours.loss())
         failed = max(failed, ours.state.get("failures", 0))
     assert failed > 0
@@ -183,3 +184,55 @@ def test_losses_that_are_not_finite_end_the_training():
     ours.factor = float("nan")
     ours.ours()
     assert ours.iterations <= 1
+
+
+def loop_of_deepxde(objective):
+    """Steps as in stock DeepXDE's loop, which ends after a step of one iteration."""
+    before = 0
+    for _ in range(40):
+        objective.ours()
+        if objective.iterations - before == 1:
+            return True
+        before = objective.iterations
+    return False
+
+
+@pytest.mark.parametrize("floor", [5.0, 0.0, -5.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_deepxdes_loop_ends(floor, dtype):
+    """At a floor, at a minimum with the gradient that was asked for, with a negative loss."""
+    assert loop_of_deepxde(Objective(floor=floor, dtype=dtype))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-20])
+def test_without_a_tolerance_of_the_gradient_nothing_overflows(factor):
+    ours = Objective(factor, dtype=torch.float32)
+    ours.optimizer.param_groups[0].update(tolerance_grad=0)
+    ours.ours(4)
+    assert ours.loss() < 1e-12
+
+
+def test_between_steps_the_state_has_no_factor():
+    """Another optimizer can go on with it."""
+    ours = Objective(1e-9)
+    ours.optimizer.param_groups[0].update(max_iter=20)
+    ours.ours()
+    assert ours.state["loss_factor"] > 1e3
+    changes, steps = ours.state["old_dirs"], ours.state["old_stps"]
+    for change, step in zip(changes[1:], steps[1:], strict=True):
+        x = step * curvatures(torch.float64) * 1e-9  # of the quadratic, a lower bound
+        assert change.norm() < 10 * x.norm()
+    assert ours.state["prev_loss"] < 1e-4
+
+
+def test_an_error_in_the_closure_leaves_gradients_and_options():
+    ours = Objective(1e-9).ours()
+    before, options = ours.x.grad.clone(), dict(ours.optimizer.param_groups[0])
+
+    def stopped():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lbfgs_step.step(ours.optimizer, stopped)
+    assert torch.equal(ours.x.grad, before)
+    assert dict(ours.optimizer.param_groups[0]) == options
