@@ -29,7 +29,7 @@ def limit_iterations(iterations: int) -> None:
     dde.optimizers.set_LBFGS_options(maxcor=100, maxiter=steps * per_step)
     # `set_LBFGS_options` does not set these two.
     LBFGS_options["iter_per_step"] = per_step
-    # The line search evaluates at most 25 times, so `iter_per_step` is what ends a step.
+    # So many evaluations are hardly ever needed: `iter_per_step` is what ends a step.
     LBFGS_options["fun_per_step"] = 25 * per_step
 
 

@@ -87,7 +87,8 @@ def step(optimizer: torch.optim.LBFGS, closure: Callable[[], Tensor]) -> None:
             optimizer.step(multiplied)
             made = state["n_iter"] - begun
             if made == 0:  # the gradient is as small as was asked for
-                state["n_iter"] += "d" in state  # by one iteration, DeepXDE sees an end
+                if "d" in state:  # by a step of one iteration, DeepXDE knows an end
+                    state["n_iter"] += 1
                 return
             if state["n_iter"] >= last_iteration or state["func_evals"] >= last_evaluation:
                 return
