@@ -90,10 +90,11 @@ def step(optimizer: torch.optim.LBFGS, closure: Callable[[], Tensor]) -> None:
                 if "d" in state:  # by a step of one iteration, DeepXDE knows an end
                     state["n_iter"] += 1
                 return
+            # A step may also be lost in the parameters' rounding, or a line search in nan.
+            lost = _put_back_if_not_finite(parameters, before)
             if state["n_iter"] >= last_iteration or state["func_evals"] >= last_evaluation:
                 return
-            # A step may also be lost in the parameters' rounding.
-            if _failed(state) or all(map(torch.equal, parameters, before)):
+            if lost or _failed(state) or all(map(torch.equal, parameters, before)):
                 if not _prepare(state, rounding):
                     return
             elif made < group["max_iter"]:
@@ -143,6 +144,16 @@ class _Closure:
         for p in self.parameters:
             if factor != 1 and p.grad is not None:
                 p.grad.mul_(factor)
+
+
+@torch.no_grad()
+def _put_back_if_not_finite(parameters: list[Tensor], before: list[Tensor]) -> bool:
+    """Puts the parameters back where one has become nan or infinite; whether it did."""
+    if all(bool(torch.isfinite(p).all()) for p in parameters):
+        return False
+    for p, one in zip(parameters, before, strict=True):
+        p.copy_(one)
+    return True
 
 
 def _failed(state: dict[str, Any]) -> bool:

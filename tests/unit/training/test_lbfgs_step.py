@@ -1,11 +1,14 @@
 """L-BFGS that goes on where PyTorch's ends, beside PyTorch's."""
 
 import copy
+import importlib
 
 import pytest
 import torch
 
 from deepxde_balance.training import lbfgs_step
+
+PYTORCHS = importlib.import_module("torch.optim.lbfgs")
 
 #: Of the test functions, all with the minimum 0 at 0.
 SIZE = 20
@@ -236,3 +239,24 @@ def test_an_error_in_the_closure_leaves_gradients_and_options():
         lbfgs_step.step(ours.optimizer, stopped)
     assert torch.equal(ours.x.grad, before)
     assert dict(ours.optimizer.param_groups[0]) == options
+
+
+@pytest.mark.parametrize("first", [1, 10, 60])
+def test_a_line_search_that_ends_in_nan_does_not_ruin_the_parameters(first, monkeypatch):
+    """PyTorch's interpolates between points that may have become the same."""
+    search = PYTORCHS._strong_wolfe
+
+    def ruined(objective):
+        calls = iter(range(1, 10000))
+
+        def sometimes_nan(*args, **kwargs):
+            loss, gradient, t, evaluations = search(*args, **kwargs)
+            return loss, gradient, float("nan") if next(calls) == first else t, evaluations
+
+        monkeypatch.setattr(PYTORCHS, "_strong_wolfe", sometimes_nan)
+        return objective
+
+    assert torch.isnan(ruined(Objective(floor=1.0)).pytorch().x).all()
+    ours = ruined(Objective(floor=1.0)).ours(3)
+    assert torch.isfinite(ours.x).all()
+    assert ours.loss() < 1e-9
