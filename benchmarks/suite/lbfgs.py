@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import time
 import warnings
@@ -135,6 +136,9 @@ def records(problems: Sequence[str]) -> list[dict[str, Any]]:
         for strategy in STRATEGIES:
             for path in sorted((OUT / name).glob(f"{strategy}.seed*.json")):
                 found.append(json.loads(path.read_text(encoding="utf-8")))
+                for way in WAYS:
+                    if found[-1][way]["error"] is None:  # nan in the file
+                        found[-1][way]["error"] = math.inf
     return found
 
 
