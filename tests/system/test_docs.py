@@ -50,6 +50,8 @@ def short(monkeypatch, optimizer_options):
     )
     monkeypatch.setattr(ddb, "distributed", create_autospec(ddb.distributed))
     dde.optimizers.set_LBFGS_options(maxiter=ITERATIONS)
+    yield
+    dde.config.set_default_float("float32")  # which a page may have changed
 
 
 @pytest.mark.filterwarnings("ignore")  # pages compile again and again, and train too briefly
