@@ -209,8 +209,7 @@ def main() -> None:
         if records(half):
             print(f"\n{in_short(half)}\n\n{table_of(half)}")
     if given.write:
-        both = {"lbfgs": f"{in_short(JUDGING)}\n\n{table_of(JUDGING)}"}
-        marked.write(README, **both)
+        marked.write(README, lbfgs=f"{in_short(JUDGING)}\n\n{table_of(JUDGING)}")
 
 
 if __name__ == "__main__":
