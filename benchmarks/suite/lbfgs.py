@@ -10,6 +10,7 @@ All three start from the same network and weights, those at the end of Adam.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -25,6 +26,7 @@ import deepxde as dde
 import marked
 import numpy as np
 import torch
+from torch import Tensor
 
 import deepxde_balance as ddb
 from deepxde_balance import weightings
@@ -59,35 +61,62 @@ STRATEGIES = ("equal", *ON_ALL[:3])
 WAYS = {"pytorch": "PyTorch's", "ours": "ours", "double": "PyTorch's in float64"}
 
 
-def train(name: str, strategy: str, seed: int) -> dict[str, Any]:
-    """Trains one network by Adam, and goes on with it in each way."""
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What Adam has found.
+
+    Args:
+        error: The problem's error.
+        net: The state of the network.
+        variables: The unknowns of an inverse problem.
+        weights: The weight of each loss term.
+    """
+
+    error: float
+    net: dict[str, Tensor]
+    variables: dict[str, Tensor]
+    weights: list[float]
+
+
+def by_adam(name: str, strategy: str, seed: int) -> Found:
+    """Trains a network by Adam."""
     dde.config.set_default_float("float32")
     dde.config.set_random_seed(seed)
     entry = PROBLEMS[name]
     setup = entry.build()
     model = ddb.Model(setup.data, setup.net)
-    engine: EngineName | None = "compiled" if compiled(entry) else None
     model.compile(
         "adam",
         lr=1e-3,
         loss_weights=weightings.get(strategy),
-        gradient_engine=engine,
+        gradient_engine=engine(name),
         verbose=0,
         **setup.compile,
     )
     model.train(iterations=entry.iterations, callbacks=list(setup.callbacks), verbose=0)
-    found = {
-        "net": {key: value.clone() for key, value in setup.net.state_dict().items()},
-        "variables": {key: value.detach().clone() for key, value in setup.variables.items()},
-        "weights": _by_term(model),
-    }
+    return Found(
+        setup.error(model),
+        {key: value.clone() for key, value in setup.net.state_dict().items()},
+        {key: value.detach().clone() for key, value in setup.variables.items()},
+        _by_term(model),
+    )
+
+
+def engine(name: str) -> EngineName | None:
+    """The engine that a problem is trained with."""
+    return "compiled" if compiled(PROBLEMS[name]) else None
+
+
+def train(name: str, strategy: str, seed: int) -> dict[str, Any]:
+    """Trains one network by Adam, and goes on with it in each way."""
+    found = by_adam(name, strategy, seed)
     record = {
         "problem": name,
         "strategy": strategy,
         "seed": seed,
         "torch": torch.__version__,
-        "adam": {"error": setup.error(model)},
-        **{way: _go_on(name, seed, found, way) for way in WAYS},
+        "adam": {"error": found.error},
+        **{way: go_on(name, seed, found, way) for way in WAYS},
     }
     dde.config.set_default_float("float32")
     return record
@@ -99,21 +128,24 @@ def _by_term(model: ddb.Model) -> list[float]:
     return [1.0] * len(model.loss_terms) if step is None else step.term_weights().tolist()
 
 
-def _go_on(name: str, seed: int, found: dict[str, Any], way: str) -> dict[str, Any]:
+def go_on(
+    name: str, seed: int, found: Found, way: str, gradient_engine: EngineName | None = None
+) -> dict[str, Any]:
     """Trains by L-BFGS from what Adam has found."""
     dde.config.set_default_float("float64" if way == "double" else "float32")
     dde.config.set_random_seed(seed)
     setup = PROBLEMS[name].build()
-    setup.net.load_state_dict(found["net"])
+    setup.net.load_state_dict(found.net)
     for key, value in setup.variables.items():
-        value.data.copy_(found["variables"][key])
+        value.data.copy_(found.variables[key])
     model = ddb.Model(setup.data, setup.net)
     lbfgs.limit_iterations(ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it ended early is what is measured here
-        model.compile("L-BFGS", loss_weights=found["weights"], verbose=0, **setup.compile)
+        options = {"gradient_engine": gradient_engine, "verbose": 0, **setup.compile}
+        model.compile("L-BFGS", loss_weights=found.weights, **options)
         if way == "ours":
-            model.compile("L-BFGS", loss_weights="keep", verbose=0, **setup.compile)
+            model.compile("L-BFGS", loss_weights="keep", **options)
         start = time.perf_counter()
         model.train(callbacks=list(setup.callbacks), verbose=0)
     seconds = time.perf_counter() - start
