@@ -180,7 +180,11 @@ def _report(given: argparse.Namespace) -> int:
     from .report import report
 
     if not read(given.folder):
-        raise ValueError(f"{given.folder}: there is no record of a run in it.")
+        others = any(Path(given.folder).glob("*/seed*.json"))
+        raise ValueError(
+            f"{given.folder}: there is no record of a benchmark problem in it"
+            + (", but some of a script; `compare` made their table and figures." if others else ".")
+        )
     print(f"Report: {report(given.folder, given.out)}")
     return 0
 

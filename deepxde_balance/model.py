@@ -180,7 +180,8 @@ class Model(StockModel):
                   ValueError;
                 - a mapping from names of loss terms to such numbers, ``{"bc0": 100}``; those not
                   named have weight 1;
-                - ``"keep"``: the weights that the model has now, frozen;
+                - ``"keep"``: the weights that the model has now, frozen. The loss terms must be
+                  those of the phase before;
                 - ``None``: weight 1 for all.
 
             loss_groups: Which terms share a weight: a mapping from a group's name to its IC/BC
@@ -264,7 +265,8 @@ class Model(StockModel):
                 only, NNCG is to train a network that is frozen in part, the number of weights is
                 not the number of terms, a weight is negative or not finite, the groups don't fit
                 the conditions, a name of `term_names` is reserved or taken, the strategy can't
-                balance this problem or work with this optimizer, a point weighting can't weigh
+                balance this problem or work with this optimizer, ``"keep"`` finds other terms or
+                weights that can't be kept, a point weighting can't weigh
                 these points, the gradient engine can't be used, or points can't be divided into
                 passes. The model then does not change.
             TypeError: If `loss_weights`, `loss_groups` or `point_weights` is of the wrong type.

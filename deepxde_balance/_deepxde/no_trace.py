@@ -30,16 +30,31 @@ def unchanged_random_states(tensors: Iterable[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def no_trace(net: torch.nn.Module) -> Iterator[None]:
-    """Restores random states and the network's mode and buffers when the context ends.
-
-    Buffers are, for example, the running means of batch normalization.
-    """
+    """Restores random states and the network's mode and buffers when the context ends."""
     training = net.training
-    buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
     try:
-        with unchanged_random_states(net.parameters()):
+        with unchanged_random_states(net.parameters()), unchanged_buffers(net):
             yield
     finally:
         net.train(mode=training)
-        for buffer, before in buffers:
-            buffer.copy_(before)
+
+
+@contextmanager
+def unchanged_buffers(net: torch.nn.Module) -> Iterator[None]:
+    """Restores the network's buffers when the context ends.
+
+    They are, for example, the running means of batch normalization. A network may also assign
+    other tensors to their names.
+    """
+    buffers = [
+        (module, name, buffer, None if buffer is None else buffer.clone())
+        for module in net.modules()
+        for name, buffer in module._buffers.items()
+    ]
+    try:
+        yield
+    finally:
+        for module, name, buffer, before in buffers:
+            if buffer is not None:
+                buffer.copy_(before)
+            setattr(module, name, buffer)

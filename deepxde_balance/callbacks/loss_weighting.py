@@ -18,6 +18,7 @@ from ..model import Model
 from ..ranks import current
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms
+from ..terms.same_terms import check_same_terms
 from ..terms.term import TermNames, rename
 from ..training.best_step import TrainState, judge_by_weights
 from ..training.build_step import check_points, go_on_step, keep_step, start_step
@@ -173,6 +174,7 @@ class LossWeighting(dde.callbacks.Callback):
         this_record = len(model.losshistory.steps) - 1  # DeepXDE has recorded the initial losses
         if isinstance(self.weighting, Keep):
             before = self._step_before(run.step)
+            check_same_terms(groups.terms, before.engine.groups.terms)
             check_reads(model, before.weighting, bool(before.rules_beside), in_passes)
             step = keep_step(model, before, asked, first_record=this_record)
         elif self._step is None or self._step.model is not model or self._groups != groups:

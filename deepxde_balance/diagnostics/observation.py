@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .._deepxde.batch import Batch
 from .._deepxde.no_trace import no_trace
+from .._deepxde.sampled_points import unchanged_samplers
 from ..gradients.base import GradientEngine
 from ..gradients.choose import EngineAsked, choose_engine
 from ..gradients.ntk_traces import kernel_traces
@@ -264,7 +265,8 @@ def current_batch(model: dde.Model) -> Batch:
         return Batch(*data.train_next_batch())
     if state.X_train is not None:
         return Batch(state.X_train, state.y_train, state.train_aux_vars)
-    return Batch(*data.train_next_batch())
+    with unchanged_samplers(data):
+        return Batch(*data.train_next_batch())
 
 
 def _gathered(

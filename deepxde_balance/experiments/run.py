@@ -73,7 +73,13 @@ class Run:
         """A new weighting; parameters that the word leaves out are the problem's."""
         if words.parse(self.weights).name == "keep":
             raise ValueError("'keep' keeps the weights of a phase before: a run has none.")
-        return problem.weighting(self.weights)
+        weighting = problem.weighting(self.weights)
+        if problem.settings.lbfgs_iterations and not weighting.can_be_frozen:
+            raise ValueError(
+                f"weights={self.weights!r} has no weights that L-BFGS could keep: take another "
+                "strategy, or set lbfgs_iterations=0."
+            )
+        return weighting
 
     @property
     def iterations(self) -> int:

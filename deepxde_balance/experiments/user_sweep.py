@@ -144,6 +144,12 @@ class UserSweep:
             OtherRunError: If a record in the folder is of another problem, or trained otherwise.
             RecordError: If one is damaged, or of a benchmark problem.
         """
+        for strategy in strategies:
+            if self.training.lbfgs_iterations and not strategy.weighting.can_be_frozen:
+                raise ValueError(
+                    f"strategies: {strategy.name!r} has no weights that L-BFGS could keep; "
+                    f"leave it out, or lbfgs_iterations={self.training.lbfgs_iterations}."
+                )
         with on_device(self.device):
             test_losses = self._measured_once(strategies)
         self._check_folder(self.runs(strategies), test_losses)

@@ -18,6 +18,7 @@ from .._deepxde.stock_model import StockModel
 from ..gradients.choose import ANY_ENGINE, EngineAsked, choose_engine, takes_passes
 from ..terms.find_terms import find_terms
 from ..terms.groups import LossGroups, TermGroups, group_terms, ungrouped
+from ..terms.same_terms import check_same_terms
 from ..terms.term import Term, TermNames, check_length, rename
 from ..weightings import Equal, Fixed, Keep, StrategyName, Weighting
 from ..weightings.base import Reads
@@ -120,9 +121,8 @@ def build_step(
         if before is None:  # with weight 1 for all
             _, terms = _find_terms(model, loss, weighting, False, engine)
             return start_step(model, weighting, group_terms(terms), engine), model.loss_weights
-        if before.weighting.reads.needs_errors or before.points is not None:
-            # Raises if it can't read them.
-            _find_terms(model, loss, before.weighting, bool(before.rules_beside), engine)
+        _, terms = _find_terms(model, loss, before.weighting, bool(before.rules_beside), engine)
+        check_same_terms(terms, before.engine.groups.terms)
         return keep_step(model, before, engine), model.loss_weights
     others = (loss_groups, weighting.scale, point_weights, term_names)
     plain = all(given is None for given in others)
@@ -201,8 +201,12 @@ def keep_step(
         before: The step of the earlier phase.
         engine: What was asked of the gradient engine.
         first_record: See :func:`start_step`.
+
+    Raises:
+        ValueError: If these weights can't be kept.
     """
     before.check_weights()
+    _check_can_be_kept(before)
     kept = before.weighting.frozen()
     return go_on_step(model, before, kept, engine, first_record, before.frozen_rules())
 
@@ -439,6 +443,24 @@ def _check_state(weighting: Weighting) -> None:
                     f"{type(module).__name__}.{name} is a tensor that checkpoints would not hold: "
                     f"in `reset`, use self.register_buffer({name!r}, ...)."
                 )
+
+
+def _check_can_be_kept(before: TrainStep) -> None:
+    """Raises a ValueError if the weights fit one iteration only, or one is negative."""
+    instead = 'Give numbers, "equal" or another strategy instead.'
+    weighting = before.weighting
+    if not weighting.can_be_frozen:
+        raise ValueError(
+            f'"keep" can\'t keep the weights of {weighting.strategy}: they fit one iteration only. '
+            f"{instead}"
+        )
+    negative = [name for name, weight in before.group_weights().items() if weight < 0]
+    if negative:
+        raise ValueError(
+            f'"keep" can\'t keep the weights of {weighting.strategy}: those of '
+            f"{', '.join(negative)} are negative now, and would make these losses ever larger. "
+            f"{instead}"
+        )
 
 
 def _check_phase_before(model: dde.Model, before: TrainStep | None) -> None:

@@ -7,6 +7,7 @@ import deepxde as dde
 from .._deepxde.batch import Batch
 from .._deepxde.few_points import at_few_points
 from .._deepxde.no_trace import no_trace
+from .._deepxde.sampled_points import unchanged_samplers
 from ..terms.find_terms import checked_losses, counted_residuals
 from ..weightings import Weighting
 from ..weightings.base import Reads
@@ -52,7 +53,7 @@ def check_reads(
         )
     if weighting.reads is not Reads.POINT_ERRORS and not with_points:
         return
-    with no_trace(model.net), counted_residuals(data):
+    with no_trace(model.net), unchanged_samplers(data), counted_residuals(data):
         batch = Batch(*data.train_next_batch())
         loss_fn = at_few_points(
             data, batch, lambda points: checked_losses(model, points).loss_fn, in_passes

@@ -15,6 +15,7 @@ from torch import Tensor
 from .._deepxde import lbfgs
 from .._deepxde.batch import Batch
 from .._deepxde.nncg import is_nncg
+from .._deepxde.no_trace import unchanged_buffers
 from ..gradients.base import GradientEngine, IterationGradients
 from ..gradients.ntk_traces import kernel_traces
 from ..terms.same_terms import check_same_number
@@ -269,7 +270,7 @@ class TrainStep:
 
     def _traces(self, batch: Batch, exact: bool, probes: int) -> Tensor:
         """The groups' kernel traces, shape (K,), in the weights' type."""
-        with autocast():
+        with autocast(), unchanged_buffers(self.model.net):
             weigh = None if self.points is None else self.points.weigh
             traces = kernel_traces(self.engine, batch, exact, probes, weigh)
         traces = traces.to(self._terms_to_rows)

@@ -87,6 +87,9 @@ class Weighting(Stateful, ABC):
     #: Whether the method allows negative weights; where it does not, they are an error.
     may_be_negative: ClassVar[bool] = False
 
+    #: Whether training can go on with the present weights, frozen.
+    can_be_frozen: ClassVar[bool] = True
+
     #: Whether a small weight leads to still smaller ones, until its condition is no longer learned.
     can_let_go: ClassVar[bool] = False
 

@@ -9,6 +9,7 @@ from .averages import usable
 from .base import Scale
 from .group_gradients import GroupGradients
 from .kinds import FromGradients
+from .needs_closure import needs_closure
 
 
 class ConFIG(FromGradients):
@@ -43,8 +44,23 @@ class ConFIG(FromGradients):
 
     may_be_negative = True
 
+    can_be_frozen = False
+
     def __init__(self, update_every: int = 1, scale: Scale | None = None):
         super().__init__(update_every, scale)
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Checks that the weights are not frozen within a step: a negative one would raise a loss.
+
+        Raises:
+            ValueError: If the optimizer evaluates the loss several times in a step (L-BFGS, NNCG).
+        """
+        if needs_closure(optimizer):
+            raise ValueError(
+                f"{type(self).__name__} gives weights for one iteration, which may be negative, "
+                f"and {type(optimizer).__name__} minimises the loss with the same weights for "
+                'many. Train with "adam", or take another strategy here.'
+            )
 
     def update(self, losses: Tensor, gradients: GroupGradients) -> None:
         norms = gradients.norm(2)

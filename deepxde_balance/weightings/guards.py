@@ -164,7 +164,8 @@ class Growth(_Factors):
         self.base_factors = torch.where(progress, self.factors, self.base_factors)
         self.given_up = self.given_up | (self.factors > _LARGEST_GROWTH * self.base_factors)
         grown = torch.where(let_go & finite, self.factors * self.rate, self.factors)
-        return torch.where(self.given_up, self.base_factors, grown.clamp(max=_LARGEST_FACTOR))
+        largest = min(_LARGEST_FACTOR, torch.finfo(grown.dtype).max)
+        return torch.where(self.given_up, self.base_factors, grown.clamp(max=largest))
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}, met={self.met}, falling={self.falling}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-
 import torch
 from torch import Tensor
 
 from .base import Scale
 from .kinds import FromLosses
 from .learned import Learned
+from .needs_closure import needs_closure
 
 
 class UncertaintyWeighting(FromLosses):
@@ -56,8 +55,7 @@ class UncertaintyWeighting(FromLosses):
                 its class can't optimize a vector.
         """
         kind = type(optimizer)
-        closure = inspect.signature(kind.step).parameters.get("closure")
-        if closure is not None and closure.default is inspect.Parameter.empty:
+        if needs_closure(optimizer):
             raise ValueError(
                 f"{type(self).__name__} learns its weights by steps of the network's optimizer, "
                 f"and {kind.__name__} can't take them: it evaluates the network's loss several "

@@ -24,7 +24,7 @@ from deepxde_balance.experiments.user_record import UserRecord
 compare = partial(ddb.compare, threads=1)
 
 
-def test_records_hold_what_training_by_hand_gives(tmp_path):
+def test_records_hold_what_training_by_hand_gives(tmp_path, capsys):
     strategies: list[Any] = ["equal", ddb.DN(beta=0.9, update_every=3)]
     results = compare(build_with_solution, strategies, 35, seeds=2, out=tmp_path)
     assert results.quantity == "L2RE"
@@ -51,6 +51,8 @@ def test_records_hold_what_training_by_hand_gives(tmp_path):
     means = [np.mean([l2re(by_hand(name, seed, 35)) for seed in (0, 1)]) for name in results.runs]
     assert results.best == list(results.runs)[int(np.argmin(means))]
     assert {"comparison.md", "errors.png", "losses.png", "weights.png"} <= set(files(tmp_path))
+    assert main(["report", str(tmp_path)]) == 2
+    assert "no record of a benchmark problem in it, but some of a script" in capsys.readouterr().err
 
 
 def test_strategies_start_from_the_same_network_and_points(tmp_path):
@@ -265,6 +267,10 @@ def test_a_build_that_gives_another_network_later(tmp_path):
         ({"jobs": -2}, "jobs=-2 is not allowed"),
         ({"lr": 0}, "lr=0 is not allowed"),
         ({"lbfgs_iterations": -1}, "lbfgs_iterations=-1 is not allowed"),
+        (
+            {"strategies": ["equal", "config"], "lbfgs_iterations": 5},
+            "'config' has no weights that L-BFGS could keep",
+        ),
         ({"threads": 0}, "threads=0 is not allowed"),
         ({"checkpoint_every": -1}, "checkpoint_every=-1 is not allowed"),
         ({"optimizer": "L-BFGS"}, "optimizer='L-BFGS' is not allowed: give one of adam"),

@@ -281,6 +281,11 @@ def test_list_and_train(tmp_path, capsys):
         ([*COMPARE, "equal", "--device", "meta"], "'meta' is not allowed"),
         ([*COMPARE, "dn:beta=0.9,beta=0.5"], "it has beta twice"),
         (["report", "nowhere"], "nowhere: there is no such folder"),
+        (["report", "."], "there is no record of a benchmark problem in it."),
+        (
+            ["train", "burgers-inverse", "--weights", "config", "--points", "0.01"],
+            "weights='config' has no weights that L-BFGS could keep",
+        ),
     ],
 )
 def test_wrong_input(arguments, message, tmp_path, capsys, monkeypatch):

@@ -217,6 +217,89 @@ def test_keep_freezes_the_weights_of_the_phase_before(float64, lbfgs_of_two_step
     np.testing.assert_allclose(model.train_state.loss_train, unweighted, rtol=1e-6)
 
 
+def kept_after(change):
+    """The weights before and after `change(data)` and a compile with `"keep"`."""
+    model = compiled("db-std")
+    model.train(iterations=1, verbose=0)
+    before = model.weights
+    change(model.data)
+    model.data.resample_train_points()
+    model.compile("adam", lr=1e-3, loss_weights="keep", verbose=0)
+    return before, model
+
+
+def more_conditions(data):
+    data.bcs.append(dde.icbc.PointSetBC(np.ones((2, 2), dtype="float32"), 0.0))
+
+
+def another_residual_and_a_condition_less(data):
+    del data.bcs[0]
+    data.pde = lambda x, u: [scripts.klein_gordon_residual(x, u), u - 1]
+
+
+@pytest.mark.parametrize(
+    "change, now",
+    [
+        (lambda data: data.bcs.reverse(), "ic0, ic1, bc2"),
+        (lambda data: data.bcs.append(data.bcs.pop(1)), "ic2, with conditions in another order"),
+        (more_conditions, "ic2, data3"),
+        (lambda data: data.bcs.pop(), "ic1"),
+        (another_residual_and_a_condition_less, "pde0, pde1, ic0, ic1"),
+    ],
+)
+def test_keep_refuses_other_terms_than_those_of_the_phase_before(change, now):
+    with pytest.raises(ValueError, match=rf"pde, bc0, ic1, ic2\. Now they are .*{now}: give"):
+        kept_after(change)
+
+
+def test_keep_takes_conditions_made_anew(float64):
+    before, model = kept_after(lambda data: setattr(data, "bcs", scripts.klein_gordon().bcs))
+    assert model.weights == before
+    model.train(iterations=1, verbose=0)
+
+
+class Negative(ddb.FromLosses):
+    may_be_negative = True
+
+    def update(self, losses):
+        self.weights = torch.linspace(-1, 2, len(losses)).to(losses)
+
+
+@pytest.mark.parametrize(
+    "strategy, message",
+    [("config", "of ConFIG: they fit one iteration only"), (Negative(), "those of pde are neg")],
+)
+def test_keep_refuses_weights_that_would_raise_a_loss(strategy, message):
+    model = compiled(strategy)
+    model.train(iterations=1, verbose=0)
+    with pytest.raises(ValueError, match=f"can't keep the weights .*{message}"):
+        model.compile("adam", lr=1e-3, loss_weights="keep", verbose=0)
+
+
+class Normalised(dde.nn.NN):
+    """A network that counts its evaluations in training mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(2, 8), torch.nn.BatchNorm1d(8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "ntk"])
+def test_readings_of_the_kernel_leave_buffers_alone(strategy):
+    dde.config.set_random_seed(0)
+    numbers = []
+    for weights in ("dn", strategy):
+        model = compiled(weights, net=Normalised(), gradient_engine="per-group")
+        model.train(iterations=3, verbose=0)
+        numbers.append(model.net.layers[1].num_batches_tracked.item())
+    assert numbers == [numbers[0]] * 2
+
+
 def test_a_phase_that_drops_the_weights_is_warned_about():
     model = compiled("db-std")
     with pytest.raises(ValueError, match="has not been trained since it was compiled"):

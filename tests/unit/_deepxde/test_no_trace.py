@@ -35,3 +35,28 @@ def test_random_states_mode_and_buffers_are_put_back(training, fails):
     assert drawn() == expected
     assert net.training == training
     assert net.running_mean.tolist() == [0.0, 0.0]
+
+
+class Assigns(torch.nn.Module):
+    """Gives its buffers' names new tensors, as PyTorch's documentation has it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.ones(2))
+        self.register_buffer("last", None)
+
+    def forward(self, x):
+        self.mean = 0.9 * self.mean + 0.1 * x.mean(dim=0)
+        self.last = x[-1]
+        return x - self.mean
+
+
+def test_buffers_that_are_assigned_are_put_back():
+    net = torch.nn.Sequential(Assigns(), torch.nn.Linear(2, 1))
+    mean = net[0].mean
+    with no_trace(net):
+        mean += 1
+        net(torch.full((3, 2), 5.0))
+    assert net[0].mean is mean
+    assert mean.tolist() == [1.0, 1.0]
+    assert net[0].last is None

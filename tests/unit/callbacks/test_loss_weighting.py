@@ -47,6 +47,16 @@ def test_keep_freezes_the_last_recorded_weights(float64):
     assert kept["bc0"] != 1
 
 
+def test_keep_refuses_conditions_in_another_order():
+    model = stock()
+    model.train(iterations=1, verbose=0, callbacks=[ddb.LossWeighting("db-std")])
+    model.data.bcs.reverse()
+    model.data.resample_train_points()
+    model.compile("adam", lr=1e-3, verbose=0)
+    with pytest.raises(ValueError, match="phase before, which had the loss terms pde, bc0"):
+        model.train(iterations=1, verbose=0, callbacks=[ddb.LossWeighting("keep")])
+
+
 def test_keep_keeps_static_factors_and_groups(float64):
     """The same parameters as with ddb.Model's keep."""
     weighting = ddb.DB("mean", scale={"bc": 100.0})

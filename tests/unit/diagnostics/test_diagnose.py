@@ -7,7 +7,7 @@ import deepxde as dde
 import numpy as np
 import pytest
 import torch
-from _support import scripts
+from _support import operators, scripts
 
 import deepxde_balance as ddb
 
@@ -53,6 +53,17 @@ def test_numbers_are_those_of_plain_autograd(kind, float64, capsys):
     of_bc0 = (losses[1], norms[1], norms[1] / norms[0])
     assert lines[2].split() == ["bc0", "12", *(f"{value:.3g}" for value in of_bc0)]
     assert len({len(line) for line in lines[:5]}) == 1
+
+
+def test_no_mini_batch_is_drawn():
+    found = []
+    for diagnosed in (False, True):
+        model = operators.operator(0, cartesian=True, batch_size=2)
+        if diagnosed:
+            ddb.diagnose(model)
+        model.train(iterations=3, verbose=0)
+        found.append(scripts.parameters_of(model))
+    assert torch.equal(*found)
 
 
 def test_silent(capsys):

@@ -11,6 +11,7 @@ from _support.weighting_properties import (
     rows_at,
     started,
 )
+from deepxde.optimizers.pytorch import nncg
 
 from deepxde_balance import weightings
 from deepxde_balance.weightings import ConFIG
@@ -49,6 +50,13 @@ def test_all_losses_fall_at_the_same_rate(seed):
     cosines = rows @ update / (rows.norm(dim=1) * update.norm())
     assert cosines.min() > 0
     torch.testing.assert_close(cosines, cosines[:1].expand(3))
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.LBFGS, nncg.NNCG])
+def test_optimizers_that_freeze_the_weights_are_refused(optimizer):
+    with pytest.raises(ValueError, match=rf"may be negative, and {optimizer.__name__} minimises"):
+        ConFIG().attach(optimizer([torch.nn.Parameter(torch.zeros(2))]))
+    ConFIG().attach(torch.optim.Adam([torch.nn.Parameter(torch.zeros(2))]))
 
 
 @pytest.mark.parametrize("seed", range(3))

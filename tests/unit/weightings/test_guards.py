@@ -271,3 +271,13 @@ def test_a_word_gives_a_guard_its_parameter():
 def test_bad_input(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_growth_in_half_precision():
+    guard = ddb.Growth(rate=10)
+    guard.reset(1, torch.ones(1, dtype=torch.float16))
+    losses = torch.tensor([1.0, 2.0], dtype=torch.float16)
+    for _ in range(4):
+        weights = guard(torch.ones(1, dtype=torch.float16), losses)
+    assert weights.dtype == torch.float16
+    assert weights.item() == 1000
