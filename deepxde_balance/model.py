@@ -266,9 +266,9 @@ class Model(StockModel):
                 not the number of terms, a weight is negative or not finite, the groups don't fit
                 the conditions, a name of `term_names` is reserved or taken, the strategy can't
                 balance this problem or work with this optimizer, ``"keep"`` finds other terms or
-                weights that can't be kept, a point weighting can't weigh
-                these points, the gradient engine can't be used, or points can't be divided into
-                passes. The model then does not change.
+                weights that can't be kept, a point weighting can't weigh these points, the gradient
+                engine can't be used, or points can't be divided into passes. The model then does
+                not change.
             TypeError: If `loss_weights`, `loss_groups` or `point_weights` is of the wrong type.
             RanksError: If several processes train together
                 (:func:`deepxde_balance.distributed`) and differ in what must be the same.

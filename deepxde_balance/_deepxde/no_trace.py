@@ -55,6 +55,6 @@ def unchanged_buffers(net: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         for module, name, buffer, before in buffers:
-            if buffer is not None:
+            if buffer is not None and before is not None:
                 buffer.copy_(before)
             setattr(module, name, buffer)

@@ -37,20 +37,22 @@ def check_same_terms(present: Sequence[Term], before: Sequence[Term]) -> None:
     Raises:
         ValueError: If there are others, or conditions have changed places.
     """
-    names = [term.name for term in present]
-    same = len(present) == len(before) and all(map(_fits, present, before))
-    earlier = {id(term.condition) for term in before if term.condition is not None}
-    if same and any(
-        now.condition is not then.condition and id(now.condition) in earlier
-        for now, then in zip(present, before, strict=True)
-    ):
-        same, names = False, [*names, "with conditions in another order"]
-    if not same:
-        raise ValueError(
-            '"keep" keeps the weights of the phase before, which had the loss terms '
-            f"{', '.join(term.name for term in before)}. Now they are {', '.join(names)}: give a "
-            "strategy or numbers."
-        )
+    names = ", ".join(term.name for term in present)
+    if len(present) == len(before) and all(map(_fits, present, before)):
+        earlier = {id(term.condition) for term in before if term.condition is not None}
+        moved = [
+            now
+            for now, then in zip(present, before, strict=True)
+            if now.condition is not then.condition and id(now.condition) in earlier
+        ]
+        if not moved:
+            return
+        names += ", with conditions in another order"
+    raise ValueError(
+        '"keep" keeps the weights of the phase before, which had the loss terms '
+        f"{', '.join(term.name for term in before)}. Now they are {names}: give a strategy or "
+        "numbers."
+    )
 
 
 def _fits(now: Term, then: Term) -> bool:
