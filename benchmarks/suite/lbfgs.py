@@ -26,6 +26,7 @@ import deepxde as dde
 import marked
 import numpy as np
 import torch
+from scipy.stats import gmean
 from torch import Tensor
 
 import deepxde_balance as ddb
@@ -203,8 +204,8 @@ def in_short(problems: Sequence[str]) -> str:
             {
                 "L-BFGS": title,
                 "networks": str(len(found)),
-                "error, of Adam's": f"{_mean(gain):.2g}",
-                "error, of PyTorch's": f"{_mean(beside):.2g}",
+                "error, of Adam's": f"{gmean(gain):.2g}",
+                "error, of PyTorch's": f"{gmean(beside):.2g}",
                 "worst": f"{max(beside):.2g}",
                 f"ended before {FEW} iterations": str(
                     sum(r[way]["iterations"] < FEW for r in found)
@@ -213,10 +214,6 @@ def in_short(problems: Sequence[str]) -> str:
             }
         )
     return table({title: [row[title] for row in rows] for title in rows[0]})
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.exp(np.mean(np.log(values))))
 
 
 def main() -> None:

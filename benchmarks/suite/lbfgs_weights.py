@@ -2,7 +2,7 @@
 
     cd benchmarks
     python -m suite.lbfgs_weights --half choosing   # trains, into ../results/lbfgs-weights
-    python -m suite.lbfgs_weights --show --write    # the tables, into suite/README.md
+    python -m suite.lbfgs_weights --show --write    # the tables, into two pages
 
 Adam trains a network with equal weights and one with `auto`. L-BFGS goes on from the first with
 equal weights, and from the second both with the weights kept and with equal ones.
@@ -22,15 +22,15 @@ from typing import Any, get_args
 os.environ.setdefault("DDE_BACKEND", "pytorch")
 
 import marked
-import numpy as np
 import torch
+from scipy.stats import gmean
 
 from deepxde_balance.report.tables import table
 from deepxde_balance.results.record import write_json
 
 from . import PROBLEMS, Half, names
 from .lbfgs import by_adam, engine, go_on
-from .run import README, RESULTS
+from .run import README, RESULTS, WHICH_STRATEGY
 
 OUT = RESULTS.with_name("lbfgs-weights")
 
@@ -94,7 +94,7 @@ def of_problems(problems: Sequence[str]) -> str:
     """A row for each problem: geometric means over the seeds."""
     rows = []
     for name, seeds in errors(problems).items():
-        mean = {way: _mean([of_seed[way] for of_seed in seeds.values()]) for way in _ALL}
+        mean = {way: gmean([of_seed[way] for of_seed in seeds.values()]) for way in _ALL}
         rows.append(
             {
                 "problem": name,
@@ -110,7 +110,7 @@ def in_short(problems: Sequence[str]) -> str:
     rows = []
     for way in _ALL:
         ratios = [
-            _mean([of_seed[way] / of_seed[_BESIDE[way]] for of_seed in seeds.values()])
+            gmean([of_seed[way] / of_seed[_BESIDE[way]] for of_seed in seeds.values()])
             for seeds in errors(problems).values()
         ]
         if way != _BESIDE[way]:
@@ -119,7 +119,7 @@ def in_short(problems: Sequence[str]) -> str:
                     "weights": _TITLES[way],
                     "over": _TITLES[_BESIDE[way]],
                     "problems": str(len(ratios)),
-                    "geometric mean": f"{_mean(ratios):.2g}",
+                    "geometric mean": f"{gmean(ratios):.2g}",
                     "worst": f"{max(ratios):.2g}",
                     "worse than 1.2": f"{sum(r > 1.2 for r in ratios)}",
                     "better than 1 / 1.2": f"{sum(r < 1 / 1.2 for r in ratios)}",
@@ -132,8 +132,12 @@ def _cell(error: float, beside: float) -> str:
     return f"{error:.2g} ({error / beside:.2g})"
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.exp(np.mean(np.log(values))))
+def write() -> None:
+    """Writes the tables into the suite's README, and the short one into "Which strategy?"."""
+    for half in get_args(Half):
+        both = f"{in_short(names(half))}\n\n{of_problems(names(half))}"
+        marked.write(README, **{f"lbfgs_weights_{half}": both})
+    marked.write(WHICH_STRATEGY, lbfgs_weights=in_short(names("judging")))
 
 
 def main() -> None:
@@ -142,7 +146,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(PROBLEMS), metavar="PROBLEM")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--show", action="store_true", help="only show what is finished")
-    parser.add_argument("--write", action="store_true", help="both halves, into suite/README.md")
+    parser.add_argument("--write", action="store_true", help="both halves, into the pages")
     given = parser.parse_args()
     problems = given.only or names(given.half)
     if not given.show:
@@ -158,13 +162,7 @@ def main() -> None:
     if errors(problems):
         print(f"{in_short(problems)}\n\n{of_problems(problems)}")
     if given.write:
-        marked.write(
-            README,
-            **{
-                f"lbfgs_weights_{half}": f"{in_short(names(half))}\n\n{of_problems(names(half))}"
-                for half in get_args(Half)
-            },
-        )
+        write()
 
 
 if __name__ == "__main__":
