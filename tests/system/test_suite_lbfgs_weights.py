@@ -57,6 +57,7 @@ def test_the_tables(tmp_path, monkeypatch, capsys):
     # sqrt(0.8 * 0.2) = 0.4.
     assert ["harmonic", "2", "0.8 (1)", "0.2 (0.25)", "0.2 (1)", "0.1 (0.5)", "0.4 (2)"] in rows
     assert ["wave", "1", "0.1 (1)", "0.3 (3)", "0.2 (1)", "0.1 (0.5)", "0.1 (0.5)"] in rows
-    # sqrt(0.25 * 3) = 0.87; sqrt(0.5 * 0.5) = 0.5; sqrt(2 * 0.5) = 1.
-    assert rows[1] == ["`auto`", "`equal`", "2", "0.87", "3", "1", "1"]
-    assert [row[3:] for row in rows[2:4]] == [["0.5", "0.5", "0", "2"], ["1", "2", "1", "1"]]
+    # sqrt(0.25 * 2) = 0.71; sqrt(0.25 * 3) = 0.87; sqrt(0.5 * 0.5) = 0.5; sqrt(2 * 0.5) = 1.
+    assert rows[1] == ["`equal`, then L-BFGS", "`equal`", "2", "0.71", "2", "1", "1"]
+    assert rows[2] == ["`auto`", "`equal`", "2", "0.87", "3", "1", "1"]
+    assert [row[3:] for row in rows[3:5]] == [["0.5", "0.5", "0", "2"], ["1", "2", "1", "1"]]
