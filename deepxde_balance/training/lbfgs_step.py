@@ -8,6 +8,8 @@ minimum:
   losses of about 1e-4 on hardly any is. That depends on the weights' common factor, which has no
   meaning.
 - What is remembered may not fit any more.
+- With losses in large units, its first line search overflows in single precision, and goes on until
+  a step's evaluations are used up.
 
 Here a loss that has become small is multiplied by a factor that brings it near 1. Where a line
 search fails, the same step is tried again, and for some iterations a loss is allowed that is higher
@@ -46,6 +48,9 @@ _AT_ONCE = 50
 #: After a failure, so many iterations allow rounding errors. Each costs an evaluation more.
 _TOLERANT_ITERATIONS = 20
 
+#: So many evaluations may the very first line search take, and those that allow rounding errors.
+_LONGEST_SEARCH = 100
+
 #: What counts as a rounding error of the loss, relative: in units of the parameters' precision, and
 #: at most.
 _ROUNDING, _LARGEST_ROUNDING = 1000, 1e-3
@@ -82,7 +87,8 @@ def step(optimizer: torch.optim.LBFGS, closure: Callable[[], Tensor]) -> None:
             group["tolerance_grad"] = options["tolerance_grad"] * multiplied.factor
             at_once = 1 if tolerant or not begun else _AT_ONCE
             group["max_iter"] = min(last_iteration - begun, at_once)
-            group["max_eval"] = last_evaluation - state.get("func_evals", 0)
+            left = last_evaluation - state.get("func_evals", 0)
+            group["max_eval"] = min(left, _LONGEST_SEARCH) if at_once == 1 else left
             before = [p.detach().clone() for p in parameters]
             optimizer.step(multiplied)
             made = state["n_iter"] - begun
@@ -168,6 +174,8 @@ def _prepare(state: dict[str, Any], rounding: float) -> bool:
         Whether it can: after the last way it can't until the loss has fallen.
     """
     loss = state["prev_loss"] / state.get(_FACTOR, 1.0)
+    if not math.isfinite(loss):
+        return False
     at_failure = state.get(_LOSS_AT_FAILURE, math.inf)
     if math.isinf(at_failure) or loss < at_failure - rounding * abs(at_failure):
         state.update({_FAILURES: 0, _LOSS_AT_FAILURE: loss})

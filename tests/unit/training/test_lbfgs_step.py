@@ -93,6 +93,17 @@ def test_a_loss_in_small_units_is_minimised(factor):
     assert ours.loss() < 1e-12
 
 
+@pytest.mark.parametrize("factor", [1e9, 1e12])
+def test_a_loss_in_large_units_is_minimised(factor):
+    """Where the first line search interpolates, it squares products of gradients: they overflow."""
+    ours, pytorch = (Objective(factor, dtype=torch.float32) for _ in range(2))
+    for objective in (ours, pytorch):
+        objective.x.data.mul_(0.01)  # the first step, of length 1, is too long
+    before = ours.loss()
+    assert not pytorch.pytorch().loss() < before
+    assert ours.ours(steps=3).loss() < 1e-8 * before
+
+
 @pytest.mark.parametrize("error", [1e-6, 1e-5, 1e-4])
 def test_it_sees_through_rounding_errors(error):
     """Those of single precision are at most 1000 * 1.2e-7 here."""
