@@ -52,6 +52,7 @@ from .training.check_ranks import (
 from .training.given_optimizer import check_frozen, check_trains
 from .training.loss_check import is_finite, warn_of_test_losses
 from .training.loss_units import follow_change
+from .training.lost_weights import warn_of_lost_weights
 from .training.run import TrainingRun, present_point_weights, run_of, unchanged_on_error
 from .training.step import TrainStep, factors_of, has_l1
 from .training.weigh_points import PointWeightsGiven
@@ -281,15 +282,8 @@ class Model(StockModel):
                 model.compile("L-BFGS", loss_weights="keep")
                 model.train()
         """
-        before = self.weighting
-        if isinstance(before, (Equal, Fixed)):  # numbers, which "keep" takes as they are now
+        if isinstance(self.weighting, (Equal, Fixed)):  # "keep" takes numbers as they are now
             self._follow_loss_weights()
-        if loss_weights is None and before is not None and before.adapted:
-            warnings.warn(
-                "Compiled without loss_weights, the model has weight 1 for all from now on: "
-                'give "keep" to go on with the weights of the phase before.',
-                stacklevel=2,
-            )
         asked = EngineAsked(gradient_engine, points_per_pass)
         ranks = current()
         if ranks is not None:
@@ -302,22 +296,8 @@ class Model(StockModel):
         )
         if step is not None:
             check_optimizer(step.weighting, optimizer)
-            lost = None if before is None or not before.adapted else before.strategy
-            if lost == step.weighting.strategy and step.weighting.dynamic:
-                warnings.warn(
-                    f"Compiled again, the weights of {step.weighting.strategy} start afresh, with "
-                    '1 for all: give "keep" to go on with the weights of the phase before.',
-                    stacklevel=2,
-                )
+        warn_of_lost_weights(self._run.step, step, loss_weights)
         factors_before = factors_of(self._run.step)
-        earlier = [] if self._run.step is None else self._run.step.rules_beside.items()
-        weighed = any(rule.number(i) is not None for i, rule in earlier)
-        if weighed and (step is None or not step.rules_beside):
-            warnings.warn(
-                "Compiled without point_weights, all points of a term count the same from now on: "
-                'give loss_weights="keep" to go on with the weights of the phase before.',
-                stacklevel=2,
-            )
         with unchanged_on_error(self):
             super().compile(
                 optimizer,
