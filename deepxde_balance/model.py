@@ -17,7 +17,7 @@ from ._deepxde.batch import Batch, problem_of
 from ._deepxde.copied_optimizer import complete_copy
 from ._deepxde.own_functions import bind_functions
 from ._deepxde.stock_losses import given_losses
-from ._deepxde.stock_model import StockModel
+from ._deepxde.stock_model import StockModel, is_stock_step
 from ._deepxde.target_cache import mend_targets
 from ._deepxde.test_points import TestPoints
 from .checkpoints import checkpoint
@@ -53,6 +53,7 @@ from .training.given_optimizer import check_frozen, check_trains
 from .training.loss_check import is_finite, warn_of_test_losses
 from .training.loss_units import follow_change
 from .training.lost_weights import warn_of_lost_weights
+from .training.own_step import check_class, check_replaced
 from .training.run import TrainingRun, present_point_weights, run_of, unchanged_on_error
 from .training.step import TrainStep, factors_of, has_l1
 from .training.weigh_points import PointWeightsGiven
@@ -268,7 +269,8 @@ class Model(StockModel):
                 the conditions, a name of `term_names` is reserved or taken, the strategy can't
                 balance this problem or work with this optimizer, ``"keep"`` finds other terms or
                 weights that can't be kept, a point weighting can't weigh these points, the gradient
-                engine can't be used, or points can't be divided into passes. The model then does
+                engine can't be used, points can't be divided into passes, or a derived class makes
+                a `train_step` of its own, in which a strategy has no effect. The model then does
                 not change.
             TypeError: If `loss_weights`, `loss_groups` or `point_weights` is of the wrong type.
             RanksError: If several processes train together
@@ -309,6 +311,10 @@ class Model(StockModel):
                 external_trainable_variables=external_trainable_variables,
                 verbose=verbose,
             )
+            has_own_step = not is_stock_step(self._train_step_now)
+            if has_own_step:
+                check_class(type(self).__name__, step, asked, ranks is not None)
+                step = None
             problem = problem_of(self.data)
             if problem is not None:
                 mend_targets(problem, external_variables(self))
@@ -325,7 +331,9 @@ class Model(StockModel):
                 self.train_step = step
             elif ranks is not None:
                 run.step = self.train_step = self._step_with_weight_1()
-            elif any(a is not None for a in asked) or takes_one_pass(self.data, self.net):
+            elif not has_own_step and (
+                any(a is not None for a in asked) or takes_one_pass(self.data, self.net)
+            ):
                 self.train_step = self._first_step
             if ranks is not None:
                 assert run.step is not None
@@ -337,7 +345,7 @@ class Model(StockModel):
             per_step = lbfgs.iterations_per_step(self.opt)
             if per_step is not None:
                 print(
-                    f"The weights of {step.weighting.strategy} don't change within a step of the "
+                    f"The weights of {step.weighting.called} don't change within a step of the "
                     f"optimizer, of up to {per_step} iterations: the first come from the network "
                     'as it is now. Train with "adam" first, then with loss_weights="keep".\n'
                 )
@@ -663,6 +671,11 @@ class Model(StockModel):
 
     def _train_step(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
         super()._train_step(inputs, targets, auxiliary_vars)
+        step = self._run.step
+        replaced = self._train_step_now is not step
+        if step is not None and replaced and step.calls == self._run.calls_at_begin:
+            check_replaced(step)
+            self._run.step = None
         self._run.counts = {
             callback: callback.epochs_since_last_save for callback in self._checkpoint_callbacks()
         }
@@ -722,6 +735,7 @@ class Model(StockModel):
             check_before_training(self, run.step, ranks, iterations)
         if run.step is not None:
             run.step.engine.begin(run.last_step)
+        run.calls_at_begin = 0 if run.step is None else run.step.calls
         run.in_training = True
         try:
             yield

@@ -70,3 +70,11 @@ def condition_spans(problem: dde.data.PDE) -> list[tuple[int, int]]:
     The rows after those of the last condition are the residual's.
     """
     return list(itertools.pairwise(itertools.accumulate(problem.num_bcs, initial=0)))
+
+
+def number_of_condition_points(problem: dde.data.PDE) -> int:
+    """The number of a batch's rows that belong to conditions; the residual's come after them.
+
+    A class with a `train_next_batch` of its own may leave DeepXDE's list of them ``None``.
+    """
+    return sum(problem.num_bcs or [])

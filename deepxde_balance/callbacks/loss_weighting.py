@@ -11,6 +11,7 @@ import numpy as np
 from .. import weightings
 from .._checks import positive_int
 from .._deepxde.batch import problem_of
+from .._deepxde.stock_model import is_stock_step
 from .._deepxde.target_cache import mend_targets
 from ..gradients.base import external_variables
 from ..gradients.choose import EngineAsked, check_engine, takes_passes
@@ -167,6 +168,11 @@ class LossWeighting(dde.callbacks.Callback):
         self._refuse_weighted(model)
         present = model.train_step
         deepxde_step = present.replaced_step if isinstance(present, TrainStep) else present
+        if not is_stock_step(deepxde_step):
+            raise ValueError(
+                "LossWeighting trains in the place of DeepXDE's train_step, and this model has one "
+                "of the script's own, which would be lost: leave one of the two out."
+            )
         asked = EngineAsked(points_per_pass=self.points_per_pass)
         check_engine(asked, model.data, model.net, model.opt)
         in_passes = takes_passes(asked, model.data, model.net)

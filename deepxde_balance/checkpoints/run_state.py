@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -150,10 +151,16 @@ def restore_points(model: dde.Model, state: dict[str, Any]) -> None:
 
 
 def restore_counters(model: dde.Model, state: dict[str, Any]) -> None:
-    """Restores the model's counters, best values and loss history."""
-    for target, key in ((model.train_state, "train_state"), (model.losshistory, "losshistory")):
-        for name, value in _from_plain(state[key]).items():
-            setattr(target, name, value)
+    """Restores the model's counters, best values and loss history.
+
+    What an earlier `train` has returned stays as it is: a script plots it after it has restored the
+    best network.
+    """
+    for name in ("train_state", "losshistory"):
+        restored = copy.copy(getattr(model, name))
+        for key, value in _from_plain(state[name]).items():
+            setattr(restored, key, value)
+        setattr(model, name, restored)
 
 
 def restore_draws(model: dde.Model, state: dict[str, Any]) -> None:

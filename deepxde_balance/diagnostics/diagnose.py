@@ -180,6 +180,8 @@ def _number_of_points(model: dde.Model, groups: TermGroups, row: tuple[int, ...]
     data = model.data
     if not isinstance(data, dde.data.PDE) or not groups.terms[0].is_residual:
         return None
+    if data.num_bcs is None:  # of a class with a `train_next_batch` of its own
+        return None
     conditions = [i for i, term in enumerate(groups.terms) if term.condition is not None]
     of_condition = dict(zip(conditions, data.num_bcs, strict=True))
     number: int = sum(of_condition.get(i, 0) for i in row)

@@ -18,10 +18,11 @@ from .._deepxde.share import Part, Share
 from .._deepxde.stock_losses import deepxde_losses
 from ..ranks import Ranks
 from .base import GradientEngine, IterationGradients, Measure, Measured, StatefulMeasure, grad
-from .checked import CheckedEngine, equal_but_for_rounding
+from .checked import CheckedEngine
 from .compiled.engine import CompiledEngine
 from .one_pass import LossFn, loss_functions
 from .per_group import PerGroupEngine
+from .rounding import machine_epsilon
 from .used_by_ranks import UsedByRanks
 
 _ALONE = "Train in a single process, without ddb.distributed()."
@@ -174,10 +175,10 @@ class AcrossRanks(GradientEngine):
             )
         summed = self.add_up(own)
         network = next(model.net.parameters()).dtype
-        wrong = ~equal_but_for_rounding(summed, whole, network)
+        epsilon, difference = machine_epsilon(summed, network), (summed - whole).abs()
+        wrong = ~(difference <= epsilon**0.5 * whole.abs() + 10 * epsilon) & whole.isfinite()
         if trained:
-            limit = torch.finfo(network).eps ** 0.25
-            wrong &= (summed - whole).abs() > limit * whole.abs()
+            wrong &= difference > torch.finfo(network).eps ** 0.25 * whole.abs()
         # Whatever one rank finds, all must raise.
         wrong = self.add_up(wrong.to(own)) > 0
         if not wrong.any():

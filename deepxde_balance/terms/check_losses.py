@@ -14,7 +14,7 @@ import deepxde as dde
 import torch
 from deepxde.utils import get_num_args
 
-from .._deepxde.batch import problem_of
+from .._deepxde.batch import number_of_condition_points, problem_of
 from .term import condition_name
 
 
@@ -31,7 +31,7 @@ def check_residuals(residuals: Any, problem: dde.data.PDE | None) -> None:
         ValueError: If a residual has no row for the residual points.
     """
     listed = residuals if isinstance(residuals, (list, tuple)) else [residuals]
-    first = 0 if problem is None else sum(problem.num_bcs)
+    first = 0 if problem is None else number_of_condition_points(problem)
     for i, residual in enumerate(listed):
         name = f"Residual {i} of the PDE"
         _check_tensor(name, residual)

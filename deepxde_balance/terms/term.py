@@ -170,7 +170,7 @@ def terms_without_points(data: dde.data.Data, terms: Sequence[Term]) -> list[Ter
     """The conditions among the terms that have no points now."""
     problem = problem_of(data)
     conditions = [term for term in terms if term.condition is not None]
-    if problem is None or not conditions:
+    if problem is None or problem.num_bcs is None or not conditions:
         return []
     numbers = zip(conditions, problem.num_bcs, strict=True)
     return [term for term, number in numbers if number == 0]

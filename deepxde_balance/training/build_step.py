@@ -176,7 +176,7 @@ def start_step(
     if weighting.dynamic and weighting.needs_reference and not groups.has_reference:
         first = groups.names[0] if groups.names else "..."
         raise ValueError(
-            f"There is no PDE residual, so the weights of {weighting.strategy} have no reference. "
+            f"There is no PDE residual, so the weights of {weighting.called} have no reference. "
             f'Make a condition the reference, loss_groups={{"reference": [{first!r}]}}; or take a '
             'strategy that needs none, such as "relobralo" or "uw".'
         )
@@ -300,7 +300,7 @@ def step_with_numbers(
     if not isinstance(step.weighting, (Equal, Fixed)):
         raise ValueError(
             f"model.loss_weights was set to {numbers}, but the weights of this model are those of "
-            f"{step.weighting.strategy}: compile it with the list of numbers instead, or give "
+            f"{step.weighting.called}: compile it with the list of numbers instead, or give "
             "static factors to the weighting's `scale`."
         )
     terms = step.engine.groups.terms
@@ -375,7 +375,7 @@ def checked_numbers(loss_weights: Any) -> list[float]:
         if not loss_weights:
             raise ValueError("loss_weights={} names no loss term: leave it out for weight 1.")
         keys, values = list(loss_weights), list(loss_weights.values())
-    if not isinstance(values, (list, tuple)) or not all(map(is_number, values)):
+    if not isinstance(values, (list, tuple)):
         if isinstance(loss_weights, type):
             raise TypeError(
                 f"loss_weights={loss_weights.__name__} is not allowed: it is a class; give an "
@@ -386,7 +386,18 @@ def checked_numbers(loss_weights: Any) -> list[float]:
             f"({', '.join(weightings.names())}), a weighting object, a list of numbers, a mapping "
             "from names of loss terms to numbers, or None."
         )
-    return [factor(f"loss_weights[{k!r}]", w) for k, w in zip(keys, values, strict=True)]
+    return [_number(f"loss_weights[{k!r}]", w) for k, w in zip(keys, values, strict=True)]
+
+
+def _number(name: str, value: Any) -> float:
+    """One of the numbers given as `loss_weights`, perhaps as a tensor of shape ()."""
+    if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == 0:
+        value = value.item()
+    if not is_number(value):
+        raise TypeError(
+            f"{name}={value!r} is not allowed: give a plain number, one for each loss term."
+        )
+    return factor(name, value)
 
 
 def _by_name(numbers: Mapping[str, float], terms: Sequence[Term]) -> list[float]:
@@ -451,13 +462,13 @@ def _check_can_be_kept(before: TrainStep) -> None:
     weighting = before.weighting
     if not weighting.can_be_frozen:
         raise ValueError(
-            f'"keep" can\'t keep the weights of {weighting.strategy}: they fit one iteration only. '
+            f'"keep" can\'t keep the weights of {weighting.called}: they fit one iteration only. '
             f"{instead}"
         )
     negative = [name for name, weight in before.group_weights().items() if weight < 0]
     if negative:
         raise ValueError(
-            f'"keep" can\'t keep the weights of {weighting.strategy}: those of '
+            f'"keep" can\'t keep the weights of {weighting.called}: those of '
             f"{', '.join(negative)} are negative now, and would make these losses ever larger. "
             f"{instead}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from ..weightings import Weighting
 from .step import TrainStep
 
 
@@ -21,16 +22,15 @@ def warn_of_lost_weights(
     if before is None:
         return
     if before.weighting.adapted:
-        lost = before.weighting.strategy
         if loss_weights is None:
             _warn(
                 "Compiled without loss_weights, the model has weight 1 for all from now on: "
                 'give "keep" to go on with the weights of the phase before.'
             )
-        elif after is not None and after.weighting.dynamic and after.weighting.strategy == lost:
+        elif after is not None and _is_same_strategy(before.weighting, after.weighting):
             _warn(
-                f"Compiled again, the weights of {lost} start afresh, with 1 for all: "
-                'give "keep" to go on with the weights of the phase before.'
+                f"Compiled again, the weights of {after.weighting.called} start afresh, with 1 for "
+                'all: give "keep" to go on with the weights of the phase before.'
             )
     weighed = any(rule.number(i) is not None for i, rule in before.rules_beside.items())
     if weighed and (after is None or not after.rules_beside):
@@ -38,6 +38,10 @@ def warn_of_lost_weights(
             "Compiled without point_weights, all points of a term count the same from now on: "
             'give loss_weights="keep" to go on with the weights of the phase before.'
         )
+
+
+def _is_same_strategy(before: Weighting, after: Weighting) -> bool:
+    return after.dynamic and after.strategy == before.strategy
 
 
 def _warn(text: str) -> None:

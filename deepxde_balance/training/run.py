@@ -40,6 +40,7 @@ class TrainingRun:
         list_given: The list that it was given, which a script may change.
         pending: A restored state that is to be applied when training begins.
         in_training: Whether a `train` is in progress.
+        calls_at_begin: The number of iterations that `step` had made when this `train` began.
         last_step: The iteration at which this `train` ends; ``None`` if unknown.
         lbfgs_start: The number of L-BFGS iterations before this `train`.
         counts: What each ``ModelCheckpoint`` had counted when this iteration's callbacks began.
@@ -53,6 +54,7 @@ class TrainingRun:
     list_given: Any = None
     pending: Pending | None = None
     in_training: bool = False
+    calls_at_begin: int = 0
     last_step: int | None = None
     lbfgs_start: int = 0
     counts: dict[Any, int] = dataclasses.field(default_factory=dict)

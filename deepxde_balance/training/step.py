@@ -78,6 +78,8 @@ class TrainStep:
                 for row in engine.groups.rows
             ]
         )
+        #: The number of iterations that were asked of it.
+        self.calls = 0
         #: If set, called before each iteration. It may put another step into the model, which then
         #: makes the iteration instead; it returns whether it did.
         self.hand_over: Callable[[], bool] | None = None
@@ -117,6 +119,7 @@ class TrainStep:
         return self.points.frozen_rules() if self.points and self.rules_beside else {}
 
     def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
+        self.calls += 1
         if self.hand_over is not None and self.hand_over():
             self.model.train_step(inputs, targets, auxiliary_vars)
         else:

@@ -94,7 +94,7 @@ class WeightWarnings:
             self._told_zero = True
             name = min(found, key=found.__getitem__)
             warnings.warn(
-                f"{self._weighting.strategy} gave {', '.join(map(repr, found))} a weight of "
+                f"{self._weighting.called} gave {', '.join(map(repr, found))} a weight of "
                 f"exactly 0, first {name!r} at iteration {found[name]} (since compile): a term "
                 "without a weight is not trained. Its softmax rounds to 0 where losses differ "
                 "much: put them into like units by `scale`, or take a beta (a temperature) that "
@@ -139,7 +139,7 @@ class WeightWarnings:
         )
         what = "drives on conditions that are met" if names else "forgets the residual"
         warnings.warn(
-            f"{self._weighting.strategy} {what}: {', '.join(conditions)}; {reference}, at first "
+            f"{self._weighting.called} {what}: {', '.join(conditions)}; {reference}, at first "
             f"{self._watch.first_loss:.2g}. Training may not come back from here: bound the "
             "weights (max_weight=100, where the strategy has it), or take equal weights.",
             stacklevel=4,

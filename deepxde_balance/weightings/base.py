@@ -102,6 +102,9 @@ class Weighting(Stateful, ABC):
     #: Whether the weights can change; if not, `update` is never called.
     dynamic: bool = True
 
+    #: The word that :func:`deepxde_balance.weightings.get` made it from.
+    _word: str | None = None
+
     #: One weight per group, the reference first, shape (K,).
     weights: Tensor
 
@@ -161,7 +164,7 @@ class Weighting(Stateful, ABC):
         """
         if len(group_names) < 2:
             raise ValueError(
-                f"{type(self).__name__} has nothing to weigh: there is no condition, only the "
+                f"{self.called} has nothing to weigh: there is no condition, only the "
                 'reference. Use loss_weights="equal"; with several PDE residuals, '
                 'loss_groups={"pde": [0]} makes the first the reference and weighs the others.'
             )
@@ -170,6 +173,11 @@ class Weighting(Stateful, ABC):
     def strategy(self) -> str:
         """A name that tells this strategy from others; it does not depend on hyperparameters."""
         return type(self).__name__
+
+    @property
+    def called(self) -> str:
+        """What messages call it: the word that it was made from, or else `strategy`."""
+        return self.strategy if self._word is None else f"{self._word!r}"
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -228,13 +236,13 @@ class Weighting(Stateful, ABC):
         before = self.weights
         if self.update(*read) is not None:  # type: ignore[func-returns-value]
             raise TypeError(
-                f"The strategy {self.strategy} returns a value from update: "
+                f"The strategy {self.called} returns a value from update: "
                 "set self.weights there instead, and return nothing."
             )
         after = self.weights
         if (after.shape, after.dtype, after.device) != (before.shape, before.dtype, before.device):
             raise ValueError(
-                f"The strategy {self.strategy} set weights of {_kind(after)} at iteration "
+                f"The strategy {self.called} set weights of {_kind(after)} at iteration "
                 f"{self.iteration} for {len(before)} groups: they must be of {_kind(before)}."
             )
         self._weight_check.note(self.iteration, after, read[0])
@@ -255,7 +263,7 @@ class Weighting(Stateful, ABC):
             if iteration is not None:
                 allowed = "finite" if self.may_be_negative else "finite and not negative"
                 raise RuntimeError(
-                    f"The strategy {self.strategy} gave the group {name!r} a weight at iteration "
+                    f"The strategy {self.called} gave the group {name!r} a weight at iteration "
                     f"{iteration} (since compile) that is not allowed: weights must be {allowed}."
                 )
 

@@ -194,7 +194,9 @@ def get(weighting: str | Weighting, **parameters: Any) -> Weighting:
         words.check_alone(weighting)
         canonical(weighting.partition(":")[0])  # an unknown name is reported before bad parameters
         name, parameters = words.parse(weighting, **parameters)
-        return _make(name, parameters)
+        made = _make(name, parameters)
+        made._word = words.written(name, parameters)
+        return made
     if not isinstance(weighting, Weighting):
         raise TypeError(
             f"{weighting!r} is no weighting: give the name of a strategy "

@@ -10,9 +10,7 @@ from torch import Tensor
 
 from ...terms.groups import TermGroups
 from ..base import IterationGradients
-
-#: Differences up to this multiple of an observed rounding error count as rounding.
-_ROUNDING_FACTOR = 30
+from ..rounding import ROUNDING_FACTOR
 
 
 @dataclass(frozen=True)
@@ -63,12 +61,12 @@ class Comparison:
                 tiny beside the largest entry of its kind counts as rounding too: the loss of a
                 condition that the network meets by construction is nothing else.
         """
-        allowed = self.epsilon**0.5 * self.size + _ROUNDING_FACTOR * self.rounding
+        allowed = self.epsilon**0.5 * self.size + ROUNDING_FACTOR * self.rounding
         if known is None:
             allowed = allowed + self.epsilon * self._largest()
         elif known.kinds == self.kinds:
             for error in (known.rounding, known.distance):
-                allowed = allowed + _ROUNDING_FACTOR * error.nan_to_num(posinf=0.0)
+                allowed = allowed + ROUNDING_FACTOR * error.nan_to_num(posinf=0.0)
         within: Tensor = self.distance <= allowed
         return ~within & self.finite
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +15,7 @@ from ..._deepxde.no_trace import no_trace
 from ...terms.groups import TermGroups
 from ..base import GradientEngine, IterationGradients, Measured, Parameters, StatefulMeasure
 from ..one_pass import OnePassEngine
+from ..rounding import LAST_DIGIT_CHANGES, moved, rounded
 from .comparison import Comparison, compare
 from .trace import Traced, trace
 
@@ -23,12 +23,7 @@ from .trace import Traced, trace
 #: follow the parameters then gives a difference far larger than rounding.
 _MOVE = 0.05
 
-#: Last-digit changes of the parameters, relative, in units of the root of the machine epsilon:
-#: small enough that their effect is like rounding, large enough that most sums in float32 are
-#: rounded otherwise. They show how large rounding errors are.
-_LAST_DIGIT_CHANGES = (0.02, -0.013, 0.017, -0.019, 0.011, -0.007, 0.005, -0.011, 0.013, -0.017)
-
-#: So many of these changes are enough as long as nothing differs. All of them are made before a
+#: So many last-digit changes are enough as long as nothing differs. All of them are made before a
 #: difference is reported: a loss of a few units in its last digit may not react to one change.
 _FEW_CHANGES = 2
 
@@ -106,10 +101,10 @@ class CompiledIteration:
         Args:
             thorough: Whether to look at rounding errors more often.
         """
-        changes = _LAST_DIGIT_CHANGES if thorough else _LAST_DIGIT_CHANGES[:_FEW_CHANGES]
+        changes = LAST_DIGIT_CHANGES if thorough else LAST_DIGIT_CHANGES[:_FEW_CHANGES]
         with no_trace(self.one_pass.model.net), self.slices.put_back():
             try:
-                with _moved(self.parameters.all, _away):
+                with moved(self.parameters.all, _away):
                     compared = self._compare_here(changes)
             except Exception:  # the residual may not be defined there
                 return self._compare_here(changes)
@@ -142,11 +137,8 @@ class CompiledIteration:
         batch, apart = self.seen.batch, self.measure and Apart(self.measure)
         expected = self.one_pass.gradients(batch, apart)
         found, _ = self._evaluate()
-        rounded = []
-        for change in changes:
-            with _moved(self.parameters.all, partial(_by_last_digits, change)):
-                rounded.append(self.one_pass.gradients(batch, apart))
-        return compare(found, expected, rounded)
+        near = rounded(self.parameters.all, lambda: self.one_pass.gradients(batch, apart), changes)
+        return compare(found, expected, near)
 
 
 class Difference(NamedTuple):
@@ -265,26 +257,6 @@ def compile_graph(traced: Traced) -> Callable[..., Any]:
     return torch.compile(traced.graph, fullgraph=True, dynamic=False)
 
 
-@contextmanager
-def _moved(parameters: Sequence[Tensor], move: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Moves the parameters while the context lasts."""
-    before = [p.detach().clone() for p in parameters]
-    try:
-        with torch.no_grad():
-            for p in parameters:
-                p.copy_(move(p))
-        yield
-    finally:
-        with torch.no_grad():
-            for p, value in zip(parameters, before, strict=True):
-                p.copy_(value)
-
-
 def _away(p: Tensor) -> Tensor:
     wave = torch.arange(p.numel(), device=p.device, dtype=p.dtype).cos().view_as(p)
     return p + _MOVE * wave * (p.abs() + _MOVE)
-
-
-def _by_last_digits(change: float, p: Tensor) -> Tensor:
-    share: float = change * torch.finfo(p.dtype).eps ** 0.5
-    return p * (1 + share)

@@ -440,3 +440,15 @@ def test_a_run_that_early_stopping_has_ended_stays_ended(tmp_path):
     second.train(iterations=9, display_every=1, callbacks=[stopping], verbose=0)
     assert second.train_state.step == stopped
     assert torch.equal(parameters_of(second), parameters_of(first))
+
+
+def test_what_train_returned_stays_as_it_is(tmp_path):
+    """A script that restores its best network plots the losses of the whole training then."""
+    model = compiled("db-mean")
+    saving = dde.callbacks.ModelCheckpoint(str(tmp_path / "model"), period=5)
+    history, state = model.train(iterations=12, display_every=3, callbacks=[saving], verbose=0)
+    before = (list(history.steps), list(history.loss_weights), state.step, state.best_step)
+    model.restore(str(tmp_path / "model-5.pt"))
+    assert (history.steps, history.loss_weights, state.step, state.best_step) == before
+    assert before[0] == [0, 3, 6, 9, 12]
+    assert (model.losshistory.steps, model.train_state.step) == ([0, 3], 5)

@@ -74,6 +74,52 @@ def test_a_difference_hands_over_with_one_warning(make, what, weights, float64):
     assert torch.equal(scripts.parameters_of(model), scripts.parameters_of(reference))
 
 
+def test_a_difference_in_small_units_hands_over():
+    """A loss of 1e-8 that is wrong by a part of itself is no rounding error."""
+    scale = 1e-5
+    data = scripts.klein_gordon(pde=lambda x, u: scale * mixing(x, u))
+    model = ddb.Model(data, scripts.network())
+    model.compile("adam", lr=1e-2, loss_weights=[scale**-2, 1, 1, 1], verbose=0)
+    with pytest.warns(UserWarning, match="does not give DeepXDE's loss of pde on"):
+        model.train(iterations=1, verbose=0)
+    assert model.losshistory.loss_train[0][0] < 1
+    assert model.gradient_engine == "per-group"
+
+
+def test_a_loss_that_is_nothing_but_rounding_is_no_difference():
+    """The errors depend on the last digits of the outputs, which differ with the number of points.
+
+    Some processors do that by themselves.
+    """
+    net = scripts.network()
+    net.apply_output_transform(lambda x, u: u * (1 + 1.2e-7 * (len(x) % 7)))
+    geom = dde.geometry.Rectangle([0, 0], [1, 1])
+
+    def last_digits(x, u, _):
+        return 1e-4 * torch.sin(1e6 * u)
+
+    bc = dde.icbc.OperatorBC(geom, last_digits, lambda x, on: on)
+    data = dde.data.PDE(geom, lambda x, u: dde.grad.jacobian(u, x, 0, 0) - 2, [bc], 300, 100)
+    model = ddb.Model(data, net)
+    model.compile("adam", lr=1e-2, verbose=0)
+    model.train(iterations=3, verbose=0)  # without a warning
+    assert 1e-11 < model.losshistory.loss_train[0][1] < 1e-8
+    assert model.gradient_engine == "one-pass"
+
+
+def test_a_residual_that_counts_its_calls_is_a_difference():
+    calls = []
+
+    def pde(x, u):
+        calls.append(0)
+        return scripts.klein_gordon_residual(x, u) * (1 + 0.01 * len(calls))
+
+    model = ddb.Model(scripts.klein_gordon(pde=pde), scripts.network())
+    model.compile("adam", lr=1e-2, verbose=0)
+    with pytest.warns(UserWarning, match="pde on the same points.*counts its calls"):
+        model.train(iterations=1, verbose=0)
+
+
 def test_a_forced_engine_that_does_not_hold_is_an_error(float64):
     model = ddb.Model(scripts.klein_gordon(pde=mixing), scripts.network())
     model.compile("adam", lr=1e-2, loss_weights="db-std", gradient_engine="one-pass", verbose=0)

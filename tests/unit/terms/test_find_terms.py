@@ -1,6 +1,7 @@
 """Loss terms found by one evaluation of a model's losses."""
 
 import deepxde as dde
+import numpy as np
 import pytest
 from _support import scripts
 
@@ -25,6 +26,36 @@ def test_a_data_class_with_a_loss_of_its_own():
     model.compile("adam", lr=1e-3, loss_weights="dn", loss_groups=groups, verbose=0)
     model.train(iterations=1, verbose=0)
     assert list(model.weights) == ["pde", "bc", "extra"]
+
+
+@pytest.mark.parametrize("weights", [None, [1, 10]])
+def test_a_data_class_with_points_and_losses_of_its_own(weights):
+    """DeepXDE's list of how many points each condition has stays ``None`` in it."""
+
+    class Referenced(dde.data.PDE):
+        def train_next_batch(self, batch_size=None):
+            self.train_x_all = self.train_x = self.train_points()
+            return self.train_x, None, None
+
+        def test(self):
+            return self.train_next_batch()
+
+        def losses(self, targets, outputs, loss_fn, inputs, model, aux=None):
+            return [self.pde(inputs, outputs).square().mean(), (outputs[:1] - 1).square().mean()]
+
+    histories = []
+    for base in (dde.Model, ddb.Model):
+        dde.config.set_random_seed(1)
+        geom = dde.geometry.Interval(0, 1)
+        data = Referenced(geom, lambda x, u: dde.grad.jacobian(u, x) + u, [], 20, 2)
+        assert data.num_bcs is None
+        model = base(data, dde.nn.FNN([1, 10, 1], "tanh", "Glorot uniform"))
+        model.compile("adam", lr=1e-2, loss_weights=weights, verbose=0)
+        history, _ = model.train(iterations=3, verbose=0)
+        histories.append(np.array(history.loss_train))
+        if base is ddb.Model:
+            assert str(ddb.diagnose(model))
+    np.testing.assert_allclose(histories[1], histories[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("weights", ["db-mean", "sa", [1.0] * 4])

@@ -110,7 +110,7 @@ def test_it_sees_through_rounding_errors(error):
 
     Where PyTorch's ends is a matter of luck, and differs between processors: there are ten starts.
     """
-    losses = {"ours": [], "pytorch": []}
+    losses: dict[str, list[float]] = {"ours": [], "pytorch": []}
     for start in range(10):
         for name, of_all in losses.items():
             objective = Objective(error=error, dtype=torch.float32, floor=1.0)
