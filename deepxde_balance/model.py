@@ -362,10 +362,12 @@ class Model(StockModel):
 
     def _first_step(self, *batch: Any) -> None:
         """The first iteration with weight 1 for all: finds the terms and makes the step."""
-        step = self._step_with_weight_1()
-        self._run.step = self.train_step = step
-        step.engine.begin(self._run.last_step)
-        step(*batch)
+        if self._run.step is None:
+            self._run.step = self._step_with_weight_1()
+            if self._train_step_now == self._first_step:  # else a script's function calls this one
+                self.train_step = self._run.step
+            self._run.step.engine.begin(self._run.last_step)
+        self._run.step(*batch)
 
     def _step_with_weight_1(self) -> TrainStep:
         """A step with weight 1 for all, or with the numbers that a script has assigned since."""
