@@ -176,8 +176,8 @@ class Weighting(Stateful, ABC):
 
     @property
     def called(self) -> str:
-        """What messages call it: the word that it was made from, or else `strategy`."""
-        return self.strategy if self._word is None else f"{self._word!r}"
+        """What messages call it: the word that it was made from, or else the class."""
+        return type(self).__name__ if self._word is None else repr(self._word)
 
     @property
     def hyperparameters(self) -> dict[str, Any]:

@@ -193,9 +193,8 @@ def get(weighting: str | Weighting, **parameters: Any) -> Weighting:
     if isinstance(weighting, str):
         words.check_alone(weighting)
         canonical(weighting.partition(":")[0])  # an unknown name is reported before bad parameters
-        name, parameters = words.parse(weighting, **parameters)
-        made = _make(name, parameters)
-        made._word = words.written(name, parameters)
+        made = _make(*words.parse(weighting, **parameters))
+        made._word = None if parameters else words.normalized(weighting)
         return made
     if not isinstance(weighting, Weighting):
         raise TypeError(

@@ -244,3 +244,15 @@ def test_mypy_finds_a_name_that_is_none(tmp_path):
     errors = [line.split("names.py:")[1] for line in found.splitlines() if ": error: " in line]
     assert error == "" and [line.split(":")[0] for line in errors] == ["5", "7", "9", "10"]
     assert all("incompatible type \"Literal['" in line for line in errors)
+
+
+@pytest.mark.parametrize(
+    "given, called",
+    [
+        ("auto", "'auto'"),
+        ("DN:beta=.90", "'dn:beta=0.9'"),
+        (ddb.DB("kurtosis"), "DB"),
+    ],
+)
+def test_messages_call_a_strategy_as_the_user_did(given, called):
+    assert called == ddb.weightings.get(given).called
