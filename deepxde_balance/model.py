@@ -314,7 +314,6 @@ class Model(StockModel):
             has_own_step = not is_stock_step(self._train_step_now)
             if has_own_step:
                 check_class(type(self).__name__, step, asked, ranks is not None)
-                step = None
             problem = problem_of(self.data)
             if problem is not None:
                 mend_targets(problem, external_variables(self))
@@ -326,14 +325,14 @@ class Model(StockModel):
             run.term_names = term_names
             run.numbers_given, run.list_given = self._numbers, self.loss_weights
             run.pending, run.lbfgs_start = None, 0
-            if step is not None:
+            if has_own_step:
+                pass  # `run.step` has the numbers that are DeepXDE's weights, and does not train
+            elif step is not None:
                 step.attach(self.opt)
                 self.train_step = step
             elif ranks is not None:
                 run.step = self.train_step = self._step_with_weight_1()
-            elif not has_own_step and (
-                any(a is not None for a in asked) or takes_one_pass(self.data, self.net)
-            ):
+            elif any(a is not None for a in asked) or takes_one_pass(self.data, self.net):
                 self.train_step = self._first_step
             if ranks is not None:
                 assert run.step is not None
@@ -388,9 +387,13 @@ class Model(StockModel):
         numbers = None if given is None else checked_numbers(given)
         if numbers == self._numbers:
             return
-        if run.step is not None:
-            run.step = step_with_numbers(self, run.step, numbers, run.engine_asked)
-            self.train_step = run.step
+        before = run.step
+        if before is not None:
+            run.step = step_with_numbers(self, before, numbers, run.engine_asked)
+            if self._train_step_now is before:
+                self.train_step = run.step
+            elif run.step is not before:  # a script's function may call the step before
+                before.successor = run.step
         self._numbers = numbers
 
     @property
@@ -677,7 +680,6 @@ class Model(StockModel):
         replaced = self._train_step_now is not step
         if step is not None and replaced and step.calls == self._run.calls_at_begin:
             check_replaced(step)
-            self._run.step = None
         self._run.counts = {
             callback: callback.epochs_since_last_save for callback in self._checkpoint_callbacks()
         }

@@ -15,7 +15,7 @@ from .._deepxde import sampled_points
 from .._deepxde.batch import problem_of
 from ..ranks import current
 from ..training.best_step import LowerAtPresentWeights
-from ..training.run import TrainingRun
+from ..training.run import TrainingRun, run_of
 from . import condition_data
 
 #: The attributes that make up the state of DeepXDE's callbacks.
@@ -154,10 +154,11 @@ def restore_counters(model: dde.Model, state: dict[str, Any]) -> None:
     """Restores the model's counters, best values and loss history.
 
     What an earlier `train` has returned stays as it is: a script plots it after it has restored the
-    best network.
+    best network. In the middle of a `train` callbacks may hold these objects, and they change.
     """
     for name in ("train_state", "losshistory"):
-        restored = copy.copy(getattr(model, name))
+        present = getattr(model, name)
+        restored = present if run_of(model).in_training else copy.copy(present)
         for key, value in _from_plain(state[name]).items():
             setattr(restored, key, value)
         setattr(model, name, restored)

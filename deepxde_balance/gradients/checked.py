@@ -16,6 +16,7 @@ from .._deepxde.few_points import few_points
 from .._deepxde.nncg import is_nncg
 from .._deepxde.no_trace import no_trace, unchanged_random_states
 from .._deepxde.stock_losses import deepxde_losses
+from ..ranks import current
 from ..terms.groups import TermGroups
 from .base import GradientEngine, IterationGradients, Measure
 from .mean_losses import is_no_mean, is_no_mean_of
@@ -29,6 +30,9 @@ from .rounding import ROUNDING_FACTOR, machine_epsilon, rounded
 #: checked.
 _EVALUATIONS_BETWEEN_CHECKS = 100
 
+#: What the losses read may change while the points stay: so often they are checked all the same.
+_EVALUATIONS_ON_THE_SAME_POINTS = 499
+
 #: The points of a pass where passes are compared with one go, at most: less than half of those of
 #: a term.
 _POINTS_OF_FEW = 10
@@ -37,9 +41,10 @@ _POINTS_OF_FEW = 10
 class CheckedEngine(GradientEngine):
     """Uses the one-pass engine for as long as it gives DeepXDE's losses.
 
-    The losses are compared with DeepXDE's when a training begins, and when points or conditions
-    are replaced. If they differ by more than rounding, or depend on the network's parameters
-    themselves and not on the copies, :class:`PerGroupEngine` takes over, with a warning.
+    The losses are compared with DeepXDE's when a training begins, when points or conditions are
+    replaced, and every 499 evaluations. If they differ by more than rounding, or depend on the
+    network's parameters themselves and not on the copies, :class:`PerGroupEngine` takes over, with
+    a warning.
 
     Above a number of points they are divided into passes, and a few of them are compared: with
     all points in one go, and in several passes. Each loss function must be a mean over its errors,
@@ -128,6 +133,7 @@ class CheckedEngine(GradientEngine):
             self._engine.name == "one-pass"
             and (
                 (due and batch.inputs is not self._checked_points)
+                or self._long_unchecked()
                 or not same_objects(self.model.data.bcs, self._checked_conditions)
                 or isinstance(self._engine, PassesEngine) != self._divides(batch.inputs)
             )
@@ -135,6 +141,10 @@ class CheckedEngine(GradientEngine):
             self._check(batch)
         assert self._engine is not None
         return self._engine
+
+    def _long_unchecked(self) -> bool:
+        """Whether the same points are to be checked again; one of several processes may not."""
+        return current() is None and self._evaluations > _EVALUATIONS_ON_THE_SAME_POINTS
 
     def _divides(self, points: np.ndarray) -> bool:
         """Whether points are too many to be evaluated together."""
@@ -266,9 +276,9 @@ class CheckedEngine(GradientEngine):
 
         Sums over thousands of points in another order, and derivatives from matrices of another
         shape, make relative differences of some thousand times the machine precision. The root of
-        it is more, and far below the differences that a wrong engine makes. A loss that is little
-        but rounding, of a condition that is met, may differ by more: such a one also changes with
-        the last digits of the parameters, and not with the number of evaluations. Nothing is
+        it is more, and far below the differences that a wrong engine makes. A small loss that is
+        little but rounding, of a condition that is met, may differ by more: such a one also changes
+        with the last digits of the parameters, and not with the number of evaluations. Nothing is
         compared where DeepXDE's loss is not finite.
 
         Args:
@@ -289,7 +299,8 @@ class CheckedEngine(GradientEngine):
             here = evaluate()
             near = torch.stack(rounded(self.parameters().all, evaluate, epsilon=epsilon))
             rounding, drift = (near - here).abs().amax(0), (evaluate() - here).abs()
-            wrong &= ~((difference <= ROUNDING_FACTOR * rounding) & (drift < rounding))
+            allowed = (ROUNDING_FACTOR * rounding).clamp(max=10 * epsilon)
+            wrong &= ~((difference <= allowed) & (drift < rounding))
         return ", ".join(
             term.name for term, w in zip(self.groups.terms, wrong.tolist(), strict=True) if w
         )

@@ -80,6 +80,8 @@ class TrainStep:
         )
         #: The number of iterations that were asked of it.
         self.calls = 0
+        #: If set, the step that makes the iterations instead.
+        self.successor: TrainStep | None = None
         #: If set, called before each iteration. It may put another step into the model, which then
         #: makes the iteration instead; it returns whether it did.
         self.hand_over: Callable[[], bool] | None = None
@@ -120,7 +122,9 @@ class TrainStep:
 
     def __call__(self, inputs: Any, targets: Any, auxiliary_vars: Any) -> None:
         self.calls += 1
-        if self.hand_over is not None and self.hand_over():
+        if self.successor is not None:
+            self.successor(inputs, targets, auxiliary_vars)
+        elif self.hand_over is not None and self.hand_over():
             self.model.train_step(inputs, targets, auxiliary_vars)
         else:
             self._iterate(Batch(inputs, targets, auxiliary_vars))

@@ -119,3 +119,52 @@ def test_the_callback_refuses_it():
     model.compile("adam", lr=1e-2, verbose=0)
     with pytest.raises(ValueError, match="one of the script's own"):
         model.train(iterations=2, callbacks=[ddb.LossWeighting("auto")], verbose=0)
+
+
+@pytest.mark.parametrize("before", [None, [1, 10]])
+@pytest.mark.parametrize("wraps", [True, False])
+def test_numbers_that_a_callback_sets(before, wraps, float64):
+    """The function goes on training, with the new numbers."""
+
+    class Set(dde.callbacks.Callback):
+        def on_epoch_end(self):
+            if self.model.train_state.step == 3:
+                self.model.loss_weights = [1, 20]
+
+    parameters, calls = [], []
+    for base in (dde.Model, ddb.Model):
+        model = base(data(400), network())
+        model.compile("adam", lr=1e-2, loss_weights=before, verbose=0)
+        step, made = model.train_step if wraps else own_step(model), list[None]()
+
+        def counted(*batch, made=made, step=step):
+            made.append(step(*batch))
+
+        model.train_step = counted
+        model.train(iterations=8, callbacks=[Set()], verbose=0)
+        calls.append(len(made))
+        parameters.append(scripts.parameters_of(model))
+    assert calls == [8, 8]
+    torch.testing.assert_close(*parameters, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("of_class", [True, False])
+def test_its_numbers_are_saved_and_kept(of_class, tmp_path):
+    def compiled():
+        model = (with_own_step(ddb.Model) if of_class else ddb.Model)(data(400), network())
+        model.compile("adam", lr=1e-2, loss_weights=[1, 7], verbose=0)
+        if not of_class:
+            model.train_step = own_step(model)
+        return model
+
+    model = compiled()
+    model.train(iterations=4, verbose=0)
+    resumed = compiled()
+    resumed.restore(model.save(str(tmp_path / "model")))
+    for one in (model, resumed):
+        one.train(iterations=3, verbose=0)
+        assert one.weights == {"pde": 1, "bc0": 7}
+    assert torch.equal(scripts.parameters_of(model), scripts.parameters_of(resumed))
+    if not of_class:
+        model.compile("adam", lr=1e-3, loss_weights="keep", verbose=0)
+        assert model.weights == {"pde": 1, "bc0": 7}

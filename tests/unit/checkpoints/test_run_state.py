@@ -452,3 +452,21 @@ def test_what_train_returned_stays_as_it_is(tmp_path):
     assert (history.steps, history.loss_weights, state.step, state.best_step) == before
     assert before[0] == [0, 3, 6, 9, 12]
     assert (model.losshistory.steps, model.train_state.step) == ([0, 3], 5)
+
+
+def test_a_callback_that_restores_keeps_what_it_holds(tmp_path):
+    class Back(dde.callbacks.Callback):
+        def on_train_begin(self):
+            self.state = self.model.train_state
+
+        def on_epoch_end(self):
+            if self.state.step == 8:
+                self.model.restore(str(tmp_path / "model-5.pt"))
+                assert self.state.step == 5
+                self.model.stop_training = True
+
+    model = compiled("db-mean")
+    saving = dde.callbacks.ModelCheckpoint(str(tmp_path / "model"), period=5)
+    _, state = model.train(iterations=20, callbacks=[saving, Back()], verbose=0)
+    assert state is model.train_state
+    assert state.step == 5

@@ -120,6 +120,54 @@ def test_a_residual_that_counts_its_calls_is_a_difference():
         model.train(iterations=1, verbose=0)
 
 
+def test_a_residual_that_changes_in_a_training_is_found():
+    """A callback changes what it reads, and the points stay."""
+    mixes = False
+
+    class Change(dde.callbacks.Callback):
+        def on_epoch_end(self):
+            nonlocal mixes
+            mixes = True
+
+    def pde(x, u):
+        return mixing(x, u) if mixes else scripts.klein_gordon_residual(x, u)
+
+    model = ddb.Model(scripts.klein_gordon(pde=pde), scripts.network())
+    model.compile("adam", lr=1e-3, verbose=0)
+    with pytest.warns(UserWarning, match="does not give DeepXDE's loss of pde on"):
+        model.train(iterations=520, callbacks=[Change()], verbose=0)
+    assert model.gradient_engine == "per-group"
+
+
+def test_random_numbers_of_a_script_are_no_rounding():
+    """They go on in each evaluation, as those of NumPy and PyTorch do not in a check."""
+    random = np.random.default_rng(0)
+
+    def pde(x, u):
+        return scripts.klein_gordon_residual(x, u) * float(random.uniform(0.5, 1.5))
+
+    model = ddb.Model(scripts.klein_gordon(pde=pde), scripts.network())
+    model.compile("adam", lr=1e-3, verbose=0)
+    with pytest.warns(UserWarning, match="draws random numbers"):
+        model.train(iterations=1, verbose=0)
+
+
+def test_a_residual_far_from_the_origin_is_checked():
+    """Last digits of the parameters matter there, but the difference is larger than rounding."""
+    geom = dde.geometry.Rectangle([0, 0], [1e4, 1e4])
+
+    def pde(x, u):
+        return dde.grad.hessian(u, x, i=0, j=0) + 1 - u.mean()
+
+    bc = dde.icbc.DirichletBC(geom, lambda x: 0, lambda x, on: on)
+    dde.config.set_random_seed(0)
+    data = dde.data.PDE(geom, pde, [bc], 300, 150)
+    model = ddb.Model(data, dde.nn.FNN([2, 20, 20, 1], "sin", "Glorot normal"))
+    model.compile("adam", lr=1e-3, verbose=0)
+    with pytest.warns(UserWarning, match="does not give DeepXDE's loss of pde on"):
+        model.train(iterations=1, verbose=0)
+
+
 def test_a_forced_engine_that_does_not_hold_is_an_error(float64):
     model = ddb.Model(scripts.klein_gordon(pde=mixing), scripts.network())
     model.compile("adam", lr=1e-2, loss_weights="db-std", gradient_engine="one-pass", verbose=0)
