@@ -84,7 +84,7 @@ class UnitWarning:
         else:
             what = (
                 f"a change of the parameters changes {small!r} about {times} less than {large!r} "
-                f"(squares). If {small!r} is not met by construction (hard constraint), give"
+                f"(squares). {self._where_met(small)}give"
             )
         warnings.warn(
             f"Terms seem to be in other units: {what} the strategy {in_words(factors)}, which "
@@ -117,6 +117,16 @@ class UnitWarning:
             return None
         read = torch.stack([self._losses, self._largest_entries.to(self._losses)]).tolist()
         return [g**2 / (4 * loss) if loss > 0 else math.nan for loss, g in zip(*read, strict=True)]
+
+    def _where_met(self, name: str) -> str:
+        """What to do where a condition is small because the network meets it by construction."""
+        if all(term.condition is None for term in self._groups.terms if term.name == name):
+            return "If the units are the reason, "
+        return (
+            f"If {name!r} is met by construction (hard constraint), its loss is nothing but "
+            "rounding, which a strategy weighs all the same: leave the condition out, or give "
+            f'loss_groups={{"unweighted": [{name!r}]}}. Else '
+        )
 
     def _share_a_group(self, *names: str) -> bool:
         return any(

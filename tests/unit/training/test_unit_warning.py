@@ -94,7 +94,8 @@ def test_a_hard_constraint_is_named_as_a_reason():
     model = ddb.Model(data, net)
     model.compile("adam", lr=1e-3, loss_weights="dn", verbose=0)
     (message,) = told(model)
-    assert "If 'data0' is not met by construction (hard constraint), give the strategy" in message
+    assert "If 'data0' is met by construction (hard constraint)" in message
+    assert """leave the condition out, or give loss_groups={"unweighted": ['data0']}""" in message
 
 
 def test_a_restored_run_is_told_nothing_of_an_update_that_it_has_not_seen(tmp_path):
