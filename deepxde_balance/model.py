@@ -53,7 +53,7 @@ from .training.given_optimizer import check_frozen, check_trains
 from .training.loss_check import is_finite, warn_of_test_losses
 from .training.loss_units import follow_change
 from .training.lost_weights import warn_of_lost_weights
-from .training.own_step import check_class, check_replaced
+from .training.own_step import check_class, check_replacement
 from .training.run import TrainingRun, present_point_weights, run_of, unchanged_on_error
 from .training.step import TrainStep, factors_of, has_l1
 from .training.weigh_points import PointWeightsGiven
@@ -679,7 +679,7 @@ class Model(StockModel):
         step = self._run.step
         replaced = self._train_step_now is not step
         if step is not None and replaced and step.calls == self._run.calls_at_begin:
-            check_replaced(step)
+            check_replacement(step)
         self._run.counts = {
             callback: callback.epochs_since_last_save for callback in self._checkpoint_callbacks()
         }

@@ -24,7 +24,7 @@ from .one_pass import OnePassEngine, loss_functions, same_objects
 from .passes import PassesEngine
 from .per_group import PerGroupEngine
 from .points_per_pass import PassSize
-from .rounding import ROUNDING_FACTOR, machine_epsilon, rounded
+from .rounding import ROUNDING_FACTOR, at_other_last_digits, machine_epsilon
 
 #: A check costs about two iterations. Where points change more often than this, not every change is
 #: checked.
@@ -297,7 +297,9 @@ class CheckedEngine(GradientEngine):
                     return torch.stack(engine.losses(batch)).detach()
 
             here = evaluate()
-            near = torch.stack(rounded(self.parameters().all, evaluate, epsilon=epsilon))
+            near = torch.stack(
+                at_other_last_digits(self.parameters().all, evaluate, epsilon=epsilon)
+            )
             rounding, drift = (near - here).abs().amax(0), (evaluate() - here).abs()
             allowed = (ROUNDING_FACTOR * rounding).clamp(max=10 * epsilon)
             wrong &= ~((difference <= allowed) & (drift < rounding))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import deepxde as dde
@@ -21,7 +22,7 @@ LAST_DIGIT_CHANGES = (0.02, -0.013, 0.017, -0.019, 0.011, -0.007, 0.005, -0.011,
 ROUNDING_FACTOR = 30
 
 
-def rounded(
+def at_other_last_digits(
     parameters: Sequence[Tensor],
     evaluate: Callable[[], Evaluated],
     changes: Sequence[float] = LAST_DIGIT_CHANGES,
@@ -37,14 +38,14 @@ def rounded(
     """
     results = []
     for change in changes:
-
-        def by_last_digits(p: Tensor, change: float = change) -> Tensor:
-            eps = torch.finfo(p.dtype).eps if epsilon is None else epsilon
-            return p * (1 + change * float(eps**0.5))
-
-        with moved(parameters, by_last_digits):
+        with moved(parameters, partial(_by_last_digits, change, epsilon)):
             results.append(evaluate())
     return results
+
+
+def _by_last_digits(change: float, epsilon: float | None, p: Tensor) -> Tensor:
+    share: float = change * (torch.finfo(p.dtype).eps if epsilon is None else epsilon) ** 0.5
+    return p * (1 + share)
 
 
 @contextmanager

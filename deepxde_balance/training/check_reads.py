@@ -38,12 +38,12 @@ def check_reads(
         ValueError: If the weighting reads errors at points, but the losses are not made of such
             errors; or if there are point weights, but a loss is not "MSE".
     """
-    data, name = model.data, type(weighting).__name__
+    data, name = model.data, weighting.called
     if weighting.reads.needs_errors and not _losses_are_of_errors(data):
         raise ValueError(
             f"{name} needs the errors at the points, which only dde.data.PDE, TimePDE, IDE, FPDE "
             f"and TimeFPDE tell, not {type(data).__name__} with losses of its own. Use "
-            'loss_weights="equal"; with several terms, a strategy that reads losses alone ("capu").'
+            'loss_weights="equal"; with several terms, a strategy that reads none ("capu", "db-kurtosis").'
         )
     if with_points and not _losses_are_of_errors(data):
         raise ValueError(

@@ -7,7 +7,8 @@ from ..weightings import Equal, Fixed
 from .step import TrainStep
 
 _REMEDY = (
-    "give a list of numbers, which DeepXDE multiplies its losses with, or leave loss_weights out"
+    "give a list of numbers, which DeepXDE multiplies its losses with, or leave loss_weights and "
+    "point_weights out"
 )
 
 
@@ -24,7 +25,7 @@ def check_class(name: str, step: TrainStep | None, asked: EngineAsked, several: 
         ValueError: If there is anything of that kind.
     """
     own = f"{name} makes a `train_step` of its own when it is compiled"
-    if step is not None and not is_replaceable(step):
+    if step is not None and not deepxde_weighs_alike(step):
         raise ValueError(f"{own}: {_lost(step)} would have no effect; {_REMEDY}.")
     for key, value in (("gradient_engine", asked.name), ("points_per_pass", asked.points_per_pass)):
         if value is not None:
@@ -33,20 +34,20 @@ def check_class(name: str, step: TrainStep | None, asked: EngineAsked, several: 
         raise ValueError(f"{own}, and several processes can't share it.")
 
 
-def check_replaced(step: TrainStep) -> None:
+def check_replacement(step: TrainStep) -> None:
     """Refuses a function in the place of a step, which has not called the step.
 
     Raises:
         RuntimeError: If the step has weights that DeepXDE's losses do not have.
     """
-    if not is_replaceable(step):
+    if not deepxde_weighs_alike(step):
         raise RuntimeError(
-            "model.train_step is a function that does not call the one that it has replaced: "
+            "model.train_step is a function that has not called the one that it has replaced: "
             f"{_lost(step)} would have no effect. Call the replaced one in it, or {_REMEDY}."
         )
 
 
-def is_replaceable(step: TrainStep) -> bool:
+def deepxde_weighs_alike(step: TrainStep) -> bool:
     """Whether the losses that DeepXDE gives have all that the step brings into them."""
     return isinstance(step.weighting, (Equal, Fixed)) and step.points is None
 

@@ -300,7 +300,7 @@ def test_a_strategy_that_can_not_balance_the_problem(tmp_path):
         data, net = build()
         return dde.data.PDE(data.geom, data.pde, [], num_domain=20), net
 
-    with pytest.raises(ValueError, match="DN has nothing to weigh"):
+    with pytest.raises(ValueError, match="'dn' has nothing to weigh"):
         compare(without_conditions, ["equal", "dn"], 10, out=tmp_path)
     assert not files(tmp_path)
 

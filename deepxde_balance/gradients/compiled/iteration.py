@@ -15,7 +15,7 @@ from ..._deepxde.no_trace import no_trace
 from ...terms.groups import TermGroups
 from ..base import GradientEngine, IterationGradients, Measured, Parameters, StatefulMeasure
 from ..one_pass import OnePassEngine
-from ..rounding import LAST_DIGIT_CHANGES, moved, rounded
+from ..rounding import LAST_DIGIT_CHANGES, at_other_last_digits, moved
 from .comparison import Comparison, compare
 from .trace import Traced, trace
 
@@ -137,7 +137,9 @@ class CompiledIteration:
         batch, apart = self.seen.batch, self.measure and Apart(self.measure)
         expected = self.one_pass.gradients(batch, apart)
         found, _ = self._evaluate()
-        near = rounded(self.parameters.all, lambda: self.one_pass.gradients(batch, apart), changes)
+        near = at_other_last_digits(
+            self.parameters.all, lambda: self.one_pass.gradients(batch, apart), changes
+        )
         return compare(found, expected, near)
 
 

@@ -228,5 +228,5 @@ def test_a_data_class_with_losses_of_its_own_is_refused_by_name():
     data = klein_gordon()
     data.__class__ = Halved
     model = ddb.Model(data, network())
-    with pytest.raises(ValueError, match=r'Auto needs the errors at .* not Halved.*"capu"'):
+    with pytest.raises(ValueError, match=r'.auto. needs the errors at .* not Halved.*"capu"'):
         model.compile("adam", lr=1e-3, loss_weights="auto", verbose=0)
