@@ -43,7 +43,8 @@ def check_reads(
         raise ValueError(
             f"{name} needs the errors at the points, which only dde.data.PDE, TimePDE, IDE, FPDE "
             f"and TimeFPDE tell, not {type(data).__name__} with losses of its own. Use "
-            'loss_weights="equal"; with several terms, a strategy that reads none ("capu", "db-kurtosis").'
+            'loss_weights="equal"; with several terms, a strategy that reads none ("capu", '
+            '"db-kurtosis").'
         )
     if with_points and not _losses_are_of_errors(data):
         raise ValueError(

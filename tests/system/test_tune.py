@@ -269,7 +269,7 @@ def test_a_strategy_that_can_not_balance_the_problem(tmp_path):
         data, net = build()
         return dde.data.PDE(data.geom, data.pde, [], num_domain=20), net
 
-    with pytest.raises(ValueError, match="'dn:beta=0.5' has nothing to weigh"):
+    with pytest.raises(ValueError, match=r"'dn:beta=0\.5' has nothing to weigh"):
         tune(without_conditions, ("dn", {"beta": (0.5, 0.9)}), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
