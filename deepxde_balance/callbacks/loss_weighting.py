@@ -25,6 +25,7 @@ from ..training.best_step import TrainState, judge_by_weights
 from ..training.build_step import check_points, go_on_step, keep_step, start_step
 from ..training.check_reads import check_reads
 from ..training.given_optimizer import check_trains
+from ..training.hard_constraints import weighed_groups
 from ..training.loss_units import follow_change, with_factors
 from ..training.run import run_of
 from ..training.step import TrainStep, factors_of
@@ -161,7 +162,8 @@ class LossWeighting(dde.callbacks.Callback):
 
     def _present_groups(self, in_passes: bool) -> TermGroups:
         terms = rename(find_terms(self.model, in_passes), self.term_names)
-        return group_terms(terms, self.loss_groups)
+        groups = group_terms(terms, self.loss_groups)
+        return weighed_groups(self.model, self.weighting, groups)
 
     def on_train_begin(self) -> None:
         model, run = self.model, run_of(self.model)
@@ -218,7 +220,10 @@ class LossWeighting(dde.callbacks.Callback):
         """
         if before is not None:
             groups = before.engine.groups
-            if self.loss_groups is None or group_terms(groups.terms, self.loss_groups) == groups:
+            if self.loss_groups is None:
+                return before
+            present = group_terms(groups.terms, self.loss_groups)
+            if present.without(groups.unweighted) == groups:  # without hard constraints, too
                 return before
         raise ValueError(
             '"keep" keeps the weights of the phase before, but no LossWeighting has trained '

@@ -11,6 +11,7 @@ import numpy as np
 from .._deepxde.stock_model import StockModel
 from ..terms.groups import LossGroups, TermGroups
 from ..terms.term import REFERENCE
+from ..training.hard_constraints import met_by_construction
 from ..weightings import StrategyName
 from ..weightings.group_gradients import GroupGradients
 from .findings import Findings
@@ -131,6 +132,7 @@ def diagnose(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = measures.weighted_norms / reference_norm
     points = tuple(_number_of_points(model, groups, row) for row in groups.rows)
+    hard = met_by_construction(model, groups)
     findings = Findings(
         measures,
         ratios,
@@ -140,8 +142,10 @@ def diagnose(
         observer.term_traces(),
         residual_known=reference == "residual",
         present=observer.present_factors(),
+        hard=frozenset(groups.terms[i].name for i in hard),
     )
-    advice = recommend(model, strategy_groups(model, groups, loss_groups), findings)
+    weighed = strategy_groups(model, groups, loss_groups).without(hard)
+    advice = recommend(model, weighed, findings)
     sentences = findings.sentences()
     if findings.finite.all():
         sentences.append(advice.text)

@@ -46,6 +46,7 @@ class Findings:
             the losses are not computed from errors at points.
         residual_known: Whether the reference consists of PDE residuals.
         present: The static factors of the terms, by name, that are in all of these.
+        hard: The terms that the network meets by construction.
     """
 
     measures: Measures
@@ -56,6 +57,7 @@ class Findings:
     traces: Mapping[str, float] | None
     residual_known: bool = True
     present: Mapping[str, float] = field(default_factory=dict)
+    hard: frozenset[str] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,13 +70,22 @@ class Findings:
         return finite
 
     @cached_property
+    def to_learn(self) -> np.ndarray:
+        """Whether each row has a term that is not met by construction, shape (K,)."""
+        return np.array([not self.hard.issuperset(own) for own in self.terms])
+
+    @cached_property
     def sizes(self) -> dict[str, float]:
         """What tells a term's units: its trace, or else its loss. Terms without are left out."""
         found = self.traces
         if found is None:
             losses = zip(self.terms, self.measures.losses.tolist(), strict=True)
             found = {own[0]: loss for own, loss in losses if len(own) == 1}
-        return {name: size for name, size in found.items() if 0 < size < math.inf}
+        return {
+            name: size
+            for name, size in found.items()
+            if 0 < size < math.inf and name not in self.hard
+        }
 
     @cached_property
     def factors(self) -> dict[str, float]:
@@ -105,14 +116,14 @@ class Findings:
 
     def any_condition_learnable(self) -> bool:
         """Whether a parameter of the network changes at least one condition."""
-        rows = [k for k in range(len(self.names)) if k not in self.reference]
+        rows = [k for k in np.flatnonzero(self.to_learn) if k not in self.reference]
         if self.traces is None:
             return any(self.measures.norms[k] != 0 or self.measures.losses[k] == 0 for k in rows)
         return any(self.traces[name] != 0 for k in rows for name in self.terms[k])
 
     def sentences(self) -> list[str]:
         """What was found: what is broken, then the comparison of the gradients, then the rest."""
-        found = [*self._broken(), *self._balance(), *self._without_gradient()]
+        found = [*self._broken(), *self._hard(), *self._balance(), *self._without_gradient()]
         if self.residual_known and self.finite.all():
             found += [*self._other_units(), *self._small_side(), *self._met(), *self._few_points()]
         return found
@@ -123,7 +134,8 @@ class Findings:
         if not self.residual_known:
             return []
         others = (k for k in range(len(self.names)) if k not in self.reference)
-        return [k for k in others if self.finite[k] and self.measures.weights[k] != 0]
+        usable = self.finite & self.to_learn & (self.measures.weights != 0)
+        return [k for k in others if usable[k]]
 
     @cached_property
     def _in_like_units(self) -> list[int]:
@@ -149,9 +161,18 @@ class Findings:
             "division by 0, or the root or logarithm of a negative number."
         ]
 
+    def _hard(self) -> list[str]:
+        if not self.hard:
+            return []
+        return [
+            f"Met by construction (hard constraint): {listed(sorted(self.hard))}. The loss is "
+            "nothing but rounding: strategies leave it at weight 1, and the training does not need "
+            "it."
+        ]
+
     def _balance(self) -> list[str]:
         norms = self.measures.weighted_norms
-        compared = np.flatnonzero(self.finite & (norms > 0))
+        compared = np.flatnonzero(self.finite & self.to_learn & (norms > 0))
         if len(compared) < 2:
             return ["There are no two terms to balance."]
         weak = compared[norms[compared].argmin()]
@@ -172,7 +193,8 @@ class Findings:
 
     def _without_gradient(self) -> list[str]:
         sentences = []
-        for k in np.flatnonzero(self.finite & (self.measures.weighted_norms == 0)):
+        without = self.finite & self.to_learn & (self.measures.weighted_norms == 0)
+        for k in np.flatnonzero(without):
             name = self.names[k]
             if self.measures.weights[k] == 0:
                 sentences.append(f"{name} has weight 0: it is not trained.")

@@ -95,6 +95,8 @@ def _against_auto(
     if not num_residuals and not groups.has_reference:
         return "there is no PDE residual to weigh the conditions against", False
     if len(groups.names) < 2:
+        if findings.hard:
+            return "the network meets all other terms by construction", False
         if groups.unweighted:
             return "loss_groups leaves all conditions unweighted", False
         more = '; loss_groups={"pde": [0]} would make the other residuals conditions'

@@ -43,6 +43,22 @@ class TermGroups:
         """
         return self.members + ((self.unweighted,) if self.unweighted else ())
 
+    def without(self, unweighted: Iterable[int]) -> TermGroups:
+        """The groups without some terms, which are unweighted then; empty groups are left out.
+
+        Args:
+            unweighted: The positions of these terms.
+        """
+        out = {*self.unweighted, *unweighted}
+        members = [tuple(i for i in own if i not in out) for own in self.members]
+        left = [k for k, own in enumerate(members) if own]
+        return TermGroups(
+            self.terms,
+            tuple(self.names[k] for k in left),
+            tuple(members[k] for k in left),
+            tuple(sorted(out)),
+        )
+
     def scale_factors(
         self, scale: Mapping[str, float] | Sequence[float] | None
     ) -> tuple[float, ...]:

@@ -24,6 +24,7 @@ from ..weightings import Equal, Fixed, Keep, StrategyName, Weighting
 from ..weightings.base import Reads
 from ..weightings.per_point import KeptPoints
 from .check_reads import check_reads
+from .hard_constraints import weighed_groups
 from .run import TrainingRun
 from .step import TrainStep
 from .weigh_points import (
@@ -130,6 +131,7 @@ def build_step(
         return None, None
     other, terms = _find_terms(model, loss, weighting, point_weights is not None, engine)
     groups = group_terms(rename(terms, term_names), loss_groups)
+    groups = weighed_groups(other, weighting, groups)
     step = start_step(model, weighting, groups, engine, point_weights=point_weights)
     check_points(other, step)
     return step, None

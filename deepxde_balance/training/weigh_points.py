@@ -198,9 +198,7 @@ def _named(
             made[key] = copy.deepcopy(point_weightings.get(one))
         for i in members[name]:
             if i not in terms:
-                raise ValueError(
-                    f"point_weights names {name!r}, which loss_groups lists as unweighted."
-                )
+                raise ValueError(f"point_weights names {name!r}, which is unweighted.")
             if i in rules:
                 raise ValueError(f"point_weights names the term {groups.terms[i].name!r} twice.")
             rules[i] = made[key]

@@ -588,7 +588,7 @@ def stationary(given):
         (lambda: compiled({"bc0": "rba", "bc": "rba"}, loss_groups=IC), "term 'bc0' twice"),
         (
             lambda: compiled({"bc0": "rba"}, loss_groups={"ic": [1, 2], "unweighted": [0]}),
-            "lists as unweighted",
+            "which is unweighted",
         ),
         (lambda: compiled({"pde": [1.0, 2.0]}), "pde has 2 numbers, but there are"),
         (lambda: compiled({"bc0": np.full(12, -1.0)}), "is -1.0 at point 0"),

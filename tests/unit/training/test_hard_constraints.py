@@ -1,0 +1,329 @@
+"""Conditions that an output transform meets: which they are, and that strategies leave them alone.
+
+The oracles are the transforms, from which one sees what is met, and the same problem without the
+condition, which must train alike.
+"""
+
+import random
+import warnings
+from typing import Any
+
+import deepxde as dde
+import numpy as np
+import pytest
+import torch
+from _support.scripts import network, parameters_of
+
+import deepxde_balance as ddb
+from deepxde_balance.terms.find_terms import find_terms
+from deepxde_balance.terms.groups import group_terms
+from deepxde_balance.training.hard_constraints import met_by_construction
+
+
+def sine(x):
+    return torch.sin(np.pi * x[:, 0:1])  # at x = 1 it is a rounding error
+
+
+def zero(x):
+    return 0 * x[:, :1]
+
+
+def geometry():
+    return dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 1))
+
+
+def on_side(x, side):
+    return np.isclose(x[0], side)
+
+
+def dirichlet(geom, on=lambda _, on: on):
+    return dde.icbc.DirichletBC(geom, zero, on)
+
+
+def initial(geom):
+    return dde.icbc.IC(geom, lambda x: np.sin(np.pi * x[:, :1]), lambda _, on: on)
+
+
+def at_rest(geom):
+    return dde.icbc.OperatorBC(
+        geom, lambda x, u, _: dde.grad.jacobian(u, x, i=0, j=1), lambda x, _: np.isclose(x[1], 0)
+    )
+
+
+def heat(x, u):
+    return dde.grad.jacobian(u, x, i=0, j=1) - 0.1 * dde.grad.hessian(u, x, i=0, j=0)
+
+
+def problem(conditions, pde=heat):
+    dde.config.set_random_seed(7)
+    geom = geometry()
+    made = [condition(geom) for condition in conditions]
+    return dde.data.TimePDE(geom, pde, made, num_domain=60, num_boundary=20, num_initial=20)
+
+
+def transformed(output=None, features=None, inputs=2):
+    net = network((inputs, 10, 10, 1))
+    if output is not None:
+        net.apply_output_transform(output)
+    if features is not None:
+        net.apply_feature_transform(features)
+    return net
+
+
+def stock(data, net):
+    model = dde.Model(data, net)
+    model.compile("adam", lr=1e-2, verbose=0)
+    return model
+
+
+def names_of_met(model):
+    groups = group_terms(find_terms(model))
+    return [groups.terms[i].name for i in met_by_construction(model, groups)]
+
+
+def compiled(strategy, data, net, **arguments):
+    model = ddb.Model(data, net)
+    model.compile("adam", lr=1e-2, loss_weights=strategy, verbose=0, **arguments)
+    return model
+
+
+def numpy_state():
+    return np.random.get_state(legacy=False)["state"]["key"].copy()
+
+
+def left(geom):
+    return dirichlet(geom, lambda x, _: on_side(x, 0))
+
+
+def right(geom):
+    return dirichlet(geom, lambda x, _: on_side(x, 1))
+
+
+def insulated(geom):
+    return dde.icbc.NeumannBC(geom, zero, lambda _, on: on)
+
+
+def periodic(order):
+    return lambda geom: dde.icbc.PeriodicBC(geom, 0, lambda _, on: on, derivative_order=order)
+
+
+def hot(geom):
+    value = 300.0
+    return dde.icbc.IC(geom, lambda x: value + zero(x), lambda _, on: on)
+
+
+def rising(x):
+    angle = 2 * np.pi * x[:, 0:1]
+    return torch.cat([torch.sin(angle), torch.cos(angle), x[:, 1:2]], dim=1)
+
+
+#: The network, the conditions, and the names of those that it meets.
+CASES: dict[str, tuple[dict[str, Any], list[Any], list[str]]] = {
+    "sine": (dict(output=lambda x, u: sine(x) * u), [dirichlet, initial], ["bc0"]),
+    "polynomial": (
+        dict(output=lambda x, u: x[:, 0:1] * (1 - x[:, 0:1]) * u),
+        [initial, dirichlet],
+        ["bc1"],
+    ),
+    "roots, nan outside": (
+        dict(output=lambda x, u: (x[:, 0:1] * (1 - x[:, 0:1])).sqrt() * u),
+        [dirichlet, initial],
+        ["bc0"],
+    ),
+    "initial state": (
+        dict(output=lambda x, u: sine(x) + x[:, 1:2] * u),
+        [dirichlet, initial, at_rest],
+        ["ic1"],
+    ),
+    "initial state and velocity": (
+        dict(output=lambda x, u: sine(x) + x[:, 1:2] ** 2 * u),
+        [dirichlet, initial, at_rest],
+        ["ic1", "ic2"],
+    ),
+    "a value of 300": (
+        dict(output=lambda x, u: 300 * (1 + x[:, 1:2] * u)),
+        [dirichlet, hot],
+        ["ic1"],
+    ),
+    "one side of two": (
+        dict(output=lambda x, u: x[:, 0:1] * u),
+        [left, right, initial],
+        ["bc0"],
+    ),
+    "one side of a condition for both": (
+        dict(output=lambda x, u: x[:, 0:1] * u),
+        [dirichlet, initial],
+        [],
+    ),
+    "flux": (
+        dict(output=lambda x, u: (x[:, 0:1] * (1 - x[:, 0:1])) ** 2 * u),
+        [insulated, initial],
+        ["bc0"],
+    ),
+    "periodic features": (
+        dict(features=rising, inputs=3),
+        [periodic(0), periodic(1), initial],
+        ["bc0", "bc1"],
+    ),
+    "nothing": ({}, [dirichlet, initial, at_rest, periodic(0), insulated], []),
+    "tiny units": (dict(output=lambda x, u: 1e-12 * u), [dirichlet, at_rest, initial], []),
+    "huge units": (dict(output=lambda x, u: 1e12 * u), [dirichlet, at_rest, initial], []),
+}
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
+def test_finds_what_the_transform_meets(case, precision, request):
+    if precision == "float64":
+        request.getfixturevalue("float64")
+    options, conditions, met = CASES[case]
+    assert names_of_met(stock(problem(conditions), transformed(**options))) == met
+
+
+def trained(strategy, conditions):
+    model = compiled(strategy, problem(conditions), transformed(lambda x, u: sine(x) * u))
+    history, _ = model.train(iterations=30, display_every=10, verbose=0)
+    return model.weights, np.array(history.loss_train)
+
+
+@pytest.mark.parametrize("strategy", ["db-kurtosis", "dn", "ntk-exact", "relobralo", "sa"])
+def test_trains_as_without_the_condition(strategy, float64):
+    with pytest.warns(UserWarning, match="meets the condition 'bc2' by construction"):
+        weights, losses = trained(strategy, [initial, at_rest, dirichlet])
+    weights_without, losses_without = trained(strategy, [initial, at_rest])
+    assert weights == pytest.approx(weights_without, rel=1e-6)
+    assert losses[:, :3] == pytest.approx(losses_without, rel=1e-6)
+    assert (losses[:, 3] < 1e-25).all()
+
+
+def test_auto_trains_nearly_as_without_the_condition(float64):
+    """Its estimates of the kernel draw one random number for each point, also of the condition."""
+    with pytest.warns(UserWarning, match="meets the condition 'bc2' by construction"):
+        weights, _ = trained("auto", [initial, at_rest, dirichlet])
+    without, _ = trained("auto", [initial, at_rest])
+    assert weights == pytest.approx(without, rel=0.3)
+
+
+def test_the_warning_names_the_line_of_the_script():
+    data, net = problem([dirichlet, initial]), transformed(lambda x, u: sine(x) * u)
+    with pytest.warns(UserWarning, match="so 'auto' leaves it at weight 1") as caught:
+        ddb.Model(data, net).compile("adam", lr=1e-3, loss_weights="auto", verbose=0)
+    assert [one.filename for one in caught] == [__file__]
+
+
+@pytest.mark.parametrize("weights", [None, "equal", [1, 2, 3]])
+def test_without_a_strategy_nothing_is_said(weights):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled(weights, problem([dirichlet, initial]), transformed(lambda x, u: sine(x) * u))
+
+
+def test_a_condition_that_is_met_now_is_weighed():
+    """The network gives 0 now, which its last layer can change."""
+    net = transformed()
+    torch.nn.init.zeros_(net.linears[-1].weight)
+    assert names_of_met(stock(problem([dirichlet, at_rest]), net)) == []
+
+
+def test_a_learned_condition_is_weighed():
+    model = stock(problem([dirichlet]), transformed())
+    model.train(iterations=1500, verbose=0)
+    assert model.train_state.loss_train[1] < 1e-5
+    assert names_of_met(model) == []
+
+
+def test_groups_of_the_user():
+    """A group loses the condition; one that has no other is gone."""
+    conditions = [dirichlet, initial, at_rest]
+    net = transformed(lambda x, u: sine(x) + sine(x) * x[:, 1:2] * u)
+    with pytest.warns(UserWarning, match="the conditions 'bc0', 'ic1' by construction"):
+        model = compiled("auto", problem(conditions), net, loss_groups={"bc": [0], "start": [1, 2]})
+    assert list(model.weights) == ["pde", "start"]
+
+
+def test_no_condition_left_is_an_error():
+    model = ddb.Model(problem([dirichlet]), transformed(lambda x, u: sine(x) * u))
+    with pytest.raises(ValueError, match=r"'bc0' by construction .* 'auto' has nothing to weigh"):
+        model.compile("adam", lr=1e-3, loss_weights="auto", verbose=0)
+    assert model.opt is None
+
+
+def test_the_model_is_left_as_it_was():
+    """Parameters to the bit, random states, the network's mode, points, and cached targets."""
+    data, net = problem([dirichlet, initial]), transformed(lambda x, u: sine(x) * u)
+    model = stock(data, net)
+    net.eval()
+    groups = group_terms(find_terms(model))
+    before, points = parameters_of(model).clone(), data.train_x.copy()
+    errors = [float(loss) for loss in model._outputs_losses(True, *data.train_next_batch())[1]]
+    net.eval()
+    states = (torch.get_rng_state(), numpy_state(), random.getstate())
+    assert met_by_construction(model, groups)
+    assert torch.equal(parameters_of(model), before)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert np.array_equal(numpy_state(), states[1])
+    assert random.getstate() == states[2]
+    assert not net.training and net.auxiliary_vars is None
+    assert np.array_equal(data.train_x, points)
+    after = [float(loss) for loss in model._outputs_losses(True, *data.train_next_batch())[1]]
+    assert after == errors
+
+
+def test_a_function_that_takes_no_other_inputs_is_weighed():
+    """The condition's function fails away from the points."""
+
+    def strict(geom):
+        def value(x, u, _):
+            if not ((x[:, 1] == 0) | (x[:, 0] == 0) | (x[:, 0] == 1)).all():
+                raise RuntimeError("Only at the boundary.")
+            return u
+
+        return dde.icbc.OperatorBC(geom, value, lambda _, on: on)
+
+    data = problem([strict, initial], pde=None)
+    assert names_of_met(stock(data, transformed(lambda x, u: sine(x) * u))) == []
+
+
+def test_kept_weights_and_checkpoints(tmp_path):
+    data, net = problem([dirichlet, initial, at_rest]), transformed(lambda x, u: sine(x) * u)
+    with pytest.warns(UserWarning, match="'bc0' by construction"):
+        model = compiled("auto", data, net)
+    model.train(iterations=20, verbose=0)
+    path = model.save(str(tmp_path / "model"))
+    weights = model.weights
+    model.train(iterations=10, verbose=0)
+    model.compile("L-BFGS", loss_weights="keep", verbose=0)
+    assert list(model.weights) == ["pde", "ic1", "ic2"]
+    with pytest.warns(UserWarning, match="'bc0' by construction"):
+        model.compile("adam", lr=1e-2, loss_weights="auto", verbose=0)
+    model.restore(path, verbose=0)
+    assert model.weights == weights
+
+
+def test_loss_weighting_and_keep():
+    model = stock(problem([dirichlet, initial, at_rest]), transformed(lambda x, u: sine(x) * u))
+    groups = {"bc": [0], "ic": [1], "rest": [2]}
+    weighting = ddb.LossWeighting("auto", loss_groups=groups)
+    with pytest.warns(UserWarning, match="'bc0' by construction"):
+        model.train(iterations=5, callbacks=[weighting], verbose=0)
+    assert list(weighting.weights) == ["pde", "ic", "rest"]
+    kept = ddb.LossWeighting("keep", loss_groups=groups)
+    model.train(iterations=5, callbacks=[kept], verbose=0)
+    assert kept.weights == weighting.weights
+
+
+def test_diagnose_says_so():
+    data = problem([dirichlet, initial])
+    model = stock(data, transformed(lambda x, u: sine(x) * u))
+    diagnosis = ddb.diagnose(model)
+    assert "Met by construction (hard constraint): bc0." in diagnosis.verdict
+    assert "units" not in diagnosis.verdict and "times smaller than ic" not in diagnosis.verdict
+    assert diagnosis.recommended == "auto"
+    assert "weighs the one condition" in diagnosis.verdict
+
+
+def test_diagnose_with_nothing_else():
+    model = stock(problem([dirichlet]), transformed(lambda x, u: sine(x) * u))
+    diagnosis = ddb.diagnose(model)
+    assert diagnosis.recommended == "equal"
+    assert "the network meets all other terms by construction" in diagnosis.verdict
