@@ -37,6 +37,8 @@ RESULTS = Path(__file__).parent / "results" / "papers"
 RESULTS_SHORT = Path(__file__).parent / "results" / "papers-short"
 #: `auto` on Burgers before its guard judged by smoothed losses.
 RESULTS_BEFORE = RESULTS.with_name("growth-by-present-losses")
+#: Every strategy on Klein-Gordon with a fifth of its points and 5000 iterations.
+RESULTS_STRATEGIES = RESULTS.with_name("strategies")
 PAGE = Path(__file__).parents[1] / "docs" / "papers.md"
 WHICH_STRATEGY = PAGE.with_name("which-strategy.md")
 
@@ -276,6 +278,23 @@ def course_table(labelled: Sequence[tuple[str, Record]]) -> str:
     return table({name: [row[i] for row in rows] for i, name in enumerate(columns)})
 
 
+def ranking_table(records: Sequence[Record]) -> str:
+    """The strategies of one problem by their mean L2RE in %, the lowest first, with each seed's."""
+    (case,) = cases(records)
+    means = {name: _mean_percent(final(runs, "L2RE")) for name, runs in case.strategies.items()}
+    rows = [
+        (
+            f"`{name}`",
+            f"{means[name]:.2g}",
+            ", ".join(f"{100 * run.final['L2RE']:.2g}" for run in case.strategies[name]),
+            percent(summary(run.over_last_fifth() for run in case.strategies[name])),
+        )
+        for name in sorted(means, key=means.__getitem__)
+    ]
+    columns = ("strategy", "mean L2RE %", "by seed %", "last fifth %")
+    return table({name: [row[i] for row in rows] for i, name in enumerate(columns)})
+
+
 def page_tables(records: Sequence[Record]) -> dict[str, str]:
     """The tables of the page by their marks, of the published problems of which there are runs."""
     published = [plan for plan in PLANS if plan.problem in TABLES]
@@ -285,6 +304,7 @@ def page_tables(records: Sequence[Record]) -> dict[str, str]:
         "orders": order_table(plans, records),
         "count": count_table(records),
         "course_on_burgers": course_table(_on_burgers(records)),
+        "ranking": ranking_table(read(RESULTS_STRATEGIES)),
     }
 
 

@@ -52,7 +52,7 @@ ON_ALL = ("auto", "ntk", "db-kurtosis", "capu")
 
 #: With fewer residual points the compiler does not pay; and integro-differential problems have
 #: losses of their own, which the one-pass engine can't take apart.
-_FEW_POINTS = 300
+FEW_POINTS = 300
 _NOT_COMPILED = ("volterra",)
 
 
@@ -72,7 +72,7 @@ class Build:
 
 def compiled(entry: Entry) -> bool:
     """Whether a problem is trained with the compiled engine."""
-    return entry.name not in _NOT_COMPILED and len(entry.build().data.train_x) >= _FEW_POINTS
+    return entry.name not in _NOT_COMPILED and len(entry.build().data.train_x) >= FEW_POINTS
 
 
 def train(

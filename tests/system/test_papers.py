@@ -160,6 +160,20 @@ def test_auto_beside_equal_weights_over_its_own_seeds(papers, tmp_path):
     ]
 
 
+def test_the_ranking_of_the_strategies(papers, tmp_path):
+    for name, by_seed in {"dn": {0: 0.04, 2: 0.02}, "auto": {0: 0.01}, "uw": {0: math.nan}}.items():
+        for seed, l2re in by_seed.items():
+            write_run(
+                tmp_path, weights=name, seed=seed, l2re=l2re, errors={"L2RE": [0.5] * 39 + [l2re]}
+            )
+    rows = papers.ranking_table(read(tmp_path)).splitlines()[2:]
+    assert [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows] == [
+        ["`auto`", "1", "1", "50.000"],
+        ["`dn`", "3", "4, 2", "50.000 ± 0.000"],
+        ["`uw`", "inf", "nan", "50.000"],
+    ]
+
+
 def test_the_course_of_a_run(papers, tmp_path):
     """41 records: eight to a fifth, and its two ends."""
     errors = [0.5] * 8 + [0.4] * 8 + [0.3] * 8 + [0.2] * 8 + [0.1] * 8 + [0.7]
