@@ -14,7 +14,6 @@ import argparse
 import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 os.environ.setdefault("DDE_BACKEND", "pytorch")
 
@@ -22,8 +21,8 @@ import marked
 import numpy as np
 
 import deepxde_balance as ddb
+from deepxde_balance.experiments.own_numbers import own_numbers
 from deepxde_balance.report.tables import table
-from deepxde_balance.weightings import Fixed
 
 from .run import FEW_POINTS, README, RESULTS, WHICH_STRATEGY
 from .setup import Setup
@@ -51,7 +50,7 @@ class Build:
 
 def train(entry: UserEntry, strategies: Sequence[str], seeds: int) -> None:
     """Trains strategies and the user's own weights on a problem, in the folder of that problem."""
-    own = [] if entry.loss_weights is None else [Fixed(entry.loss_weights)]
+    own = [] if entry.loss_weights is None else [list(entry.loss_weights)]
     points = len(entry.build().data.train_x)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # strategies that fail are what is measured here
@@ -77,7 +76,7 @@ def errors(problems: Sequence[str], of_run: OfRun) -> dict[str, dict[str, float]
         for strategy, of_strategy in runs.items():
             same = [run for run in of_strategy if run.seed in seeds]
             if len(same) == len(seeds) and seeds:
-                word = OWN if strategy.startswith("fixed") else strategy
+                word = strategy if own_numbers(strategy) is None else OWN
                 found.setdefault(name, {})[word] = error(same, of_run)
     return found
 

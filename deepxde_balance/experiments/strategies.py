@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from .. import point_weightings, weightings
 from ..point_weightings import FixedPoints, PointWeighting
 from ..weightings import Weighting, allocations, averages, guards, words
 from ..weightings.base import Keep
+from .own_numbers import own_numbers
 
 #: File systems allow names of 255 characters.
 _LONGEST = 200
@@ -23,8 +24,15 @@ _LONGEST = 200
 #: The parts of a weighting that go by a name.
 _PARTS = {**allocations.BY_NAME, **averages.BY_NAME, **guards.BY_NAME}
 
-#: What a user gives for a strategy: a word or an object, or a pair with a point weighting.
-StrategyGiven = str | Weighting | tuple[str | Weighting, str | PointWeighting]
+#: What a user gives for a strategy: a word or an object, or a pair with a point weighting; or
+#: fixed weights by loss term.
+StrategyGiven = (
+    str
+    | Weighting
+    | tuple[str | Weighting, str | PointWeighting]
+    | Sequence[float]
+    | Mapping[str, float]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +79,8 @@ def named(given: Iterable[StrategyGiven]) -> list[Strategy]:
     parameters that differ from the defaults; so is that of a point weighting object.
 
     Args:
-        given: Names, words like ``"dn:beta=0.9"``, and weighting objects. For point weights, words
+        given: Names, words like ``"dn:beta=0.9"``, weighting objects, and numbers by loss term: a
+            list, a mapping from names, or words of them (``"1,100"``). For point weights, words
             like ``"dn:beta=0.9+rba"``, and pairs of a weighting and a point weighting, which are
             names, words or objects.
 
@@ -124,6 +133,9 @@ def _described(weighting: Weighting | PointWeighting) -> dict[str, Any]:
 
 
 def _strategy(given: StrategyGiven) -> Strategy:
+    numbers = own_numbers(given)
+    if numbers is not None:
+        return Strategy(numbers.word, numbers)
     of_terms, of_points = _parts(given)
     weighting = weightings.get(of_terms)
     if isinstance(weighting, Keep):

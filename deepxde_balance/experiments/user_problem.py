@@ -16,6 +16,7 @@ from .._checks import is_number, unknown_name
 from ..model import Model
 from ..point_weightings import PointWeighting
 from .optimizers import optimizer_for
+from .own_numbers import OwnNumbers
 
 #: What a problem may have beside `data` and `net`.
 OPTIONS = ("compile", "solution", "points", "metric", "callbacks")
@@ -210,6 +211,9 @@ def model_of(
                 f"{type(point_weighting).__name__}, too: leave one of them out."
             )
         given["point_weights"] = point_weighting
+    if isinstance(weighting, OwnNumbers):  # they are by loss term
+        given.pop("loss_groups", None)
+        weighting = weighting.loss_weights
     model = Model(problem.data, problem.net)
     model.compile(
         optimizer_for(optimizer, lr, problem.net, problem.variables),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from ..model import Model
 from ..results.record import FORMAT, Record, write_json
 from .callbacks import Checkpoints, IterationsDone
 from .optimizers import versions
+from .own_numbers import OwnNumbers
 from .recorder import ErrorRecorder
 from .strategies import Strategy
 from .training import by_term, history_entries, train_once, train_phase
@@ -233,12 +234,16 @@ def _content(run: UserRun, model: Model, recorder: ErrorRecorder) -> dict[str, A
     }
     entries = history_entries(model)
     entries["versions"] |= versions(run.training.optimizer)
+    test_losses = by_term(model.loss_terms, model.losshistory.loss_test)
+    if isinstance(run.strategy.weighting, OwnNumbers):  # DeepXDE multiplies the losses with them
+        for losses in (entries["losses"], test_losses):
+            _divide(losses, model.weights)
     return {
         "format": FORMAT,
         **run.identity,
         "paper": {},
         **entries,
-        "test_losses": by_term(model.loss_terms, model.losshistory.loss_test),
+        "test_losses": test_losses,
         "errors": recorder.errors,
         "coefficients": {},
         "true_coefficients": {},
@@ -248,6 +253,12 @@ def _content(run: UserRun, model: Model, recorder: ErrorRecorder) -> dict[str, A
         "seconds": recorder.seconds,
         "seconds_per_iteration": recorder.training_seconds / max(model.train_state.step, 1),
     }
+
+
+def _divide(losses: dict[str, np.ndarray], weights: Mapping[str, float]) -> None:
+    """Divides losses by their weights; those of weight 0 stay 0, as they are not known."""
+    for name, weight in weights.items():
+        losses[name] = losses[name] / (weight or 1)
 
 
 def _float_type() -> str:
