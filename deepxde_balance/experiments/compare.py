@@ -64,7 +64,9 @@ def compare(
         strategies: Names, words with parameters like ``"dn:beta=0.9"``, and weighting objects.
             After a plus sign, a word may name point weights: ``"auto+brdr"``,
             ``"equal+causal:chunks=16"``. So does a pair of words or objects:
-            ``(ddb.DN(), ddb.RBA(eta=0.001))``.
+            ``(ddb.DN(), ddb.RBA(eta=0.001))``. Fixed weights are a list with a number for each loss
+            term, ``[1, 100, 10]``, a mapping from names of terms, ``{"bc0": 100}``, or words of
+            these, ``"1,100,10"`` and ``"bc0=100"``; they don't share weights by `loss_groups`.
         iterations: Iterations of `optimizer`.
         seeds: The number of seeds, which are 0, 1, ...
         jobs: Runs at a time, in processes of their own; -1 for one per core. A script that gives
@@ -87,8 +89,8 @@ def compare(
 
     Raises:
         TypeError: If `build` can't be called without arguments or returns something else, its
-            metric gives no number, a strategy is neither a name nor a weighting object, or `out`
-            is no path.
+            metric gives no number, a strategy is neither a name nor a weighting object nor numbers,
+            or `out` is no path.
         ValueError: If an argument is out of its range, a strategy is unknown, there twice or can't
             balance this problem, `build` gives another network for the same seed, or the folder
             has runs with other settings or of another problem.

@@ -74,6 +74,7 @@ def _text(value: float) -> str:
 
 
 def _checked(key: Any, value: Any) -> float:
+    name = f"strategies: the weight [{key!r}]"
     if not is_number(value):
-        raise TypeError(f"strategies has the weight {value!r} for {key!r}: give a number.")
-    return factor(f"strategies: the weight of {key!r}", value)
+        raise TypeError(f"{name}={value!r} is not allowed: give a number.")
+    return float(factor(name, value))

@@ -16,7 +16,7 @@ from .. import point_weightings, weightings
 from ..point_weightings import FixedPoints, PointWeighting
 from ..weightings import Weighting, allocations, averages, guards, words
 from ..weightings.base import Keep
-from .own_numbers import own_numbers
+from .own_numbers import OwnNumbers, own_numbers
 
 #: File systems allow names of 255 characters.
 _LONGEST = 200
@@ -24,15 +24,11 @@ _LONGEST = 200
 #: The parts of a weighting that go by a name.
 _PARTS = {**allocations.BY_NAME, **averages.BY_NAME, **guards.BY_NAME}
 
-#: What a user gives for a strategy: a word or an object, or a pair with a point weighting; or
-#: fixed weights by loss term.
-StrategyGiven = (
-    str
-    | Weighting
-    | tuple[str | Weighting, str | PointWeighting]
-    | Sequence[float]
-    | Mapping[str, float]
-)
+#: What a user gives for the weights: a word or an object, or fixed weights by loss term.
+WeightsGiven = str | Weighting | Sequence[float] | Mapping[str, float]
+
+#: What a user gives for a strategy: weights, or a pair with a point weighting.
+StrategyGiven = WeightsGiven | tuple[WeightsGiven, str | PointWeighting]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,14 +129,14 @@ def _described(weighting: Weighting | PointWeighting) -> dict[str, Any]:
 
 
 def _strategy(given: StrategyGiven) -> Strategy:
-    numbers = own_numbers(given)
-    if numbers is not None:
-        return Strategy(numbers.word, numbers)
     of_terms, of_points = _parts(given)
-    weighting = weightings.get(of_terms)
+    weighting = own_numbers(of_terms) or weightings.get(of_terms)
     if isinstance(weighting, Keep):
         raise ValueError("'keep' keeps the weights of a phase before: a run has none.")
-    name = words.normalized(of_terms) if isinstance(of_terms, str) else _name(weighting)
+    if isinstance(weighting, OwnNumbers):
+        name = weighting.word
+    else:
+        name = words.normalized(of_terms) if isinstance(of_terms, str) else _name(weighting)
     if of_points is None:
         return Strategy(name, weighting)
     rule = point_weightings.get(of_points)
@@ -148,7 +144,7 @@ def _strategy(given: StrategyGiven) -> Strategy:
     return Strategy(f"{name}+{of_rule}", weighting, rule)
 
 
-def _parts(given: StrategyGiven) -> tuple[str | Weighting, str | PointWeighting | None]:
+def _parts(given: Any) -> tuple[Any, str | PointWeighting | None]:
     """The weighting and the point weighting of what a user gave for a strategy."""
     if isinstance(given, str):
         return _parts_of_word(given)
@@ -157,7 +153,7 @@ def _parts(given: StrategyGiven) -> tuple[str | Weighting, str | PointWeighting 
             f"strategies has the point weighting {type(given).__name__}, which is no weighting: "
             f"give it beside one, as in ('equal', {type(given).__name__}(...))."
         )
-    if not isinstance(given, tuple):
+    if not isinstance(given, tuple) or own_numbers(given):
         return given, None
     if len(given) != 2:
         raise TypeError(

@@ -35,6 +35,13 @@ class Fixed(Static):
         super().__init__()
         self.values = tuple(values)
 
+    def check(self, group_names: Sequence[str]) -> None:
+        if len(self.values) != len(group_names):
+            raise ValueError(
+                f"Fixed has {len(self.values)} weights, but there are {len(group_names)} groups: "
+                f"{', '.join(group_names)}."
+            )
+
     def reset(self, num_groups: int, like: Tensor) -> None:
         super().reset(num_groups, like)
         self.weights = like.new_tensor(self.values)
