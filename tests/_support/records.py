@@ -165,3 +165,27 @@ def arrays(run, problem):
         "histogram_edges": np.array(edges).reshape(shape),
         "histogram_counts": np.array(counts).reshape(shape),
     }
+
+
+#: The records of a user's run; the last fifth has three of them.
+STEPS = [0, 79, 80, 90, 100]
+
+
+def write_user_run(folder, problem, strategy, seed, error):
+    """A record of a user's problem whose error is `error` by the median of the last fifth.
+
+    It is 9 at the first record, which is the best step.
+    """
+    record = content("harmonic", strategy, seed)
+    record |= {
+        "steps": STEPS,
+        "loss_terms": ["pde", "bc"],
+        "groups": {"pde": ["pde"], "bc": ["bc"]},
+    }
+    record["losses"] = record["test_losses"] = {"pde": [1.0] * 5, "bc": [1.0] * 5}
+    record["loss_weights"] = {"pde": [1.0] * 5, "bc": [1.0] * 5}
+    record["errors"] = {"metric": [9.0, 9.0, error, 3 * error, error / 3]}
+    record["final"] = {"metric": error / 3}
+    path = folder / problem / strategy / f"seed{seed}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, record)

@@ -6,29 +6,10 @@ from dataclasses import replace
 import marked
 import pytest
 import suite
-from _support.records import content
+from _support.records import write_user_run as write
 from suite import PROBLEMS, criterion, run, tables
 
 import deepxde_balance as ddb
-from deepxde_balance.results.record import write_json
-
-STEPS = [0, 79, 80, 90, 100]  # the last fifth has three of them
-
-
-def write(folder, problem, strategy, seed, error):
-    record = content("harmonic", strategy, seed)
-    record |= {
-        "steps": STEPS,
-        "loss_terms": ["pde", "bc"],
-        "groups": {"pde": ["pde"], "bc": ["bc"]},
-    }
-    record["losses"] = record["test_losses"] = {"pde": [1.0] * 5, "bc": [1.0] * 5}
-    record["loss_weights"] = {"pde": [1.0] * 5, "bc": [1.0] * 5}
-    record["errors"] = {"metric": [9.0, 9.0, error, 3 * error, error / 3]}
-    record["final"] = {"metric": error / 3}
-    path = folder / problem / strategy / f"seed{seed}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, record)
 
 
 @pytest.fixture
