@@ -11,7 +11,7 @@ import numpy as np
 from .._deepxde.stock_model import StockModel
 from ..terms.groups import LossGroups, TermGroups
 from ..terms.term import REFERENCE
-from ..training.hard_constraints import met_by_construction
+from ..training.hard_constraints import hard_constraints
 from ..weightings import StrategyName
 from ..weightings.group_gradients import GroupGradients
 from .findings import Findings
@@ -132,7 +132,7 @@ def diagnose(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = measures.weighted_norms / reference_norm
     points = tuple(_number_of_points(model, groups, row) for row in groups.rows)
-    hard = met_by_construction(model, groups)
+    hard = hard_constraints(model, groups)
     findings = Findings(
         measures,
         ratios,
@@ -142,7 +142,7 @@ def diagnose(
         observer.term_traces(),
         residual_known=reference == "residual",
         present=observer.present_factors(),
-        hard=frozenset(groups.terms[i].name for i in hard),
+        hard={groups.terms[i].name: size for i, size in hard.items()},
     )
     weighed = strategy_groups(model, groups, loss_groups).without(hard)
     advice = recommend(model, weighed, findings)

@@ -46,7 +46,7 @@ class Findings:
             the losses are not computed from errors at points.
         residual_known: Whether the reference consists of PDE residuals.
         present: The static factors of the terms, by name, that are in all of these.
-        hard: The terms that the network meets by construction.
+        hard: The terms that the network fixes by construction, with the size of their errors.
     """
 
     measures: Measures
@@ -57,7 +57,7 @@ class Findings:
     traces: Mapping[str, float] | None
     residual_known: bool = True
     present: Mapping[str, float] = field(default_factory=dict)
-    hard: frozenset[str] = frozenset()
+    hard: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,8 +71,8 @@ class Findings:
 
     @cached_property
     def to_learn(self) -> np.ndarray:
-        """Whether each row has a term that is not met by construction, shape (K,)."""
-        return np.array([not self.hard.issuperset(own) for own in self.terms])
+        """Whether each row has a term that is not fixed by construction, shape (K,)."""
+        return np.array([not self.hard.keys() >= {*own} for own in self.terms])
 
     @cached_property
     def sizes(self) -> dict[str, float]:
@@ -164,10 +164,10 @@ class Findings:
     def _hard(self) -> list[str]:
         if not self.hard:
             return []
+        names = [f"{name} (errors of {size:.0e})" for name, size in self.hard.items()]
         return [
-            f"Met by construction (hard constraint): {listed(sorted(self.hard))}. The loss is "
-            "nothing but rounding: strategies leave it at weight 1, and the training does not need "
-            "it."
+            f"Fixed by construction (hard constraint): {listed(names)}. Whatever the parameters "
+            "are, the errors change by rounding only: strategies leave such terms at weight 1."
         ]
 
     def _balance(self) -> list[str]:
@@ -202,8 +202,9 @@ class Findings:
                 sentences.append(f"{name} is met exactly already: its loss and gradient are 0.")
             else:
                 sentences.append(
-                    f"{name} can't be learned: its gradient is 0, no trainable parameter of the "
-                    "network changes it (frozen layers, or an output transform that fixes it)."
+                    f"{name}'s gradient is 0: no trainable parameter of the network changes it "
+                    "(frozen layers, an output transform that fixes it, or it depends on external "
+                    "variables alone)."
                 )
         return sentences
 

@@ -96,7 +96,7 @@ def _against_auto(
         return "there is no PDE residual to weigh the conditions against", False
     if len(groups.names) < 2:
         if findings.hard:
-            return "the network meets all other terms by construction", False
+            return "the network fixes all other terms by construction", False
         if groups.unweighted:
             return "loss_groups leaves all conditions unweighted", False
         more = '; loss_groups={"pde": [0]} would make the other residuals conditions'

@@ -36,8 +36,9 @@ class Script:
         self._find()
 
     def __call__(self) -> Any:
-        with _first_on_path(self.path.parent):
-            return self._find()()
+        find = self._find()
+        with _as_if_run(self.path):
+            return find()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Imports the script in a worker process, where the strategies may be of its classes."""
@@ -74,22 +75,26 @@ def _imported(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with _first_on_path(path.parent):
+        with _as_if_run(path):
             spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
+        why = ". It is imported without arguments" if isinstance(error, SystemExit) else ""
         raise ValueError(
-            f"{path}: importing it failed: {type(error).__name__}: {error}."
+            f"{path}: importing it failed: {type(error).__name__}: {error}{why}."
         ) from error
     return module
 
 
 @contextmanager
-def _first_on_path(folder: Path) -> Iterator[None]:
-    """A context in which modules are looked for in the folder first."""
-    sys.path.insert(0, str(folder))
+def _as_if_run(path: Path) -> Iterator[None]:
+    """A context for a script's code: modules beside it are found, and it has no arguments."""
+    folder, arguments = str(path.parent), sys.argv
+    sys.path.insert(0, folder)
+    sys.argv = [str(path)]
     try:
         yield
     finally:
-        if str(folder) in sys.path:
-            sys.path.remove(str(folder))
+        sys.argv = arguments
+        if folder in sys.path:
+            sys.path.remove(folder)

@@ -171,7 +171,7 @@ def make(build: Callable[[], Any], seed: int) -> UserProblem:
         if name in given and not callable(given[name]):
             raise TypeError(f"build: {name}={given[name]!r} is not allowed: give a function.")
     if "points" in given:
-        given["points"] = _checked_points(given["points"])
+        given["points"] = _checked_points(given["points"], data)
     callbacks = given.get("callbacks", ())
     if not isinstance(callbacks, Sequence) or not all(
         isinstance(one, dde.callbacks.Callback) for one in callbacks
@@ -280,12 +280,17 @@ def _check_compile(given: Any) -> None:
             raise unknown_name("argument of compile", str(name), COMPILE)
 
 
-def _checked_points(given: Any) -> np.ndarray:
-    points = np.asarray(given)
+def _checked_points(given: Any, data: dde.data.Data) -> np.ndarray:
+    points, own = np.asarray(given), getattr(data, "train_x", None)
     if points.ndim != 2 or not len(points) or not np.issubdtype(points.dtype, np.number):
         raise ValueError(
             f"build: points of shape {points.shape} and type {points.dtype} are not allowed: give "
             "numbers in an array of shape (N, d)."
+        )
+    if isinstance(own, np.ndarray) and own.ndim == 2 and points.shape[1] != own.shape[1]:
+        raise ValueError(
+            f"build: points of shape {points.shape} are not allowed: the data's have "
+            f"{own.shape[1]} coordinates."
         )
     return points.astype(dde.config.real(np))
 

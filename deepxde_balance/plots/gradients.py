@@ -85,7 +85,8 @@ def plot_cosines(
     curves = sources.mapping(named, steps)
     ax = axes_or_new(ax)
     for name, cosines in curves.values.items():
-        ax.plot(curves.steps, cosines, label=name)
+        if np.isfinite(cosines).any():  # a term that is not learned has no gradient
+            ax.plot(curves.steps, cosines, label=name)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(xlabel="iteration", ylabel="cosine of the gradients", ylim=(-1.05, 1.05))
     ax.legend()

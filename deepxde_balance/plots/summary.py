@@ -142,6 +142,7 @@ def _draw(
 
 def _draw_cosines(ax: Axes, steps: np.ndarray, cosines: Mapping[tuple[str, str], Any]) -> None:
     colors = itertools.cycle(COLORS[:2:-1])  # pairs are no groups, and have other colours
+    cosines = {pair: values for pair, values in cosines.items() if np.isfinite(values).any()}
     for (pair, values), color in zip(cosines.items(), colors, strict=False):
         ax.plot(steps, values, color=color, label=", ".join(pair))
     ax.axhline(0, color="black", linewidth=0.8)
@@ -205,6 +206,8 @@ def _residual(model: dde.Model) -> tuple[np.ndarray, np.ndarray] | None:
     """
     problem = problem_of(model.data)
     if problem is not model.data or problem.pde is None or type(problem) not in _AT_POINTS:
+        return None
+    if problem.auxiliary_var_fn is not None:  # DeepXDE predicts nothing with them
         return None
     points = problem.train_x_all
     if len(points) > _MOST_POINTS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import deepxde as dde
 
-from .._deepxde.batch import Batch
+from .._deepxde.batch import Batch, problem_of
 from .._deepxde.few_points import at_few_points
 from .._deepxde.no_trace import no_trace
 from .._deepxde.sampled_points import unchanged_samplers
@@ -40,11 +40,12 @@ def check_reads(
     """
     data, name = model.data, weighting.called
     if weighting.reads.needs_errors and not _losses_are_of_errors(data):
+        reference = "" if problem_of(data) else ', and loss_groups={"pde": [0]} for the reference'
         raise ValueError(
             f"{name} needs the errors at the points, which only dde.data.PDE, TimePDE, IDE, FPDE "
             f"and TimeFPDE tell, not {type(data).__name__} with losses of its own. Use "
             'loss_weights="equal"; with several terms, a strategy that reads none ("capu", '
-            '"db-kurtosis").'
+            f'"db-kurtosis"){reference}.'
         )
     if with_points and not _losses_are_of_errors(data):
         raise ValueError(

@@ -352,6 +352,13 @@ class TrainStep:
             for term, iteration in zip(terms, self._loss_check.first_invalid(), strict=False)
             if iteration is not None
         }
+        if not found:  # a record that ends the training before the first iteration
+            state = self.model.train_state
+            found = {
+                term.name: state.step
+                for term, loss in zip(terms, state.loss_train, strict=False)
+                if not np.isfinite(loss)
+            }
         if found:
             self._told_not_finite = True
             warnings.warn(in_words(found, self.model, terms), stacklevel=4)

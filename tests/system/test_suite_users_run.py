@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from _support.records import write_user_run
-from suite import users_run
+from suite import run, tables, users_run
 from suite.users import USERS
 
 
@@ -56,7 +56,7 @@ def test_it_trains_with_the_users_rate_and_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(users_run, "OUT", tmp_path)
     entry = dataclasses.replace(USERS["critical-slab"], iterations=3)
     users_run.train(entry, ["equal", "auto"], seeds=1)
-    found = users_run.records("critical-slab", tmp_path)
+    found = tables.records("critical-slab", tmp_path)
     assert list(found) == ["1,100,100", "auto", "equal"]
     ((own,), (auto,), _) = found.values()
     assert list(own.weights_now.values()) == [1, 100, 100]
@@ -65,6 +65,6 @@ def test_it_trains_with_the_users_rate_and_weights(tmp_path, monkeypatch):
 
 
 def test_the_pages_show_the_records_that_are_there():
-    page = users_run.WHICH_STRATEGY.read_text(encoding="utf-8")
+    page = run.WHICH_STRATEGY.read_text(encoding="utf-8")
     assert users_run.summary(list(USERS)) in page
-    assert users_run.of_problems(list(USERS)) in users_run.README.read_text(encoding="utf-8")
+    assert users_run.of_problems(list(USERS)) in run.README.read_text(encoding="utf-8")

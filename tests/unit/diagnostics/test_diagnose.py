@@ -160,7 +160,7 @@ def test_a_condition_that_an_output_transform_fixes():
     model = compiled(data=scripts.laplace())
     model.net.apply_output_transform(lambda x, u: 0 * u + u.detach())
     verdict = ddb.diagnose(model, verbose=0).verdict
-    assert "bc0 can't be learned: its gradient is 0" in verdict
+    assert "bc0's gradient is 0: no trainable parameter" in verdict
 
 
 def test_a_loss_that_is_not_finite():

@@ -78,3 +78,21 @@ def test_a_script_without_a_function():
 def test_what_is_a_script():
     assert is_script("a/b.py:build") and is_script("b.py:") and is_script("b.py")
     assert not is_script("klein-gordon") and not is_script("all")
+
+
+def test_it_has_no_arguments(tmp_path, monkeypatch):
+    """A script that reads its own command line sees none, and not that of the tool."""
+    monkeypatch.setattr(sys, "argv", ["tool", "compare", "--iterations", "7"])
+    path = tmp_path / "parses.py"
+    path.write_text("import sys\nAT_IMPORT = list(sys.argv)\ndef build():\n    return sys.argv[:]")
+    build = Script(f"{path}:build")
+    assert build() == [str(path)]
+    assert [str(path)] == sys.modules[build._find().__module__].AT_IMPORT
+    assert sys.argv == ["tool", "compare", "--iterations", "7"]
+
+
+def test_a_script_that_needs_arguments(tmp_path):
+    path = tmp_path / "needs.py"
+    path.write_text("raise SystemExit(2)")
+    with pytest.raises(ValueError, match=r"SystemExit: 2\. It is imported without arguments"):
+        Script(f"{path}:build")

@@ -229,3 +229,9 @@ def test_what_can_be_called_without_arguments():
     check_build(lambda n=3, *more, **others: build())
     check_build(functools.partial(lambda n: build(), 3))
     check_build(SimpleNamespace)
+
+
+def test_points_of_another_dimension():
+    data, net = build()
+    with pytest.raises(ValueError, match=r"shape \(5, 3\) are not allowed: .* have 1 coordinates"):
+        make(lambda: (data, net, {"points": np.zeros((5, 3))}), 0)

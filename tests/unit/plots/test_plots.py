@@ -216,6 +216,11 @@ def test_gradient_norms_and_cosines():
     assert ax.get_ylim() == (-1.05, 1.05)
 
 
+def test_a_pair_without_a_cosine_is_not_in_the_legend():
+    ax = plots.plot_cosines([0, 5], {("a", "b"): [np.nan] * 2, ("a", "c"): [np.nan, 0.5]})
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a, c"]
+
+
 def test_gradient_histograms_are_densities():
     ax = plots.plot_gradient_histograms(
         [[-2, 0, 1, 2], [-1, 0, 1, 2]], [[2, 1, 1], [1, 0, 3]], "ab"

@@ -132,3 +132,21 @@ def test_what_has_nothing_to_show_is_refused():
         plots.summary(model, ddb.GradientMonitor())
     with pytest.raises(TypeError, match="model=GradientMonitor is not allowed"):
         plots.summary(ddb.GradientMonitor(), model)
+
+
+def test_with_auxiliary_variables_there_is_no_residual():
+    geom = dde.geometry.Interval(0, 1)
+    data = dde.data.PDE(
+        geom,
+        lambda x, u, f: dde.grad.hessian(u, x) - f,
+        dde.icbc.DirichletBC(geom, lambda x: 0, lambda _, on: on),
+        num_domain=20,
+        num_boundary=2,
+        auxiliary_var_function=np.sin,
+    )
+    model = ddb.Model(data, dde.nn.FNN([1, 5, 1], "tanh", "Glorot normal"))
+    model.compile("adam", lr=1e-3, loss_weights="dn", verbose=0)
+    monitor = ddb.GradientMonitor(period=2)
+    model.train(iterations=4, callbacks=[monitor], verbose=0)
+    figure = plots.summary(model, monitor)
+    assert figure.axes[4].texts and not figure.axes[4].collections

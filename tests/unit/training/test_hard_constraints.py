@@ -1,6 +1,6 @@
-"""Conditions that an output transform meets: which they are, and that strategies leave them alone.
+"""Conditions that an output transform fixes: which they are, and that strategies leave them alone.
 
-The oracles are the transforms, from which one sees what is met, and the same problem without the
+The oracles are the transforms, from which one sees what is fixed, and the same problem without the
 condition, which must train alike.
 """
 
@@ -17,7 +17,7 @@ from _support.scripts import network, parameters_of
 import deepxde_balance as ddb
 from deepxde_balance.terms.find_terms import find_terms
 from deepxde_balance.terms.groups import group_terms
-from deepxde_balance.training.hard_constraints import met_by_construction
+from deepxde_balance.training.hard_constraints import hard_constraints
 
 
 def sine(x):
@@ -78,7 +78,7 @@ def stock(data, net):
 
 def names_of_met(model):
     groups = group_terms(find_terms(model))
-    return [groups.terms[i].name for i in met_by_construction(model, groups)]
+    return [groups.terms[i].name for i in hard_constraints(model, groups)]
 
 
 def compiled(strategy, data, net, **arguments):
@@ -110,6 +110,21 @@ def periodic(order):
 def hot(geom):
     value = 300.0
     return dde.icbc.IC(geom, lambda x: value + zero(x), lambda _, on: on)
+
+
+def hydrostatic(geom):
+    return dde.icbc.OperatorBC(
+        geom, lambda x, u, _: u - 9810 * (1 - x[:, 0:1]), lambda x, _: on_side(x, 1)
+    )
+
+
+def exactly_there(geom):
+    """The function has another value beside the points."""
+    return dde.icbc.OperatorBC(
+        geom,
+        lambda x, u, _: u - torch.where(x[:, 0:1] == 1, 0.0, 100.0),
+        lambda x, _: on_side(x, 1),
+    )
 
 
 def rising(x):
@@ -165,6 +180,22 @@ CASES: dict[str, tuple[dict[str, Any], list[Any], list[str]]] = {
         [periodic(0), periodic(1), initial],
         ["bc0", "bc1"],
     ),
+    "another value than that of the condition": (
+        dict(output=lambda x, u: 0.333 * x[:, 0:1] + sine(x) * u),
+        [dirichlet, initial],
+        ["bc0"],
+    ),
+    "a small network added to a known field": (
+        dict(output=lambda x, u: x[:, 0:1] + 1e-4 * u),
+        [dirichlet, initial, at_rest],
+        [],
+    ),
+    "targets in the inputs": ({}, [hydrostatic, exactly_there, initial], []),
+    "features that are not defined before the start": (
+        dict(features=lambda x: torch.cat([x[:, 0:1], torch.log(x[:, 1:2] + 1e-9)], dim=1)),
+        [initial, dirichlet, initial],
+        [],
+    ),
     "nothing": ({}, [dirichlet, initial, at_rest, periodic(0), insulated], []),
     "tiny units": (dict(output=lambda x, u: 1e-12 * u), [dirichlet, at_rest, initial], []),
     "huge units": (dict(output=lambda x, u: 1e12 * u), [dirichlet, at_rest, initial], []),
@@ -188,7 +219,7 @@ def trained(strategy, conditions):
 
 @pytest.mark.parametrize("strategy", ["db-kurtosis", "dn", "ntk-exact", "relobralo", "sa"])
 def test_trains_as_without_the_condition(strategy, float64):
-    with pytest.warns(UserWarning, match="meets the condition 'bc2' by construction"):
+    with pytest.warns(UserWarning, match="fixes the condition 'bc2' "):
         weights, losses = trained(strategy, [initial, at_rest, dirichlet])
     weights_without, losses_without = trained(strategy, [initial, at_rest])
     assert weights == pytest.approx(weights_without, rel=1e-6)
@@ -198,7 +229,7 @@ def test_trains_as_without_the_condition(strategy, float64):
 
 def test_auto_trains_nearly_as_without_the_condition(float64):
     """Its estimates of the kernel draw one random number for each point, also of the condition."""
-    with pytest.warns(UserWarning, match="meets the condition 'bc2' by construction"):
+    with pytest.warns(UserWarning, match="fixes the condition 'bc2' "):
         weights, _ = trained("auto", [initial, at_rest, dirichlet])
     without, _ = trained("auto", [initial, at_rest])
     assert weights == pytest.approx(without, rel=0.3)
@@ -232,18 +263,35 @@ def test_a_learned_condition_is_weighed():
     assert names_of_met(model) == []
 
 
+def test_a_condition_of_an_external_variable_is_weighed():
+    """u = a at x = 0, and a is learned."""
+    variable = dde.Variable(1.0)
+    net = transformed(lambda x, u: variable + sine(x) * u)
+    model = dde.Model(problem([left, initial]), net)
+    model.compile("adam", lr=1e-2, external_trainable_variables=[variable], verbose=0)
+    assert names_of_met(model) == []
+
+
 def test_groups_of_the_user():
     """A group loses the condition; one that has no other is gone."""
     conditions = [dirichlet, initial, at_rest]
     net = transformed(lambda x, u: sine(x) + sine(x) * x[:, 1:2] * u)
-    with pytest.warns(UserWarning, match="the conditions 'bc0', 'ic1' by construction"):
+    with pytest.warns(UserWarning, match=r"the conditions 'bc0' .*, 'ic1' .* by construction"):
         model = compiled("auto", problem(conditions), net, loss_groups={"bc": [0], "start": [1, 2]})
     assert list(model.weights) == ["pde", "start"]
 
 
+def test_the_errors_that_stay_are_told():
+    """sin(pi x) is fixed where the condition asks for 0.02 more."""
+    shifted = dde.icbc.IC(geometry(), lambda x: np.sin(np.pi * x[:, :1]) + 0.02, lambda _, on: on)
+    data = problem([dirichlet, lambda geom: shifted])
+    with pytest.warns(UserWarning, match=r"fixes the condition 'ic1' \(errors of 2e-02\)"):
+        compiled("auto", data, transformed(lambda x, u: sine(x) + x[:, 1:2] * u))
+
+
 def test_no_condition_left_is_an_error():
     model = ddb.Model(problem([dirichlet]), transformed(lambda x, u: sine(x) * u))
-    with pytest.raises(ValueError, match=r"'bc0' by construction .* 'auto' has nothing to weigh"):
+    with pytest.raises(ValueError, match=r"'bc0' .* 'auto' has nothing to weigh"):
         model.compile("adam", lr=1e-3, loss_weights="auto", verbose=0)
     assert model.opt is None
 
@@ -258,7 +306,7 @@ def test_the_model_is_left_as_it_was():
     errors = [float(loss) for loss in model._outputs_losses(True, *data.train_next_batch())[1]]
     net.eval()
     states = (torch.get_rng_state(), numpy_state(), random.getstate())
-    assert met_by_construction(model, groups)
+    assert hard_constraints(model, groups)
     assert torch.equal(parameters_of(model), before)
     assert torch.equal(torch.get_rng_state(), states[0])
     assert np.array_equal(numpy_state(), states[1])
@@ -286,7 +334,7 @@ def test_a_function_that_takes_no_other_inputs_is_weighed():
 
 def test_kept_weights_and_checkpoints(tmp_path):
     data, net = problem([dirichlet, initial, at_rest]), transformed(lambda x, u: sine(x) * u)
-    with pytest.warns(UserWarning, match="'bc0' by construction"):
+    with pytest.warns(UserWarning, match="fixes the condition 'bc0' "):
         model = compiled("auto", data, net)
     model.train(iterations=20, verbose=0)
     path = model.save(str(tmp_path / "model"))
@@ -294,7 +342,7 @@ def test_kept_weights_and_checkpoints(tmp_path):
     model.train(iterations=10, verbose=0)
     model.compile("L-BFGS", loss_weights="keep", verbose=0)
     assert list(model.weights) == ["pde", "ic1", "ic2"]
-    with pytest.warns(UserWarning, match="'bc0' by construction"):
+    with pytest.warns(UserWarning, match="fixes the condition 'bc0' "):
         model.compile("adam", lr=1e-2, loss_weights="auto", verbose=0)
     model.restore(path, verbose=0)
     assert model.weights == weights
@@ -304,7 +352,7 @@ def test_loss_weighting_and_keep():
     model = stock(problem([dirichlet, initial, at_rest]), transformed(lambda x, u: sine(x) * u))
     groups = {"bc": [0], "ic": [1], "rest": [2]}
     weighting = ddb.LossWeighting("auto", loss_groups=groups)
-    with pytest.warns(UserWarning, match="'bc0' by construction"):
+    with pytest.warns(UserWarning, match="fixes the condition 'bc0' "):
         model.train(iterations=5, callbacks=[weighting], verbose=0)
     assert list(weighting.weights) == ["pde", "ic", "rest"]
     kept = ddb.LossWeighting("keep", loss_groups=groups)
@@ -316,7 +364,7 @@ def test_diagnose_says_so():
     data = problem([dirichlet, initial])
     model = stock(data, transformed(lambda x, u: sine(x) * u))
     diagnosis = ddb.diagnose(model)
-    assert "Met by construction (hard constraint): bc0." in diagnosis.verdict
+    assert "Fixed by construction (hard constraint): bc0 (errors of " in diagnosis.verdict
     assert "units" not in diagnosis.verdict and "times smaller than ic" not in diagnosis.verdict
     assert diagnosis.recommended == "auto"
     assert "weighs the one condition" in diagnosis.verdict
@@ -326,4 +374,4 @@ def test_diagnose_with_nothing_else():
     model = stock(problem([dirichlet]), transformed(lambda x, u: sine(x) * u))
     diagnosis = ddb.diagnose(model)
     assert diagnosis.recommended == "equal"
-    assert "the network meets all other terms by construction" in diagnosis.verdict
+    assert "the network fixes all other terms by construction" in diagnosis.verdict

@@ -58,3 +58,20 @@ def test_a_test_loss_that_is_nan_ends_a_training(optimizer, weights):
         model.train(iterations=10 if optimizer == "adam" else None, verbose=0)
     assert [one.filename for one in w] == [__file__]
     assert np.isfinite(model.train_state.loss_train).all()
+
+
+@pytest.mark.parametrize("strategy", ["auto", "dn", "uw", "sa"])
+@pytest.mark.parametrize("stock", [False, True])
+def test_a_loss_that_is_nan_before_the_first_iteration(strategy, stock):
+    """DeepXDE then ends the training at its first record."""
+    net = scripts.network()
+    net.apply_output_transform(lambda x, u: u * torch.log(x[:, 0:1] - 2))
+    data = scripts.laplace()
+    data.bcs[0].error = lambda X, inputs, outputs, beg, end, aux_var=None: inputs[beg:end, 0:1]
+    model = (dde.Model if stock else ddb.Model)(data, net)
+    model.compile("adam", lr=1e-3, verbose=0, **({} if stock else {"loss_weights": strategy}))
+    callbacks = [ddb.LossWeighting(strategy)] if stock else []
+    with pytest.warns(UserWarning, match="The loss of 'pde' was not finite .* in iteration 0") as w:
+        history, _ = model.train(iterations=9, callbacks=callbacks, verbose=0)
+    assert history.steps == [0]
+    assert sum("not finite" in str(one.message) for one in w) == 1
