@@ -25,7 +25,7 @@ from ..training.best_step import TrainState, judge_by_weights
 from ..training.build_step import check_points, go_on_step, keep_step, start_step
 from ..training.check_reads import check_reads
 from ..training.given_optimizer import check_trains
-from ..training.hard_constraints import weighed_groups
+from ..training.hard_constraints import hard_constraints, weighed_groups
 from ..training.loss_units import follow_change, with_factors
 from ..training.run import run_of
 from ..training.step import TrainStep, factors_of
@@ -162,8 +162,7 @@ class LossWeighting(dde.callbacks.Callback):
 
     def _present_groups(self, in_passes: bool) -> TermGroups:
         terms = rename(find_terms(self.model, in_passes), self.term_names)
-        groups = group_terms(terms, self.loss_groups)
-        return weighed_groups(self.model, self.weighting, groups)
+        return group_terms(terms, self.loss_groups)
 
     def on_train_begin(self) -> None:
         model, run = self.model, run_of(self.model)
@@ -178,7 +177,7 @@ class LossWeighting(dde.callbacks.Callback):
         asked = EngineAsked(points_per_pass=self.points_per_pass)
         check_engine(asked, model.data, model.net, model.opt)
         in_passes = takes_passes(asked, model.data, model.net)
-        groups = self._present_groups(in_passes)
+        groups = weighed_groups(model, self.weighting, self._present_groups(in_passes))
         this_record = len(model.losshistory.steps) - 1  # DeepXDE has recorded the initial losses
         if isinstance(self.weighting, Keep):
             before = self._step_before(run.step)
@@ -223,7 +222,7 @@ class LossWeighting(dde.callbacks.Callback):
             if self.loss_groups is None:
                 return before
             present = group_terms(groups.terms, self.loss_groups)
-            if present.without(groups.unweighted) == groups:  # without hard constraints, too
+            if groups in (present, present.without(hard_constraints(self.model, present))):
                 return before
         raise ValueError(
             '"keep" keeps the weights of the phase before, but no LossWeighting has trained '

@@ -95,7 +95,7 @@ def _against_auto(
     if not num_residuals and not groups.has_reference:
         return "there is no PDE residual to weigh the conditions against", False
     if len(groups.names) < 2:
-        if findings.hard:
+        if findings.hard.keys() >= {groups.terms[i].name for i in groups.unweighted} != set():
             return "the network fixes all other terms by construction", False
         if groups.unweighted:
             return "loss_groups leaves all conditions unweighted", False

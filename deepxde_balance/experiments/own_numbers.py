@@ -6,12 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
+
 from .._checks import factor, is_number
 from ..weightings import Fixed
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_LIST = re.compile(rf"{_NUMBER}(?:,{_NUMBER})+")
-_MAPPING = re.compile(rf"[\w-]+={_NUMBER}(?:,[\w-]+={_NUMBER})*")
+_LIST = re.compile(rf"{_NUMBER}(?:,{_NUMBER})*")
+_MAPPING = re.compile(rf"[^=,:+]+={_NUMBER}(?:,[^=,:+]+={_NUMBER})*")
 
 
 class OwnNumbers(Fixed):
@@ -54,13 +57,18 @@ def own_numbers(given: Any) -> OwnNumbers | None:
         TypeError, ValueError: As :class:`OwnNumbers`.
     """
     if isinstance(given, str):
-        word = given.replace(" ", "")
+        word = ",".join(part.strip() for part in given.split(","))
         if _LIST.fullmatch(word):
             return OwnNumbers([float(number) for number in word.split(",")])
         if _MAPPING.fullmatch(word):
-            entries = (entry.split("=") for entry in word.split(","))
-            return OwnNumbers({name: float(number) for name, number in entries})
+            entries = [entry.split("=") for entry in word.split(",")]
+            numbers = {name.strip(): float(number) for name, number in entries}
+            if len(numbers) < len(entries):
+                raise ValueError(f"strategies has {given!r}, which names a loss term twice.")
+            return OwnNumbers(numbers)
         return None
+    if isinstance(given, (np.ndarray, torch.Tensor)):
+        given = given.tolist()
     if isinstance(given, Mapping):
         return OwnNumbers(given)
     if isinstance(given, (list, tuple)) and given and all(map(is_number, given)):

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 import deepxde as dde
 import numpy as np
@@ -28,8 +29,12 @@ _MOVES = 5
 #: The network fixes a condition if a move of the parameters changes its errors by more than so many
 #: times more when the points are moved, too, by the root of the machine epsilon of the domain's
 #: size. A change of a few rounding errors grows by some 1000 in single precision; others, on the
-#: problems of the benchmarks, by a factor of 1.4 at most.
-_GROWTH = 10.0
+#: problems of the benchmarks, by a factor of 1.4 at most. What grows as much lies within about a
+#: hundredth of that distance from where the network is fixed.
+_GROWTH = 100.0
+
+#: Where no change is seen at all, points are moved by so much of the domain's size.
+_FAR = 0.02
 
 #: Batches of more points are not looked at: all of them go through the network at once.
 _MOST_POINTS = 100_000
@@ -49,31 +54,21 @@ def weighed_groups(model: dde.Model, weighting: Weighting, groups: TermGroups) -
 
     Returns:
         The groups in which these conditions are unweighted; a group that had no others is gone.
-
-    Raises:
-        ValueError: If nothing else is left for a strategy to weigh.
     """
     if not weighting.dynamic:
         return groups
-    found = hard_constraints(model, groups)
-    fixed = {i: size for i, size in found.items() if i not in groups.unweighted}
-    if not fixed:
-        return groups
-    what, it = ("condition", "it") if len(fixed) == 1 else ("conditions", "them")
-    names = ", ".join(f"{groups.terms[i].name!r} (errors of {fixed[i]:.0e})" for i in fixed)
-    text = (
-        f"The network fixes the {what} {names} by construction (hard constraint): whatever its "
-        "parameters are, the errors change by rounding only"
-    )
+    kept = {*groups.unweighted, *(groups.members[0] if groups.has_reference else ())}
+    fixed = {i: s for i, s in hard_constraints(model, groups).items() if i not in kept}
     left = groups.without(fixed)
-    if len(left.names) < 2:
-        raise ValueError(
-            f"{text}. With that, {weighting.called} has nothing to weigh: leave the {what} out "
-            'and use loss_weights="equal"; with several PDE residuals, loss_groups={"pde": [0]} '
-            "makes the first the reference and weighs the others."
-        )
+    if not fixed or not left.names:
+        return groups
+    names = [f"{groups.terms[i].name!r} (errors of {size:.0e})" for i, size in fixed.items()]
     warnings.warn(
-        f"{text}, so {weighting.called} leaves {it} at weight 1. You may leave the {what} out.",
+        f"The network fixes {', '.join(names)} by construction (hard constraint): whatever its "
+        "parameters are, these errors change by rounding only, so "
+        f"{weighting.called} leaves such a condition at weight 1. If its errors are rounding, "
+        "leave it out of the problem; if not, the network contradicts it, or its points lie too "
+        "near to where the network is fixed.",
         stacklevel=4,
     )
     return left
@@ -82,9 +77,10 @@ def weighed_groups(model: dde.Model, weighting: Weighting, groups: TermGroups) -
 def hard_constraints(model: dde.Model, groups: TermGroups) -> dict[int, float]:
     """Finds the conditions that the network fixes, whatever its parameters are.
 
-    The parameters are moved, and the change of each condition's errors is looked at twice: at the
-    points, and with the network's inputs moved a little. A change that is rounding grows by orders
-    of magnitude then; any other hardly does, in whatever units it is, be the condition met or not.
+    The trainable parameters are moved, and the change of each condition's errors is looked at: at
+    the points, and with the network's inputs moved a little. A change that is rounding grows by
+    orders of magnitude then; any other hardly does, in whatever units it is, be the condition met
+    or not, unless its points lie almost where the network is fixed.
 
     Args:
         model: A compiled model. It does not change, nor do random states.
@@ -100,8 +96,6 @@ def hard_constraints(model: dde.Model, groups: TermGroups) -> dict[int, float]:
     auxiliary_vars = model.net.auxiliary_vars
     try:
         sizes = _sizes_of_fixed(model, problem)
-    except Exception:  # a script's function that takes no other inputs: its condition is weighed
-        return {}
     finally:
         model.net.auxiliary_vars = auxiliary_vars
         dde.gradients.clear()
@@ -121,31 +115,44 @@ def _sizes_of_fixed(model: dde.Model, problem: dde.data.PDE) -> list[float | Non
         epsilon: float = np.finfo(points.dtype).eps
         # Each coordinate for itself: the two points of a periodic condition must not move alike.
         shift = np.random.default_rng(0).choice([-1.0, -0.7, 0.7, 1.0], points.shape)
-        shift *= epsilon**0.5 * np.ptp(points, axis=0)
-        inputs = points, (points + shift).astype(points.dtype)
+        shift *= np.ptp(points, axis=0)
+        inputs = [
+            (points + share * shift).astype(points.dtype) for share in (0, epsilon**0.5, 0.02)
+        ]
         if auxiliary is not None:
             net.auxiliary_vars = torch.as_tensor(auxiliary, device=next(net.parameters()).device)
         before = [_errors(model, problem, at) for at in inputs]
-        after: list[list[list[Tensor]]] = []
+        external = {id(v): v for errors in before[0] for v in errors.variables}
+        parameters = [*(p for p in net.parameters() if p.requires_grad), *external.values()]
+        after: list[list[list[_Errors]]] = []
         for _ in range(_MOVES):
-            with moved(list(net.parameters()), partial(_elsewhere, draw)):
+            with moved(parameters, partial(_elsewhere, draw)):
                 after.append([_errors(model, problem, at) for at in inputs])
     sizes: list[float | None] = []
     for k in range(len(problem.bcs)):
-        here, there = (torch.stack([a[j][k] - before[j][k] for a in after]) for j in (0, 1))
-        errors = before[0][k]
-        sizes.append(float(errors.square().mean().sqrt()) if _is_larger(there, here) else None)
+        here, there, far = (
+            torch.stack([a[j][k].values - before[j][k].values for a in after]) for j in range(3)
+        )
+        size = float(before[0][k].values.square().mean().sqrt())
+        sizes.append(size if _grows(here, there, far) else None)
     return sizes
 
 
 def _elsewhere(draw: torch.Generator, p: Tensor) -> Tensor:
     """A parameter at another place; one that is 0 throughout is moved as if it were about 1."""
     size = float(p.detach().double().square().mean().sqrt()) if p.numel() else 0.0
-    return p + _MOVE * (size or 1.0) * torch.randn(p.shape, generator=draw).to(p)
+    return p + _MOVE * (size or 1.0) * torch.randn(p.shape, generator=draw, device="cpu").to(p)
 
 
-def _errors(model: dde.Model, problem: dde.data.PDE, inputs: np.ndarray) -> list[Tensor]:
-    """Each condition's errors; nan for one that an external variable can change.
+class _Errors(NamedTuple):
+    """The errors of a condition, and the external variables that they depend on."""
+
+    values: Tensor
+    variables: tuple[Tensor, ...]
+
+
+def _errors(model: dde.Model, problem: dde.data.PDE, inputs: np.ndarray) -> list[_Errors]:
+    """Each condition's errors; nan where a script's function does not take these inputs.
 
     The conditions ask for the values at the problem's points, whatever the network gets.
 
@@ -157,13 +164,17 @@ def _errors(model: dde.Model, problem: dde.data.PDE, inputs: np.ndarray) -> list
     dde.gradients.clear()
     model.net.train()
     x = torch.as_tensor(inputs, device=next(model.net.parameters()).device).requires_grad_()
-    u = model.net(x)
     known = {id(x), *map(id, model.net.parameters())}
-    found = []
+    u, found = None, []
     for condition, (beg, end) in zip(problem.bcs, condition_spans(problem), strict=True):
-        errors = condition.error(problem.train_x, x, u, beg, end)
-        others = any(id(leaf) not in known for leaf in _leaves(errors))
-        found.append(torch.full_like(errors, math.nan) if others else errors.detach().double())
+        try:
+            u = model.net(x) if u is None else u
+            errors = condition.error(problem.train_x, x, u, beg, end)
+        except Exception:  # it takes the points themselves, which `find_terms` has tried
+            found.append(_Errors(torch.tensor(math.nan).double(), ()))
+            continue
+        variables = tuple(leaf for leaf in _leaves(errors) if id(leaf) not in known)
+        found.append(_Errors(errors.detach().double(), variables))
     return found
 
 
@@ -180,7 +191,14 @@ def _leaves(tensor: Tensor) -> Iterator[Tensor]:
         nodes += [following for following, _ in node.next_functions]
 
 
-def _is_larger(there: Tensor, here: Tensor) -> bool:
-    """Whether changes are larger by far, of those that are finite."""
-    both = there.isfinite() & here.isfinite()
-    return bool(there[both].norm() > _GROWTH * here[both].norm())
+def _grows(here: Tensor, there: Tensor, far: Tensor) -> bool:
+    """Whether changes are rounding errors: larger by far a little off, of those that are finite.
+
+    Changes that vanish beside a large value, as 1e-7 beside 300, show farther off only.
+    """
+    if here.shape != there.shape or here.shape != far.shape:
+        return False
+    both = here.isfinite() & there.isfinite()
+    if bool(there[both].norm() > _GROWTH * here[both].norm()):
+        return True
+    return bool((here == 0).all() and far[far.isfinite()].any())

@@ -352,8 +352,8 @@ class TrainStep:
             for term, iteration in zip(terms, self._loss_check.first_invalid(), strict=False)
             if iteration is not None
         }
-        if not found:  # a record that ends the training before the first iteration
-            state = self.model.train_state
+        state = self.model.train_state
+        if not found and state.loss_train is not None:  # a record without an iteration before it
             found = {
                 term.name: state.step
                 for term, loss in zip(terms, state.loss_train, strict=False)

@@ -164,7 +164,7 @@ def test_the_ranking_of_the_strategies(papers, tmp_path):
     for name, by_seed in {"dn": {0: 0.04, 2: 0.02}, "auto": {0: 0.01}, "uw": {0: math.nan}}.items():
         for seed, l2re in by_seed.items():
             write_run(
-                tmp_path, weights=name, seed=seed, l2re=l2re, errors={"L2RE": [0.5] * 39 + [l2re]}
+                tmp_path, weights=name, seed=seed, l2re=l2re, errors={"L2RE": [0.5] * 40 + [l2re]}
             )
     rows = papers.ranking_table(read(tmp_path)).splitlines()[2:]
     assert [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows] == [

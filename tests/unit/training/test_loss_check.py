@@ -75,3 +75,13 @@ def test_a_loss_that_is_nan_before_the_first_iteration(strategy, stock):
         history, _ = model.train(iterations=9, callbacks=callbacks, verbose=0)
     assert history.steps == [0]
     assert sum("not finite" in str(one.message) for one in w) == 1
+
+
+def test_a_network_that_is_nan_is_not_saved_before_any_training(tmp_path):
+    model = ddb.Model(scripts.laplace(), scripts.network())
+    model.compile("adam", lr=1e-3, loss_weights="dn", verbose=0)
+    with torch.no_grad():
+        next(model.net.parameters()).fill_(math.nan)
+    with pytest.warns(UserWarning):
+        model.save(str(tmp_path / "model"))
+    assert not list(tmp_path.glob("*.pt"))
