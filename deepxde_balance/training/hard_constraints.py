@@ -116,9 +116,8 @@ def _sizes_of_fixed(model: dde.Model, problem: dde.data.PDE) -> list[float | Non
         # Each coordinate for itself: the two points of a periodic condition must not move alike.
         shift = np.random.default_rng(0).choice([-1.0, -0.7, 0.7, 1.0], points.shape)
         shift *= np.ptp(points, axis=0)
-        inputs = [
-            (points + share * shift).astype(points.dtype) for share in (0, epsilon**0.5, 0.02)
-        ]
+        shares = 0, epsilon**0.5, _FAR
+        inputs = [(points + share * shift).astype(points.dtype) for share in shares]
         if auxiliary is not None:
             net.auxiliary_vars = torch.as_tensor(auxiliary, device=next(net.parameters()).device)
         before = [_errors(model, problem, at) for at in inputs]
