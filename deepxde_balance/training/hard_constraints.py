@@ -87,7 +87,8 @@ def hard_constraints(model: dde.Model, groups: TermGroups) -> dict[int, float]:
         groups: The groups of its terms.
 
     Returns:
-        By the positions of their terms, the root mean squares of their errors.
+        By the positions of their terms, the root mean squares of their errors. A condition whose
+        gradient is exactly 0 is not among them: it needs no care.
     """
     problem = problem_of(model.data)
     conditions = [i for i, term in enumerate(groups.terms) if term.condition is not None]
@@ -105,7 +106,8 @@ def hard_constraints(model: dde.Model, groups: TermGroups) -> dict[int, float]:
 def _sizes_of_fixed(model: dde.Model, problem: dde.data.PDE) -> list[float | None]:
     """The size of each condition's errors, ``None`` where the network does not fix them.
 
-    The list is empty if there are too many points.
+    Those whose gradient is exactly 0 are left out: any weight of theirs does nothing. The list is
+    empty if there are too many points.
     """
     net, draw = model.net, torch.Generator().manual_seed(0)
     with no_trace(net), unchanged_samplers(problem):
@@ -120,6 +122,9 @@ def _sizes_of_fixed(model: dde.Model, problem: dde.data.PDE) -> list[float | Non
         inputs = [(points + share * shift).astype(points.dtype) for share in shares]
         if auxiliary is not None:
             net.auxiliary_vars = torch.as_tensor(auxiliary, device=next(net.parameters()).device)
+        gradients = _gradients(model, problem, points)
+        if not any(gradients):
+            return [None] * len(gradients)
         before = [_errors(model, problem, at) for at in inputs]
         external = {id(v): v for errors in before[0] for v in errors.variables}
         parameters = [*(p for p in net.parameters() if p.requires_grad), *external.values()]
@@ -133,7 +138,7 @@ def _sizes_of_fixed(model: dde.Model, problem: dde.data.PDE) -> list[float | Non
             torch.stack([a[j][k].values - before[j][k].values for a in after]) for j in range(3)
         )
         size = float(before[0][k].values.square().mean().sqrt())
-        sizes.append(size if _grows(here, there, far) else None)
+        sizes.append(size if gradients[k] and _grows(here, there, far) else None)
     return sizes
 
 
@@ -143,6 +148,22 @@ def _elsewhere(draw: torch.Generator, p: Tensor) -> Tensor:
     return p + _MOVE * (size or 1.0) * torch.randn(p.shape, generator=draw, device="cpu").to(p)
 
 
+def _gradients(model: dde.Model, problem: dde.data.PDE, points: np.ndarray) -> list[bool]:
+    """Whether each condition has a gradient with respect to the network, however small."""
+    trained = [p for p in model.net.parameters() if p.requires_grad]
+    found = []
+    for condition in _errors(model, problem, points, graph=True):
+        errors = condition.values
+        signed = errors.flatten() @ torch.linspace(1, 2, errors.numel()).to(errors)
+        slopes = (
+            torch.autograd.grad(signed, trained, retain_graph=True, allow_unused=True)
+            if signed.requires_grad
+            else ()
+        )
+        found.append(any(slope is not None and bool(slope.any()) for slope in slopes))
+    return found
+
+
 class _Errors(NamedTuple):
     """The errors of a condition, and the external variables that they depend on."""
 
@@ -150,7 +171,9 @@ class _Errors(NamedTuple):
     variables: tuple[Tensor, ...]
 
 
-def _errors(model: dde.Model, problem: dde.data.PDE, inputs: np.ndarray) -> list[_Errors]:
+def _errors(
+    model: dde.Model, problem: dde.data.PDE, inputs: np.ndarray, graph: bool = False
+) -> list[_Errors]:
     """Each condition's errors; nan where a script's function does not take these inputs.
 
     The conditions ask for the values at the problem's points, whatever the network gets.
@@ -159,6 +182,7 @@ def _errors(model: dde.Model, problem: dde.data.PDE, inputs: np.ndarray) -> list
         model: The model.
         problem: Its data.
         inputs: What the network gets in the place of the points, shape (N, d).
+        graph: Whether the errors are to be differentiated.
     """
     dde.gradients.clear()
     model.net.train()
@@ -173,7 +197,8 @@ def _errors(model: dde.Model, problem: dde.data.PDE, inputs: np.ndarray) -> list
             found.append(_Errors(torch.tensor(math.nan).double(), ()))
             continue
         variables = tuple(leaf for leaf in _leaves(errors) if id(leaf) not in known)
-        found.append(_Errors(errors.detach().double(), variables))
+        errors = errors if graph else errors.detach()
+        found.append(_Errors(errors.double(), variables))
     return found
 
 

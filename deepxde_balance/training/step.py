@@ -347,18 +347,14 @@ class TrainStep:
         if self._told_not_finite:
             return
         terms = self.engine.groups.terms
+        first, state = self._loss_check.first_invalid(), self.model.train_state
+        if not first and state.loss_train is not None:  # no iteration was made before the record
+            first = [None if np.isfinite(loss) else state.step for loss in state.loss_train]
         found = {
             term.name: iteration
-            for term, iteration in zip(terms, self._loss_check.first_invalid(), strict=False)
+            for term, iteration in zip(terms, first, strict=False)
             if iteration is not None
         }
-        state = self.model.train_state
-        if not found and state.loss_train is not None:  # a record without an iteration before it
-            found = {
-                term.name: state.step
-                for term, loss in zip(terms, state.loss_train, strict=False)
-                if not np.isfinite(loss)
-            }
         if found:
             self._told_not_finite = True
             warnings.warn(in_words(found, self.model, terms), stacklevel=4)
