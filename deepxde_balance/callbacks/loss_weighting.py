@@ -177,7 +177,8 @@ class LossWeighting(dde.callbacks.Callback):
         asked = EngineAsked(points_per_pass=self.points_per_pass)
         check_engine(asked, model.data, model.net, model.opt)
         in_passes = takes_passes(asked, model.data, model.net)
-        groups = weighed_groups(model, self.weighting, self._present_groups(in_passes))
+        groups = self._present_groups(in_passes)
+        groups = weighed_groups(model, self.weighting, groups, in_passes)
         this_record = len(model.losshistory.steps) - 1  # DeepXDE has recorded the initial losses
         if isinstance(self.weighting, Keep):
             before = self._step_before(run.step)

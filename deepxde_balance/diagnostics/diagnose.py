@@ -9,9 +9,11 @@ import deepxde as dde
 import numpy as np
 
 from .._deepxde.stock_model import StockModel
+from ..gradients.choose import takes_passes
 from ..terms.groups import LossGroups, TermGroups
 from ..terms.term import REFERENCE
 from ..training.hard_constraints import hard_constraints
+from ..training.run import run_of
 from ..weightings import StrategyName
 from ..weightings.group_gradients import GroupGradients
 from .findings import Findings
@@ -132,7 +134,8 @@ def diagnose(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = measures.weighted_norms / reference_norm
     points = tuple(_number_of_points(model, groups, row) for row in groups.rows)
-    hard = hard_constraints(model, groups)
+    in_passes = takes_passes(run_of(model).engine_asked, model.data, model.net)
+    hard = {} if in_passes else hard_constraints(model, groups)
     findings = Findings(
         measures,
         ratios,

@@ -131,7 +131,8 @@ def build_step(
         return None, None
     other, terms = _find_terms(model, loss, weighting, point_weights is not None, engine)
     groups = group_terms(rename(terms, term_names), loss_groups)
-    groups = weighed_groups(other, weighting, groups)
+    in_passes = takes_passes(engine, model.data, model.net)
+    groups = weighed_groups(other, weighting, groups, in_passes)
     step = start_step(model, weighting, groups, engine, point_weights=point_weights)
     check_points(other, step)
     return step, None

@@ -40,7 +40,9 @@ _FAR = 0.02
 _MOST_POINTS = 100_000
 
 
-def weighed_groups(model: dde.Model, weighting: Weighting, groups: TermGroups) -> TermGroups:
+def weighed_groups(
+    model: dde.Model, weighting: Weighting, groups: TermGroups, in_passes: bool
+) -> TermGroups:
     """Takes conditions that the network fixes by construction out of the groups, with a warning.
 
     An output transform makes such hard constraints. A condition that is kept beside one can't be
@@ -51,11 +53,13 @@ def weighed_groups(model: dde.Model, weighting: Weighting, groups: TermGroups) -
         model: A compiled model.
         weighting: The weighting. Without a strategy, nothing is looked for.
         groups: The groups of its terms.
+        in_passes: Whether the points are too many to be evaluated together; then nothing is looked
+            for, either.
 
     Returns:
         The groups in which these conditions are unweighted; a group that had no others is gone.
     """
-    if not weighting.dynamic:
+    if not weighting.dynamic or in_passes:
         return groups
     kept = {*groups.unweighted, *(groups.members[0] if groups.has_reference else ())}
     fixed = {i: s for i, s in hard_constraints(model, groups).items() if i not in kept}
@@ -94,6 +98,8 @@ def hard_constraints(model: dde.Model, groups: TermGroups) -> dict[int, float]:
     conditions = [i for i, term in enumerate(groups.terms) if term.condition is not None]
     if problem is None or problem is not model.data or not conditions or problem.num_bcs is None:
         return {}  # the network of an operator takes functions, too
+    if any(p.is_meta for p in model.net.parameters()):
+        return {}  # a network without values
     auxiliary_vars = model.net.auxiliary_vars
     try:
         sizes = _sizes_of_fixed(model, problem)
@@ -157,7 +163,7 @@ def _gradients(model: dde.Model, problem: dde.data.PDE, points: np.ndarray) -> l
         signed = errors.flatten() @ torch.linspace(1, 2, errors.numel()).to(errors)
         slopes = (
             torch.autograd.grad(signed, trained, retain_graph=True, allow_unused=True)
-            if signed.requires_grad
+            if trained and signed.requires_grad
             else ()
         )
         found.append(any(slope is not None and bool(slope.any()) for slope in slopes))
