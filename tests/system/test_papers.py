@@ -170,7 +170,7 @@ def test_the_ranking_of_the_strategies(papers, tmp_path):
     assert [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows] == [
         ["`auto`", "1", "1", "50.000"],
         ["`dn`", "3", "4, 2", "50.000 ± 0.000"],
-        ["`uw`", "inf", "nan", "50.000"],
+        ["`uw`", "inf", "nan", "diverged (1 of 1)"],
     ]
 
 
