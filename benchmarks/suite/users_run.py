@@ -24,7 +24,7 @@ import deepxde_balance as ddb
 from deepxde_balance.experiments.own_numbers import own_numbers
 from deepxde_balance.report.tables import table
 
-from .run import FEW_POINTS, README, RESULTS, WHICH_STRATEGY
+from .run import FEW_POINTS, README, RESULTS, WHICH_STRATEGY, Build
 from .setup import Setup
 from .tables import OfRun, at_best_step, error, in_last_fifth, records
 from .users import USERS, UserEntry
@@ -34,15 +34,8 @@ OUT = RESULTS.with_name("suite-users")
 OWN = "the user's own"
 
 
-class Build:
-    """Makes a user's problem, also in a process of its own.
-
-    Args:
-        name: The problem's name, which its records have too.
-    """
-
-    def __init__(self, name: str):
-        self.__name__ = name
+class UserBuild(Build):
+    """Makes a user's problem."""
 
     def __call__(self) -> Setup:
         return USERS[self.__name__].build()
@@ -55,7 +48,7 @@ def train(entry: UserEntry, strategies: Sequence[str], seeds: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # strategies that fail are what is measured here
         ddb.compare(
-            Build(entry.name),
+            UserBuild(entry.name),
             [*strategies, *own],
             iterations=entry.iterations,
             seeds=seeds,
@@ -119,12 +112,13 @@ def summary(problems: Sequence[str]) -> str:
                     (
                         *(_title(one), _title(other), how, str(len(ratios))),
                         f"{np.exp(np.log(ratios).mean()):.2g}",
+                        f"{np.median(ratios):.3g}",
                         f"{ratios.max():.2g}",
                         str(int((ratios > 1.2).sum())),
                         str(int((ratios < 1 / 1.2).sum())),
                     )
                 )
-    columns = ("error of", "over", "taken", "problems", "geometric mean", "worst",
+    columns = ("error of", "over", "taken", "problems", "geometric mean", "median", "worst",
                "above 1.2", "below 1 / 1.2")  # fmt: skip
     return table({name: [row[i] for row in rows] for i, name in enumerate(columns)})
 

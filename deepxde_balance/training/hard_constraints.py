@@ -28,9 +28,9 @@ _MOVES = 5
 
 #: The network fixes a condition if a move of the parameters changes its errors by more than so many
 #: times more when the points are moved, too, by the root of the machine epsilon of the domain's
-#: size. A change of a few rounding errors grows by some 1000 in single precision; others, on the
-#: problems of the benchmarks, by a factor of 1.4 at most. What grows as much lies within about a
-#: hundredth of that distance from where the network is fixed.
+#: size. A change of a few rounding errors grows by the inverse of that root, some 1000 times in
+#: single precision; others hardly grow, but within a hundredth of that distance from where the
+#: network is fixed. The number is a convention.
 _GROWTH = 100.0
 
 #: Where no change is seen at all, points are moved by so much of the domain's size.

@@ -43,10 +43,10 @@ def test_what_the_ratios_are_like(folder):
     """`auto` over equal weights has 1/4, 1.6 and 1/10: the cube root of 0.04 is 0.34."""
     rows = [cells(row) for row in users_run.summary(list(USERS)).splitlines()[2:]]
     assert rows[:4] == [
-        ["the user's own", "`equal`", "last fifth", "2", "0.71", "1", "0", "1"],
-        ["`auto`", "`equal`", "last fifth", "3", "0.34", "1.6", "1", "2"],
-        ["`dn`", "`equal`", "last fifth", "1", "1", "1", "0", "0"],
-        ["`auto`", "the user's own", "last fifth", "2", "0.89", "1.6", "1", "1"],
+        ["the user's own", "`equal`", "last fifth", "2", "0.71", "0.75", "1", "0", "1"],
+        ["`auto`", "`equal`", "last fifth", "3", "0.34", "0.25", "1.6", "1", "2"],
+        ["`dn`", "`equal`", "last fifth", "1", "1", "1", "1", "0", "0"],
+        ["`auto`", "the user's own", "last fifth", "2", "0.89", "1.05", "1.6", "1", "1"],
     ]
     assert {row[2] for row in rows[5:]} == {"best step"}
     assert {row[4] for row in rows[5:]} == {"1"}  # all have the error 9 there
